@@ -1,0 +1,72 @@
+# Flags for our own targets only; third-party headers come in as SYSTEM includes.
+add_library(mach_flags INTERFACE)
+target_include_directories(mach_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+  -Wold-style-cast -Woverloaded-virtual -Wcast-align -Wunused -Wnull-dereference
+  -fno-math-errno -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports false positives of these in its own std::string and coroutine frames.
+  target_compile_options(mach_flags INTERFACE -Wno-restrict -Wno-null-dereference)
+endif()
+if(MACH_WERROR)
+  target_compile_options(mach_flags INTERFACE -Werror)
+endif()
+if(MACH_SANITIZE)
+  add_compile_options(-fsanitize=${MACH_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${MACH_SANITIZE})
+endif()
+if(MACH_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# mach_module(NAME [DEPS module...] [LIBS target...])
+# Library mach_NAME from src/NAME/*.cc, and the test binary NAME_test from src/NAME/*_test.cc, so
+# that a test file on disk is always a test that runs. DEPS are our modules (PUBLIC), LIBS are
+# third-party targets (PRIVATE).
+function(mach_module name)
+  cmake_parse_arguments(M "" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(sources)
+    add_library(mach_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(mach_${name} PRIVATE mach_flags ${M_LIBS})
+  else()
+    add_library(mach_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(mach_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  foreach(dep ${M_DEPS})
+    target_link_libraries(mach_${name} ${scope} mach_${dep})
+  endforeach()
+  if(MACH_TESTS AND tests)
+    mach_test(${name}_test SOURCES ${tests} DEPS ${name} LIBS ${M_LIBS})
+  endif()
+endfunction()
+
+# mach_test(NAME SOURCES file... [DEPS module...] [LIBS target...] [SINGLE] [TIMEOUT seconds])
+# Each test case is a CTest entry; with SINGLE the binary is one entry (costly fixtures).
+function(mach_test name)
+  cmake_parse_arguments(T "SINGLE" "TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE mach_flags GTest::gmock_main ${T_LIBS})
+  target_compile_definitions(${name} PRIVATE MACH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    MACH_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  foreach(dep ${T_DEPS})
+    target_link_libraries(${name} PRIVATE mach_${dep})
+  endforeach()
+  if(T_SINGLE)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+  else()
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+      TEST_PREFIX "${name}." PROPERTIES TIMEOUT ${T_TIMEOUT})
+  endif()
+endfunction()

@@ -1,0 +1,54 @@
+// Anonymous, page-aligned memory: weights, experts, caches, scratch.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "base/result.h"
+
+namespace mach {
+
+inline constexpr size_t kPageBytes = 4096;
+inline constexpr size_t kCacheLineBytes = 64;
+
+constexpr size_t RoundUp(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Owns a private anonymous mapping, zeroed, kPageBytes-aligned (2 MiB-aligned, and advised to use
+// huge pages, when it is 2 MiB or more). Move-only. Reserve the bytes in a MemoryLedger first.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  static Result<AlignedBuffer> Allocate(size_t bytes);
+
+  AlignedBuffer(AlignedBuffer&& o) noexcept
+      : base_(std::exchange(o.base_, nullptr)),
+        mapped_(std::exchange(o.mapped_, 0)),
+        data_(std::exchange(o.data_, nullptr)),
+        size_(std::exchange(o.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& o) noexcept;
+  ~AlignedBuffer();
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  std::span<std::byte> bytes() { return {data_, size_}; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  template <class T>
+  T* As(size_t byte_offset = 0) {
+    return reinterpret_cast<T*>(data_ + byte_offset);
+  }
+  template <class T>
+  const T* As(size_t byte_offset = 0) const {
+    return reinterpret_cast<const T*>(data_ + byte_offset);
+  }
+
+ private:
+  void* base_ = nullptr;  // of the mapping; data_ lies within, at a huge-page boundary
+  size_t mapped_ = 0;
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace mach

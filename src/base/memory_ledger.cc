@@ -1,0 +1,47 @@
+#include "base/memory_ledger.h"
+
+#include <string>
+
+namespace mach {
+
+std::string_view MemoryTagName(MemoryTag tag) {
+  static constexpr std::string_view kNames[kMemoryTags] = {
+      "weights", "experts", "kv", "state", "prefix", "scratch", "staging", "draft"};
+  return kNames[static_cast<size_t>(tag)];
+}
+
+MemoryReservation& MemoryReservation::operator=(MemoryReservation&& o) noexcept {
+  if (this != &o) {
+    Release();
+    ledger_ = std::exchange(o.ledger_, nullptr);
+    tag_ = o.tag_;
+    bytes_ = std::exchange(o.bytes_, 0);
+  }
+  return *this;
+}
+
+void MemoryReservation::Release() {
+  if (ledger_ != nullptr) std::exchange(ledger_, nullptr)->Return(tag_, std::exchange(bytes_, 0));
+}
+
+Result<MemoryReservation> MemoryLedger::Reserve(MemoryTag tag, size_t bytes) {
+  size_t held = total_.load(std::memory_order_relaxed);
+  do {
+    if (bytes > limit_ - held) {
+      return Error{Code::kNoMemory,
+                   "memory ceiling: " + std::to_string(bytes) + " bytes for " +
+                       std::string(MemoryTagName(tag)) + " on top of " + std::to_string(held) +
+                       " reserved exceed the limit of " + std::to_string(limit_) +
+                       " bytes; raise --wired-gb or lower what it pays for"};
+    }
+  } while (!total_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  by_tag_[static_cast<size_t>(tag)].fetch_add(bytes, std::memory_order_relaxed);
+  return MemoryReservation(this, tag, bytes);
+}
+
+void MemoryLedger::Return(MemoryTag tag, size_t bytes) {
+  by_tag_[static_cast<size_t>(tag)].fetch_sub(bytes, std::memory_order_relaxed);
+  total_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+}  // namespace mach

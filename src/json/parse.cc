@@ -1,0 +1,168 @@
+#include "json/parse.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <unordered_map>
+
+#include <nlohmann/json.hpp>
+#include <simdjson.h>
+
+namespace mach::json {
+namespace {
+
+// Keeps the first place and the last value of a repeated key. Quadratic only for few members.
+void AddMember(Object& object, std::string key, Value value,
+               std::unordered_map<std::string, size_t>& places) {
+  constexpr size_t kLinear = 32;
+  if (object.size() < kLinear) {
+    object.Set(key, std::move(value));
+    return;
+  }
+  if (places.empty()) {
+    size_t at = 0;
+    for (const Member& m : object) places.emplace(m.key, at++);
+  }
+  const auto [it, added] = places.emplace(key, object.size());
+  if (added) {
+    object.Append(std::move(key), std::move(value));
+  } else {
+    (object.begin() + static_cast<std::ptrdiff_t>(it->second))->value = std::move(value);
+  }
+}
+
+class Builder final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit Builder(const ParseOptions& options) : options_(options) {}
+
+  Value Take() { return std::move(root_); }
+  const std::string& error() const { return error_; }
+
+  bool null() override { return Put(Value()); }
+  bool boolean(bool b) override { return Put(Value(b)); }
+  bool number_integer(number_integer_t n) override { return Put(Value(int64_t{n})); }
+  bool number_unsigned(number_unsigned_t n) override { return Put(Value(uint64_t{n})); }
+  bool number_float(number_float_t d, const string_t& raw) override {
+    // The lexer hands integers that do not fit 64 bits over as floats.
+    if (raw.find_first_of(".eE") == std::string::npos) return Put(Value(BigInteger{raw}));
+    return Put(Value(d));
+  }
+  bool string(string_t& s) override { return Put(Value(std::move(s))); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(size_t) override { return Open(Value(Object())); }
+  bool start_array(size_t) override { return Open(Value(Array())); }
+  bool key(string_t& k) override {
+    stack_.back().key = std::move(k);
+    return true;
+  }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: reason"
+    const std::string what = e.what();
+    const size_t at = what.find(": ");
+    error_ = "invalid JSON at byte " + std::to_string(position == 0 ? 0 : position - 1) + ": " +
+             (at == std::string::npos ? what : what.substr(at + 2));
+    return false;
+  }
+
+ private:
+  struct Frame {
+    Value value;
+    std::string key;
+    std::unordered_map<std::string, size_t> places;
+  };
+
+  bool Open(Value value) {
+    if (stack_.size() >= options_.max_depth) {
+      error_ = "invalid JSON: nested deeper than " + std::to_string(options_.max_depth) + " levels";
+      return false;
+    }
+    stack_.push_back({std::move(value), {}, {}});
+    return true;
+  }
+  bool Close() {
+    Value done = std::move(stack_.back().value);
+    stack_.pop_back();
+    return Put(std::move(done));
+  }
+  bool Put(Value value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+    } else if (Frame& top = stack_.back(); top.value.is_array()) {
+      top.value.AsArray().push_back(std::move(value));
+    } else {
+      AddMember(top.value.AsObject(), std::move(top.key), std::move(value), top.places);
+    }
+    return true;
+  }
+
+  const ParseOptions options_;
+  Value root_;
+  std::vector<Frame> stack_;
+  std::string error_;
+};
+
+// REQUIRES: nesting was bounded by the parser. False where the element needs the careful parser.
+bool Convert(const simdjson::dom::element& element, Value& out) {
+  using simdjson::dom::element_type;
+  switch (element.type()) {
+    case element_type::NULL_VALUE: return true;
+    case element_type::BOOL: out = Value(bool(element)); return true;
+    case element_type::INT64: out = Value(int64_t(element)); return true;
+    case element_type::UINT64: out = Value(uint64_t(element)); return true;
+    case element_type::DOUBLE: out = Value(double(element)); return true;
+    case element_type::STRING: out = Value(std::string_view(element)); return true;
+    case element_type::ARRAY: {
+      const simdjson::dom::array array(element);
+      Array values;
+      values.reserve(array.size());
+      for (const auto& item : array) {
+        if (!Convert(item, values.emplace_back())) return false;
+      }
+      out = Value(std::move(values));
+      return true;
+    }
+    case element_type::OBJECT: {
+      Object object;
+      std::unordered_map<std::string, size_t> places;
+      for (const auto& field : simdjson::dom::object(element)) {
+        Value value;
+        if (!Convert(field.value, value)) return false;
+        AddMember(object, std::string(field.key), std::move(value), places);
+      }
+      out = Value(std::move(object));
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<Value> Parse(std::string_view text, const ParseOptions& options) {
+  Builder builder(options);
+  if (!nlohmann::json::sax_parse(text, &builder)) {
+    return Error{Code::kInvalidArgument, builder.error()};
+  }
+  return builder.Take();
+}
+
+Result<Value> ParseLarge(std::string_view text, const ParseOptions& options) {
+  try {
+    simdjson::dom::parser parser;
+    if (parser.allocate(text.size(), options.max_depth) == simdjson::SUCCESS) {
+      simdjson::dom::element element;
+      Value value;
+      if (parser.parse(text.data(), text.size()).get(element) == simdjson::SUCCESS &&
+          Convert(element, value)) {
+        return value;
+      }
+    }
+  } catch (const simdjson::simdjson_error&) {
+    // A type mismatch inside Convert cannot happen; the careful parser decides.
+  }
+  return Parse(text, options);
+}
+
+}  // namespace mach::json

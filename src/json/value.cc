@@ -1,0 +1,116 @@
+#include "json/value.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace mach::json {
+
+Object::Object(std::initializer_list<Member> members) {
+  for (const Member& m : members) Set(m.key, m.value);
+}
+
+const Value* Object::Find(std::string_view key) const {
+  for (const Member& m : members_) {
+    if (m.key == key) return &m.value;
+  }
+  return nullptr;
+}
+
+Value* Object::Find(std::string_view key) {
+  return const_cast<Value*>(std::as_const(*this).Find(key));
+}
+
+void Object::Set(std::string_view key, Value value) {
+  if (Value* found = Find(key)) {
+    *found = std::move(value);
+  } else {
+    Append(std::string(key), std::move(value));
+  }
+}
+
+bool Object::Erase(std::string_view key) {
+  return std::erase_if(members_, [&](const Member& m) { return m.key == key; }) != 0;
+}
+
+void Object::Append(std::string key, Value value) {
+  members_.push_back({std::move(key), std::move(value)});
+}
+
+bool Object::operator==(const Object& o) const { return members_ == o.members_; }
+
+Value::Value(uint64_t n) {
+  if (n <= uint64_t{INT64_MAX}) {
+    v_ = static_cast<int64_t>(n);
+  } else {
+    v_ = BigInteger{std::to_string(n)};
+  }
+}
+
+double Value::AsDouble() const {
+  if (const auto* n = std::get_if<int64_t>(&v_)) return static_cast<double>(*n);
+  if (const auto* n = std::get_if<BigInteger>(&v_)) return std::strtod(n->digits.c_str(), nullptr);
+  return Get<double>();
+}
+
+const Value* Value::Find(std::string_view key) const {
+  const auto* object = std::get_if<Object>(&v_);
+  return object == nullptr ? nullptr : object->Find(key);
+}
+
+std::string_view Value::KindName() const {
+  static constexpr std::string_view kNames[] = {"null",    "boolean", "integer", "number",
+                                                "integer", "string",  "array",   "object"};
+  return kNames[v_.index()];
+}
+
+namespace {
+
+const Value* Present(const Value& object, std::string_view key) {
+  const Value* value = object.Find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+Error Wrong(std::string_view key, const Value* found, std::string_view expected) {
+  return Error{Code::kInvalidArgument,
+               "'" + std::string(key) + "' is " +
+                   (found == nullptr ? "missing" : std::string(found->KindName())) + ", expected " +
+                   std::string(expected)};
+}
+
+}  // namespace
+
+Result<int64_t> GetInt(const Value& object, std::string_view key, std::optional<int64_t> fallback) {
+  const Value* v = Present(object, key);
+  if (v == nullptr && fallback) return *fallback;
+  if (v != nullptr && v->is_int()) return v->AsInt();
+  if (v != nullptr && v->is_double()) {  // 8.0 is an integer for JSON Schema
+    const double d = v->AsDouble();
+    if (d == std::floor(d) && std::abs(d) < 0x1p53) return static_cast<int64_t>(d);
+  }
+  return Wrong(key, v, "an integer");
+}
+
+Result<double> GetDouble(const Value& object, std::string_view key, std::optional<double> fallback) {
+  const Value* v = Present(object, key);
+  if (v == nullptr && fallback) return *fallback;
+  if (v != nullptr && v->is_number()) return v->AsDouble();
+  return Wrong(key, v, "a number");
+}
+
+Result<bool> GetBool(const Value& object, std::string_view key, std::optional<bool> fallback) {
+  const Value* v = Present(object, key);
+  if (v == nullptr && fallback) return *fallback;
+  if (v != nullptr && v->is_bool()) return v->AsBool();
+  return Wrong(key, v, "a boolean");
+}
+
+Result<std::string> GetString(const Value& object, std::string_view key,
+                              std::optional<std::string_view> fallback) {
+  const Value* v = Present(object, key);
+  if (v == nullptr && fallback) return std::string(*fallback);
+  if (v != nullptr && v->is_string()) return v->AsString();
+  return Wrong(key, v, "a string");
+}
+
+}  // namespace mach::json
