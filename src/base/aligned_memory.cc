@@ -1,11 +1,11 @@
 #include "base/aligned_memory.h"
 
-#include <sys/mman.h>
-
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+
+#include <sys/mman.h>
 
 namespace mach {
 namespace {

@@ -12,7 +12,9 @@ namespace mach {
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr size_t kCacheLineBytes = 64;
 
-constexpr size_t RoundUp(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr size_t RoundUp(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 // Owns a private anonymous mapping, zeroed, kPageBytes-aligned (2 MiB-aligned, and advised to use
 // huge pages, when it is 2 MiB or more). Move-only. Reserve the bytes in a MemoryLedger first.

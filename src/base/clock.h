@@ -8,7 +8,7 @@ namespace mach {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual int64_t NowNs() const = 0;       // monotonic
+  virtual int64_t NowNs() const = 0;        // monotonic
   virtual int64_t UnixSeconds() const = 0;  // wall clock
 };
 

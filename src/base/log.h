@@ -23,7 +23,8 @@ inline void LogInfo(std::string_view message) { LogLine(LogLevel::kInfo, message
 inline void LogWarning(std::string_view message) { LogLine(LogLevel::kWarning, message); }
 inline void LogError(std::string_view message) { LogLine(LogLevel::kError, message); }
 
-// `text` with control bytes as \n, \t, \xNN. With quotes, also " and \ are escaped (JSON string body).
+// `text` with control bytes as \n, \t, \xNN. With quotes, also " and \ are escaped (JSON string
+// body).
 std::string EscapeForLog(std::string_view text, bool quotes);
 
 }  // namespace mach

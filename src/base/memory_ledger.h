@@ -31,7 +31,9 @@ class [[nodiscard]] MemoryReservation {
  public:
   MemoryReservation() = default;
   MemoryReservation(MemoryReservation&& o) noexcept
-      : ledger_(std::exchange(o.ledger_, nullptr)), tag_(o.tag_), bytes_(std::exchange(o.bytes_, 0)) {}
+      : ledger_(std::exchange(o.ledger_, nullptr)),
+        tag_(o.tag_),
+        bytes_(std::exchange(o.bytes_, 0)) {}
   MemoryReservation& operator=(MemoryReservation&& o) noexcept;
   ~MemoryReservation() { Release(); }
 

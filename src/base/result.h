@@ -84,13 +84,13 @@ inline Status Ok() { return std::monostate{}; }
 
 // MACH_TRY(auto file, Open(path)); declares the value or returns the error.
 #define MACH_TRY(decl, expr) MACH_TRY_(MACH_CONCAT(mach_try_, __LINE__), decl, expr)
-#define MACH_TRY_(tmp, decl, expr)      \
-  auto tmp = (expr);                    \
+#define MACH_TRY_(tmp, decl, expr)         \
+  auto tmp = (expr);                       \
   if (!tmp) return std::move(tmp).error(); \
   decl = *std::move(tmp)
 
 // MACH_RETURN_IF_ERROR(Write(...)); for a Status, or to drop the value.
-#define MACH_RETURN_IF_ERROR(expr)                                         \
-  do {                                                                     \
+#define MACH_RETURN_IF_ERROR(expr)                                                         \
+  do {                                                                                     \
     if (auto mach_status_ = (expr); !mach_status_) return std::move(mach_status_).error(); \
   } while (false)

@@ -11,10 +11,10 @@
 
 namespace mach {
 
-// ParallelFor calls fn(begin, end, worker) on disjoint ranges that cover [0, n), one per worker, and
-// returns when all are done. The split depends only on n and threads(); results must not depend on
-// it (DESIGN promise 1). One caller at a time; the caller is worker 0. Waiting workers spin for some
-// tens of microseconds, since decode calls come that close together, then sleep.
+// ParallelFor calls fn(begin, end, worker) on disjoint ranges that cover [0, n), one per worker,
+// and returns when all are done. The split depends only on n and threads(); results must not depend
+// on it (DESIGN promise 1). One caller at a time; the caller is worker 0. Waiting workers spin for
+// some tens of microseconds, since decode calls come that close together, then sleep.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads);
@@ -46,7 +46,7 @@ class ThreadPool {
   void WorkerLoop(size_t worker);
 
   std::vector<std::thread> workers_;
-  Job job_;                             // written by the caller before generation_ is advanced
+  Job job_;                              // written by the caller before generation_ is advanced
   std::atomic<uint64_t> generation_{0};  // one more for each job; odd jobs do not exist
   std::atomic<size_t> pending_{0};       // workers that have not finished the current job
   std::atomic<bool> stop_{false};

@@ -1,7 +1,5 @@
 #include "base/topology.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -10,6 +8,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include <sched.h>
 
 namespace mach {
 namespace {
@@ -25,7 +25,8 @@ std::optional<std::string> ReadSmall(const std::string& path) {
 std::optional<size_t> ReadNumber(const std::string& path) {
   const auto text = ReadSmall(path);
   size_t value = 0;
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc{}) {
+  if (!text ||
+      std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc{}) {
     return std::nullopt;  // absent, or "max"
   }
   return value;
@@ -68,7 +69,8 @@ void ForEachAncestor(const std::string& root, std::string path, F visit) {
 size_t AvailableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  size_t cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<size_t>(CPU_COUNT(&set)) : 1;
+  size_t cpus =
+      sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<size_t>(CPU_COUNT(&set)) : 1;
   for (const CgroupPath& group : CgroupsOf("/proc", "cpu")) {
     if (!group.v2) continue;
     ForEachAncestor("/sys/fs/cgroup", group.path, [&](const std::string& dir) {

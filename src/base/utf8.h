@@ -11,7 +11,7 @@ inline constexpr uint32_t kReplacement = 0xFFFD;
 
 struct Decoded {
   uint32_t code_point = kReplacement;
-  uint8_t length = 1;       // bytes taken; of an invalid sequence, its maximal subpart (Unicode 3.9)
+  uint8_t length = 1;  // bytes taken; of an invalid sequence, its maximal subpart (Unicode 3.9)
   bool valid = false;
   bool incomplete = false;  // the text ends within a sequence that is valid so far
 };

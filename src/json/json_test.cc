@@ -39,7 +39,8 @@ TEST(Json, BadTextIsRefusedWithItsOffset) {
       const auto value = parse(text, {});
       ASSERT_FALSE(value.ok()) << text;
       EXPECT_EQ(value.error().code, Code::kInvalidArgument);
-      EXPECT_NE(value.error().message.find("invalid JSON"), std::string::npos) << value.error().message;
+      EXPECT_NE(value.error().message.find("invalid JSON"), std::string::npos)
+          << value.error().message;
     }
   }
   EXPECT_NE(Parse("[1, x]").error().message.find("byte 4"), std::string::npos)
@@ -77,7 +78,8 @@ TEST(Json, TypedReadsNameTheKeyAndWhatWasFound) {
 }
 
 TEST(Utf8, DecodesRepairsAndHoldsBack) {
-  EXPECT_EQ(utf8::Repair("a\xE2\x82" "b\xF0\x9F\x98\x80\xC0\xAF\xED\xA0\x80"),
+  EXPECT_EQ(utf8::Repair("a\xE2\x82"
+                         "b\xF0\x9F\x98\x80\xC0\xAF\xED\xA0\x80"),
             "a\uFFFDb\U0001F600\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
   EXPECT_EQ(utf8::IncompleteSuffix("a\xE2\x82"), 2u);
   EXPECT_EQ(utf8::IncompleteSuffix("a\xF0\x9F\x98"), 3u);

@@ -57,7 +57,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool end_object() override { return Close(); }
   bool end_array() override { return Close(); }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception& e) override {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: reason"
     const std::string what = e.what();
     const size_t at = what.find(": ");
@@ -107,12 +108,23 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 bool Convert(const simdjson::dom::element& element, Value& out) {
   using simdjson::dom::element_type;
   switch (element.type()) {
-    case element_type::NULL_VALUE: return true;
-    case element_type::BOOL: out = Value(bool(element)); return true;
-    case element_type::INT64: out = Value(int64_t(element)); return true;
-    case element_type::UINT64: out = Value(uint64_t(element)); return true;
-    case element_type::DOUBLE: out = Value(double(element)); return true;
-    case element_type::STRING: out = Value(std::string_view(element)); return true;
+    case element_type::NULL_VALUE:
+      return true;
+    case element_type::BOOL:
+      out = Value(bool(element));
+      return true;
+    case element_type::INT64:
+      out = Value(int64_t(element));
+      return true;
+    case element_type::UINT64:
+      out = Value(uint64_t(element));
+      return true;
+    case element_type::DOUBLE:
+      out = Value(double(element));
+      return true;
+    case element_type::STRING:
+      out = Value(std::string_view(element));
+      return true;
     case element_type::ARRAY: {
       const simdjson::dom::array array(element);
       Array values;

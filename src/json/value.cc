@@ -91,7 +91,8 @@ Result<int64_t> GetInt(const Value& object, std::string_view key, std::optional<
   return Wrong(key, v, "an integer");
 }
 
-Result<double> GetDouble(const Value& object, std::string_view key, std::optional<double> fallback) {
+Result<double> GetDouble(const Value& object, std::string_view key,
+                         std::optional<double> fallback) {
   const Value* v = Present(object, key);
   if (v == nullptr && fallback) return *fallback;
   if (v != nullptr && v->is_number()) return v->AsDouble();

@@ -52,19 +52,19 @@ struct BigInteger {
 class Value {
  public:
   Value() = default;
-  Value(std::nullptr_t) {}                                       // NOLINT: implicit by design
-  Value(bool b) : v_(b) {}                                       // NOLINT
-  Value(int n) : v_(int64_t{n}) {}                               // NOLINT
-  Value(int64_t n) : v_(n) {}                                    // NOLINT
-  Value(uint32_t n) : v_(int64_t{n}) {}                          // NOLINT
-  Value(uint64_t n);                                             // NOLINT
-  Value(double d) : v_(d) {}                                     // NOLINT
-  Value(BigInteger n) : v_(std::move(n)) {}                      // NOLINT
-  Value(const char* s) : v_(std::string(s)) {}                   // NOLINT
-  Value(std::string_view s) : v_(std::string(s)) {}              // NOLINT
-  Value(std::string s) : v_(std::move(s)) {}                     // NOLINT
-  Value(Array a) : v_(std::move(a)) {}                           // NOLINT
-  Value(Object o) : v_(std::move(o)) {}                          // NOLINT
+  Value(std::nullptr_t) {}                           // NOLINT: implicit by design
+  Value(bool b) : v_(b) {}                           // NOLINT
+  Value(int n) : v_(int64_t{n}) {}                   // NOLINT
+  Value(int64_t n) : v_(n) {}                        // NOLINT
+  Value(uint32_t n) : v_(int64_t{n}) {}              // NOLINT
+  Value(uint64_t n);                                 // NOLINT
+  Value(double d) : v_(d) {}                         // NOLINT
+  Value(BigInteger n) : v_(std::move(n)) {}          // NOLINT
+  Value(const char* s) : v_(std::string(s)) {}       // NOLINT
+  Value(std::string_view s) : v_(std::string(s)) {}  // NOLINT
+  Value(std::string s) : v_(std::move(s)) {}         // NOLINT
+  Value(Array a) : v_(std::move(a)) {}               // NOLINT
+  Value(Object o) : v_(std::move(o)) {}              // NOLINT
 
   bool is_null() const { return std::holds_alternative<std::monostate>(v_); }
   bool is_bool() const { return std::holds_alternative<bool>(v_); }
@@ -112,8 +112,8 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
-// Typed reads of an object's members; the error names the key, what was found and what was expected.
-// An absent key, or null, gives the fallback; without a fallback it is an error.
+// Typed reads of an object's members; the error names the key, what was found and what was
+// expected. An absent key, or null, gives the fallback; without a fallback it is an error.
 Result<int64_t> GetInt(const Value& object, std::string_view key,
                        std::optional<int64_t> fallback = std::nullopt);
 Result<double> GetDouble(const Value& object, std::string_view key,

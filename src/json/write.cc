@@ -85,13 +85,27 @@ void AppendString(std::string& out, std::string_view text, bool ensure_ascii) {
     if (u < 0x80) {
       ++i;
       switch (c) {
-        case '"': out += "\\\""; break;
-        case '\\': out += "\\\\"; break;
-        case '\n': out += "\\n"; break;
-        case '\r': out += "\\r"; break;
-        case '\t': out += "\\t"; break;
-        case '\b': out += "\\b"; break;
-        case '\f': out += "\\f"; break;
+        case '"':
+          out += "\\\"";
+          break;
+        case '\\':
+          out += "\\\\";
+          break;
+        case '\n':
+          out += "\\n";
+          break;
+        case '\r':
+          out += "\\r";
+          break;
+        case '\t':
+          out += "\\t";
+          break;
+        case '\b':
+          out += "\\b";
+          break;
+        case '\f':
+          out += "\\f";
+          break;
         default:
           if (u < 0x20) {
             AppendEscape(out, u);
@@ -119,13 +133,15 @@ std::string FormatDouble(double d) {
   if (std::isnan(d)) return "nan";
   if (std::isinf(d)) return d < 0 ? "-inf" : "inf";
   char digits[32];
-  const auto end = std::to_chars(digits, digits + sizeof(digits), d, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(digits, digits + sizeof(digits), d, std::chars_format::scientific).ptr;
   const std::string_view scientific(digits, static_cast<size_t>(end - digits));
   const size_t e = scientific.find('e');
   const int exponent = std::atoi(scientific.data() + e + 1);
   if (exponent < -4 || exponent >= 16) return std::string(scientific);
   char fixed[400];
-  const auto fixed_end = std::to_chars(fixed, fixed + sizeof(fixed), d, std::chars_format::fixed).ptr;
+  const auto fixed_end =
+      std::to_chars(fixed, fixed + sizeof(fixed), d, std::chars_format::fixed).ptr;
   std::string out(fixed, fixed_end);
   if (out.find('.') == std::string::npos) out += ".0";
   return out;

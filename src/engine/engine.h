@@ -1,0 +1,87 @@
+// Requests in, tokens out. What a server or a command line sees of inference.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "sample/params.h"
+
+namespace mach::engine {
+
+struct Request {
+  std::string id;               // for logs and listings
+  std::vector<TokenId> prompt;  // at least one token
+  sample::Params sampling;
+  size_t max_tokens = 0;             // 0: prefill only. Cut to what the context leaves
+  std::vector<TokenId> stop_tokens;  // end of sequence; the token itself is not part of the output
+  size_t logprobs = 0;               // alternatives to report with each token
+  bool want_logprobs = false;
+};
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;
+};
+
+struct TokenEvent {
+  TokenId token = 0;
+  float logprob = 0;  // when want_logprobs: of the model's distribution, before sampling filters
+  std::vector<TokenLogprob> top;  // most probable first
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
+
+struct Timings {
+  size_t prompt_tokens = 0;
+  size_t cached_tokens = 0;
+  size_t output_tokens = 0;
+  double queue_ms = 0;
+  double prefill_ms = 0;
+  double decode_ms = 0;  // from the first token to the last
+};
+
+// What a request's events go to. Called on the engine thread, one at a time, in this order:
+// OnPrefill*, OnToken*, then exactly one OnDone. Must return quickly and must not call the engine.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void OnPrefill(size_t done_tokens, size_t total_tokens) = 0;
+  virtual void OnToken(const TokenEvent& event) = 0;
+  // The last token of a stop is not reported. kCancelled comes as a result too; errors are
+  // failures.
+  virtual void OnDone(Result<FinishReason> result, const Timings& timings) = 0;
+};
+
+// A submitted request. Cancel from any thread: work stops within one layer, OnDone follows.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  virtual void Cancel() = 0;
+};
+
+struct Info {
+  std::string model_id;
+  std::string architecture;
+  size_t context_tokens = 0;
+  size_t vocab_size = 0;
+  size_t parameter_count = 0;
+  std::vector<TokenId> stop_tokens;  // of generation_config.json
+  sample::Params default_sampling;   // of generation_config.json
+};
+
+// Thread-safe. Destruction cancels what runs and joins the engine thread.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual const Info& info() const = 0;
+  // kInvalidArgument when the request cannot be served (prompt beyond the context, ids out of
+  // range), kBusy when the queue is full; sink is not called then.
+  virtual Result<std::shared_ptr<Generation>> Submit(Request request,
+                                                     std::shared_ptr<Sink> sink) = 0;
+};
+
+}  // namespace mach::engine

@@ -1,0 +1,83 @@
+// A checkpoint's tensors under canonical names, whatever layout it has.
+//
+// Canonical names have no prefix: "embed_tokens", "norm", "lm_head", "layers.3.self_attn.q_proj",
+// "layers.3.mlp.gate". Hidden here: the prefixes of wrappers ("model.", "language_model.",
+// "model.language_model.", "language_model.model."), stacked, fused and per-expert experts, MLX's
+// packed modules and its per-module overrides, norms with the one already added, the axes of
+// conv1d.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "io/checkpoint.h"
+
+namespace mach::io {
+
+// One matrix [rows, cols] as the file holds it: dense of `type`, or MLX affine with scales of
+// `type`.
+struct MatrixSource {
+  std::string name;  // as in the file, for messages
+  uint64_t rows = 0;
+  uint64_t cols = 0;
+  tensor::DType type = tensor::DType::kF32;  // f32, bf16 or f16
+  int bits = 0;                              // 0: dense; 4 or 8: affine
+  int group = 0;
+  Slice weight;
+  Slice scales;  // affine only
+  Slice biases;  // affine only
+};
+
+struct ExpertSource {
+  MatrixSource gate;
+  MatrixSource up;
+  MatrixSource down;
+};
+
+class TensorSource {
+ public:
+  // kHf: the published layout. kMlx: mlx-lm's (it has "switch_mlp" or packed modules, or conv1d
+  // weights whose last axis is 1), in which the norms of qwen3_5_moe have the one already added.
+  enum class Layout : uint8_t { kHf, kMlx };
+
+  static Result<TensorSource> Create(const Checkpoint& checkpoint);
+
+  Layout layout() const { return layout_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+
+  // Whether the module or tensor (canonical, without ".weight") exists.
+  bool Has(std::string_view name) const;
+
+  // A Linear or Embedding [rows, cols] as expected; any other shape, dtype, packing or group is an
+  // error that names the tensor, what was found and what was expected.
+  Result<MatrixSource> Matrix(std::string_view module, uint64_t rows, uint64_t cols) const;
+
+  // gate and up [width, hidden], down [hidden, width] of one expert of `mlp` ("layers.3.mlp").
+  Result<ExpertSource> Expert(std::string_view mlp, ExpertId expert, uint64_t experts,
+                              uint64_t hidden, uint64_t width) const;
+
+  // A small dense tensor as float32: "layers.0.linear_attn.A_log", or "X.weight" when there is no
+  // "X". elements: the expected number.
+  Result<std::vector<float>> Vector(std::string_view name, uint64_t elements) const;
+
+  // The factor of a norm: w, or 1 + w where `centered` (the family stores w - 1 in the HF layout)
+  // and this checkpoint has the HF layout.
+  Result<std::vector<float>> Norm(std::string_view name, uint64_t elements, bool centered) const;
+
+  // Depthwise causal convolution weights [taps, channels] (kernel position major) of "X.weight",
+  // stored as [channels, 1, taps] (HF) or [channels, taps, 1] (MLX).
+  Result<std::vector<float>> Conv(std::string_view module, uint64_t channels, uint64_t taps) const;
+
+ private:
+  explicit TensorSource(const Checkpoint& checkpoint) : checkpoint_(&checkpoint) {}
+  const Checkpoint* checkpoint_;
+  Layout layout_ = Layout::kHf;
+  std::string prefix_;       // before "layers.", "embed_tokens", "norm"
+  std::string head_prefix_;  // before "lm_head"
+};
+
+}  // namespace mach::io
