@@ -23,7 +23,9 @@ TEST(DType, EveryHalfSurvivesTheRoundTrip) {
     } else {
       EXPECT_EQ(F32ToF16(F16ToF32(half)), half);
     }
-    if (!std::isnan(BF16ToF32(half))) EXPECT_EQ(F32ToBF16(BF16ToF32(half)), half);
+    if (!std::isnan(BF16ToF32(half))) {
+      EXPECT_EQ(F32ToBF16(BF16ToF32(half)), half);
+    }
   }
 }
 
