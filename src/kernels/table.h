@@ -60,12 +60,15 @@ struct KvBlock {
   const std::byte* v = nullptr;
 };
 
-// The query heads that share one KV head, against `positions` <= kAttentionSpan positions of it.
+// The query heads that share one KV head, against positions [first, positions) of it, positions <=
+// kAttentionSpan. A score is one sum over ascending dimensions, an output one over ascending
+// positions. With no position the maximum is -infinity, the sum and out are 0.
 struct AttentionArgs {
   const float* q = nullptr;  // [heads, head_dim], already scaled
   size_t heads = 0;          // query heads of this KV head
   size_t head_dim = 0;
   const KvBlock* blocks = nullptr;
+  size_t first = 0;  // positions before it do not count (sliding windows)
   size_t positions = 0;
   bool f16 = false;
   float* scores = nullptr;  // scratch [heads, RoundUp(positions, kKvBlock)]
@@ -79,6 +82,8 @@ struct AttentionArgs {
 // The gated delta rule over `tokens` steps for one panel of 16 value columns of one head
 // (architectures.md 1.3). state: [key_dim, 16], updated in place. Step t:
 //   S *= decay[t];  d = beta[t] * (v[t] - S^T k[t]);  S += k[t] d^T;  out[t] = S^T q[t]
+// computed as d = beta * fma(-decay, S^T k, v); S = fma(k, d, S * decay), with four partial sums
+// over the key dimension as in matmul_f32.
 // q and k are rows of key_dim floats at the given stride; v and out are [tokens, 16] at theirs.
 // out may be null (replay of accepted steps).
 struct DeltaRuleArgs {
@@ -113,11 +118,12 @@ struct KernelTable {
                      const FloatRows& x, size_t rows, const OutputRows& out);
 
   // Symmetric int8 per group: scale = max|x| / 127, q = round to nearest even of x / scale
-  // (computed as x * (127 / max|x|)); all zero gives scale 0. REQUIRES: group (32, 64 or 128)
-  // divides cols.
+  // (computed as x * (127 / max|x|)); a group without a magnitude of 2^-100 counts as all zero and
+  // gets scale 0. REQUIRES: group (32, 64 or 128) divides cols; x is finite.
   void (*quantize_row)(const float* x, size_t cols, size_t group, int8_t* q, float* scale,
                        float* sum);
 
+  // The norms multiply by the reciprocal of the root, then by what follows it from left to right.
   // out = x / sqrt(mean(x^2) + eps) * weight. out may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
   // out = x / sqrt(mean(x^2) + eps) * weight * silu(z). out may be x.
@@ -125,6 +131,7 @@ struct KernelTable {
                          float* out);
   // out = x / sqrt(sum(x^2) + eps) * scale. out may be x.
   void (*l2_norm)(const float* x, float eps, float scale, size_t n, float* out);
+  // x * sigmoid(y) is computed as x / (1 + exp(-y)); silu(x) = x * sigmoid(x).
   // out = silu(gate) * up. out may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
   // x *= sigmoid(gate).
@@ -132,9 +139,9 @@ struct KernelTable {
   void (*add)(float* x, const float* y, size_t n);            // x += y
   void (*axpy)(float* x, float a, const float* y, size_t n);  // x = fma(a, y, x)
   // Rotates the first `rotary` of a head's dimensions: pairs (i, i + rotary/2), i < rotary/2,
-  //   a' = a cos[i] - b sin[i],  b' = b cos[i] + a sin[i].
+  //   a' = fma(a, cos[i], -(b sin[i])),  b' = fma(b, cos[i], a sin[i]).
   void (*rope)(float* head, const float* cos, const float* sin, size_t rotary);
-  // In place: exp(x - max) / sum.
+  // In place: exp(x - max) / sum. REQUIRES: n > 0.
   void (*softmax)(float* x, size_t n);
   // out[c] = silu(sum_j weight[j, c] * rows[j][c]), j = 0 .. taps-1 ascending, for c < channels.
   void (*conv_silu)(const float* const* rows, const float* weight, size_t taps, size_t channels,
@@ -142,7 +149,7 @@ struct KernelTable {
 
   void (*attention)(const AttentionArgs& args);
   // Folds a partial result into another: (maximum, sum, out[dim]) of one head, in place into the
-  // first.
+  // first. A sink logit is the partial result (logit, 1, zeros).
   void (*attention_merge)(float* maximum, float* sum, float* out, const float* maximum2,
                           const float* sum2, const float* out2, size_t dim);
   // Writes k and v [head_dim] of one position into a KV block (column of k, row of v).

@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/math.h"
+#include "kernels/scalar.h"
+
+namespace mach::kernels {
+namespace {
+
+void QuantizeRow(const float* x, size_t cols, size_t group, int8_t* q, float* scale, float* sum) {
+  for (size_t g = 0; g < cols / group; ++g, x += group, q += group) {
+    float most = 0;
+    for (size_t i = 0; i < group; ++i) most = std::max(most, std::abs(x[i]));
+    if (most < kQuantizeLeast) {
+      std::fill_n(q, group, int8_t{0});
+      scale[g] = 0;
+      sum[g] = 0;
+      continue;
+    }
+    const float inverse = 127.0f / most;
+    int32_t total = 0;
+    for (size_t i = 0; i < group; ++i) {
+      q[i] = static_cast<int8_t>(std::bit_cast<uint32_t>(x[i] * inverse + kRoundMagic));
+      total += q[i];
+    }
+    scale[g] = most / 127.0f;
+    sum[g] = scale[g] * static_cast<float>(total);
+  }
+}
+
+float SumOfSquares(const float* x, size_t n) {
+  float sums[kLanes] = {};
+  for (size_t i = 0; i < n; ++i) sums[i % kLanes] = std::fma(x[i], x[i], sums[i % kLanes]);
+  return FoldSums(sums);
+}
+
+float InverseRms(const float* x, float eps, size_t n) {
+  return 1.0f / std::sqrt(SumOfSquares(x, n) / static_cast<float>(n) + eps);
+}
+
+void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
+  const float inverse = InverseRms(x, eps, n);
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] * inverse * weight[i];
+}
+
+void RmsNormGated(const float* x, const float* weight, const float* z, float eps, size_t n,
+                  float* out) {
+  const float inverse = InverseRms(x, eps, n);
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] * inverse * weight[i] * Silu(z[i]);
+}
+
+void L2Norm(const float* x, float eps, float scale, size_t n, float* out) {
+  const float inverse = 1.0f / std::sqrt(SumOfSquares(x, n) + eps);
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] * inverse * scale;
+}
+
+void SiluMul(const float* gate, const float* up, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = Silu(gate[i]) * up[i];
+}
+
+void SigmoidMulInPlace(float* x, const float* gate, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] = SigmoidMul(x[i], gate[i]);
+}
+
+void Add(float* x, const float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void Axpy(float* x, float a, const float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] = std::fma(a, y[i], x[i]);
+}
+
+void Rope(float* head, const float* cos, const float* sin, size_t rotary) {
+  const size_t half = rotary / 2;
+  for (size_t i = 0; i < half; ++i) {
+    const float a = head[i];
+    const float b = head[i + half];
+    head[i] = std::fma(a, cos[i], -(b * sin[i]));
+    head[i + half] = std::fma(b, cos[i], a * sin[i]);
+  }
+}
+
+void Softmax(float* x, size_t n) {
+  const float most = *std::max_element(x, x + n);
+  float sums[kLanes] = {};
+  for (size_t i = 0; i < n; ++i) {
+    x[i] = Exp(x[i] - most);
+    sums[i % kLanes] += x[i];
+  }
+  const float sum = FoldSums(sums);
+  for (size_t i = 0; i < n; ++i) x[i] /= sum;
+}
+
+void ConvSilu(const float* const* rows, const float* weight, size_t taps, size_t channels,
+              float* out) {
+  for (size_t c = 0; c < channels; ++c) {
+    float acc = 0;
+    for (size_t j = 0; j < taps; ++j) acc = std::fma(weight[j * channels + c], rows[j][c], acc);
+    out[c] = Silu(acc);
+  }
+}
+
+}  // namespace
+
+void FillScalarVector(KernelTable& table) {
+  table.quantize_row = QuantizeRow;
+  table.rms_norm = RmsNorm;
+  table.rms_norm_gated = RmsNormGated;
+  table.l2_norm = L2Norm;
+  table.silu_mul = SiluMul;
+  table.sigmoid_mul = SigmoidMulInPlace;
+  table.add = Add;
+  table.axpy = Axpy;
+  table.rope = Rope;
+  table.softmax = Softmax;
+  table.conv_silu = ConvSilu;
+}
+
+}  // namespace mach::kernels
