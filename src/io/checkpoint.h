@@ -2,6 +2,7 @@
 // tensor.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,9 +24,17 @@ struct Slice {
 
 struct CheckpointTensor {
   tensor::DType dtype = tensor::DType::kF32;
-  std::vector<uint64_t> shape;
+  std::vector<uint64_t> shape = {};
   Slice data;
 };
+
+// Hashes names without making strings of them.
+struct NameHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+};
+template <class T>
+using NameMap = std::unordered_map<std::string, T, NameHash, std::equal_to<>>;
 
 // Const after Open and thread-safe. The file system must outlive it.
 class Checkpoint {
@@ -38,25 +47,30 @@ class Checkpoint {
   const json::Value& config() const { return config_; }
   // generation_config.json, or an empty object.
   const json::Value& generation_config() const { return generation_config_; }
-  const std::unordered_map<std::string, CheckpointTensor>& tensors() const { return tensors_; }
+  const NameMap<CheckpointTensor>& tensors() const { return tensors_; }
   const CheckpointTensor* Find(std::string_view name) const;
   size_t files() const { return files_.size(); }
   File& file(size_t i) const { return *files_[i]; }
   uint64_t tensor_bytes() const { return tensor_bytes_; }
 
+  // REQUIRES: a slice of this checkpoint, and out.size() == slice.bytes.
   Status Read(const Slice& slice, std::span<std::byte> out) const;
-  // Another file of the directory ("tokenizer.json"), at most max_bytes.
+  // Another file of the directory ("tokenizer.json"), at most max_bytes. REQUIRES: a bare name.
   Result<std::string> ReadText(std::string_view name, size_t max_bytes) const;
   bool HasFile(std::string_view name) const;
 
  private:
   Checkpoint(FileSystem& fs, std::string directory) : fs_(fs), directory_(std::move(directory)) {}
+  struct Index;
+  Result<Index> ReadIndex() const;
+  Status AddFile(const std::string& name);
+
   FileSystem& fs_;
   const std::string directory_;
   json::Value config_;
   json::Value generation_config_;
   std::vector<std::unique_ptr<File>> files_;
-  std::unordered_map<std::string, CheckpointTensor> tensors_;
+  NameMap<CheckpointTensor> tensors_;
   uint64_t tensor_bytes_ = 0;
 };
 

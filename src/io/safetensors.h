@@ -15,7 +15,7 @@ namespace mach::io {
 struct TensorEntry {
   std::string name;
   tensor::DType dtype = tensor::DType::kF32;
-  std::vector<uint64_t> shape;
+  std::vector<uint64_t> shape = {};
   uint64_t offset = 0;  // in the file
   uint64_t bytes = 0;
 };

@@ -27,9 +27,9 @@ struct MatrixSource {
   tensor::DType type = tensor::DType::kF32;  // f32, bf16 or f16
   int bits = 0;                              // 0: dense; 4 or 8: affine
   int group = 0;
-  Slice weight;
-  Slice scales;  // affine only
-  Slice biases;  // affine only
+  Slice weight = {};
+  Slice scales = {};  // affine only
+  Slice biases = {};  // affine only
 };
 
 struct ExpertSource {
@@ -73,11 +73,35 @@ class TensorSource {
   Result<std::vector<float>> Conv(std::string_view module, uint64_t channels, uint64_t taps) const;
 
  private:
+  struct Stack;
+  struct Scheme {
+    bool quantized = true;
+    int64_t bits = 0;
+    int64_t group = 0;
+    std::string mode = "affine";
+  };
+
   explicit TensorSource(const Checkpoint& checkpoint) : checkpoint_(&checkpoint) {}
+  void FindPrefix();
+  Status FindLayout();
+  Status ReadQuantization();
+
+  std::string FileName(std::string_view canonical) const;
+  const Scheme* SchemeOf(std::string_view module) const;
+  Result<MatrixSource> Bind(const std::string& module, const Stack& stack) const;
+  Status BindAffine(const std::string& module, const CheckpointTensor& weight, const Stack& stack,
+                    MatrixSource& out) const;
+  Result<const CheckpointTensor*> SmallTensor(std::string_view name, std::string& found) const;
+  Result<std::vector<float>> ReadFloats(const std::string& name,
+                                        const CheckpointTensor& tensor) const;
+
   const Checkpoint* checkpoint_;
   Layout layout_ = Layout::kHf;
-  std::string prefix_;       // before "layers.", "embed_tokens", "norm"
-  std::string head_prefix_;  // before "lm_head"
+  std::string prefix_;  // before "layers.", "embed_tokens", "norm"
+  std::string head_;    // the whole module name of "lm_head"
+  // "quantization" of config.json: what holds for every module, and exceptions by the file's names.
+  std::optional<Scheme> scheme_;
+  NameMap<Scheme> exceptions_;
 };
 
 }  // namespace mach::io
