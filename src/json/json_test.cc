@@ -32,6 +32,22 @@ TEST(Json, RepeatedKeysKeepFirstPlaceAndLastValue) {
   }
 }
 
+TEST(Json, RepeatedKeysAreRefusedOnRequest) {
+  std::string many = "{";
+  for (int i = 0; i < 100; ++i) many += "\"k" + std::to_string(i) + "\":0,";
+  for (const auto& parse : {Parse, ParseLarge}) {
+    for (const std::string& text :
+         {std::string(R"({"a":1,"b":2,"a":3})"), std::string(R"([{"a":{"a":1,"a":1}}])"),
+          many + R"("a":1,"a":2})"}) {
+      const auto value = parse(text, {.unique_keys = true});
+      ASSERT_FALSE(value.ok()) << text;
+      EXPECT_NE(value.error().message.find("the key 'a' is there twice"), std::string::npos)
+          << value.error().message;
+    }
+    EXPECT_TRUE(parse(many + R"("a":{"a":1}})", {.unique_keys = true}).ok());
+  }
+}
+
 TEST(Json, BadTextIsRefusedWithItsOffset) {
   for (const char* text : {"", "[", "nul", "{\"a\":}", "[1] x", "NaN", "\"\\ud800\"", "1e999",
                            "\xEF\xBB\xBF[", "\"\xC4\xE3\"", "{'a':1}", "[1,]"}) {

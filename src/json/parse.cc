@@ -12,12 +12,14 @@ namespace mach::json {
 namespace {
 
 // Keeps the first place and the last value of a repeated key. Quadratic only for few members.
-void AddMember(Object& object, std::string key, Value value,
+// False when the key is repeated.
+bool AddMember(Object& object, std::string key, Value value,
                std::unordered_map<std::string, size_t>& places) {
   constexpr size_t kLinear = 32;
   if (object.size() < kLinear) {
+    const size_t before = object.size();
     object.Set(key, std::move(value));
-    return;
+    return object.size() != before;
   }
   if (places.empty()) {
     size_t at = 0;
@@ -29,6 +31,7 @@ void AddMember(Object& object, std::string key, Value value,
   } else {
     (object.begin() + static_cast<std::ptrdiff_t>(it->second))->value = std::move(value);
   }
+  return added;
 }
 
 class Builder final : public nlohmann::json_sax<nlohmann::json> {
@@ -93,7 +96,12 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     } else if (Frame& top = stack_.back(); top.value.is_array()) {
       top.value.AsArray().push_back(std::move(value));
     } else {
-      AddMember(top.value.AsObject(), std::move(top.key), std::move(value), top.places);
+      const bool added =
+          AddMember(top.value.AsObject(), std::string(top.key), std::move(value), top.places);
+      if (!added && options_.unique_keys) {
+        error_ = "invalid JSON: the key '" + top.key + "' is there twice";
+        return false;
+      }
     }
     return true;
   }
@@ -105,7 +113,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 };
 
 // REQUIRES: nesting was bounded by the parser. False where the element needs the careful parser.
-bool Convert(const simdjson::dom::element& element, Value& out) {
+bool Convert(const simdjson::dom::element& element, const ParseOptions& options, Value& out) {
   using simdjson::dom::element_type;
   switch (element.type()) {
     case element_type::NULL_VALUE:
@@ -130,7 +138,7 @@ bool Convert(const simdjson::dom::element& element, Value& out) {
       Array values;
       values.reserve(array.size());
       for (const auto& item : array) {
-        if (!Convert(item, values.emplace_back())) return false;
+        if (!Convert(item, options, values.emplace_back())) return false;
       }
       out = Value(std::move(values));
       return true;
@@ -140,8 +148,11 @@ bool Convert(const simdjson::dom::element& element, Value& out) {
       std::unordered_map<std::string, size_t> places;
       for (const auto& field : simdjson::dom::object(element)) {
         Value value;
-        if (!Convert(field.value, value)) return false;
-        AddMember(object, std::string(field.key), std::move(value), places);
+        if (!Convert(field.value, options, value)) return false;
+        if (!AddMember(object, std::string(field.key), std::move(value), places) &&
+            options.unique_keys) {
+          return false;
+        }
       }
       out = Value(std::move(object));
       return true;
@@ -167,7 +178,7 @@ Result<Value> ParseLarge(std::string_view text, const ParseOptions& options) {
       simdjson::dom::element element;
       Value value;
       if (parser.parse(text.data(), text.size()).get(element) == simdjson::SUCCESS &&
-          Convert(element, value)) {
+          Convert(element, options, value)) {
         return value;
       }
     }

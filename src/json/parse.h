@@ -8,7 +8,8 @@
 namespace mach::json {
 
 struct ParseOptions {
-  size_t max_depth = 64;  // of nested arrays and objects
+  size_t max_depth = 64;     // of nested arrays and objects
+  bool unique_keys = false;  // a repeated key is an error
 };
 
 // For requests and small files. The error gives the byte offset.
