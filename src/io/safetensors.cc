@@ -174,7 +174,7 @@ Result<SafetensorsHeader> ReadHeader(File& file) {
   {
     std::string text(static_cast<size_t>(length), '\0');
     MACH_RETURN_IF_ERROR(ReadExactly(file, kPrefixBytes, std::as_writable_bytes(std::span(text))));
-    auto parsed = json::ParseLarge(text, {.max_depth = 8});
+    auto parsed = json::ParseLarge(text, {.max_depth = 8, .unique_keys = true});
     if (!parsed) {
       return Corrupt("header: " + parsed.error().message);
     }
