@@ -3,6 +3,7 @@ add_library(mach_flags INTERFACE)
 target_include_directories(mach_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
   -Wold-style-cast -Woverloaded-virtual -Wcast-align -Wunused -Wnull-dereference
+  -Wno-missing-field-initializers  # designated initializers leave the rest at their defaults
   -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports false positives of these in its own std::string and coroutine frames.

@@ -1,0 +1,80 @@
+// Where the bytes of routed experts come from. Knows layers, experts and bytes; never what they
+// compute.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace mach::experts {
+
+class ExpertStore;
+
+// Keeps one expert's bytes where they are while it lives. Move-only.
+class ExpertPin {
+ public:
+  ExpertPin(ExpertPin&& o) noexcept
+      : store_(std::exchange(o.store_, nullptr)), slot_(o.slot_), bytes_(o.bytes_) {}
+  ExpertPin& operator=(ExpertPin&&) = delete;
+  ~ExpertPin();
+
+  std::span<const std::byte> Bytes() const& { return bytes_; }
+  std::span<const std::byte> Bytes() && = delete;  // no view of a temporary pin
+
+ private:
+  friend class ExpertStore;
+  ExpertPin(ExpertStore* store, uint32_t slot, std::span<const std::byte> bytes)
+      : store_(store), slot_(slot), bytes_(bytes) {}
+  ExpertStore* store_;
+  uint32_t slot_;
+  std::span<const std::byte> bytes_;
+};
+
+// What one layer needs of its experts, and how far it has come. Owned by the forward pass and used
+// again layer after layer, so that its vectors do not allocate in the steady state.
+class Acquisition {
+ public:
+  // Experts that became ready by the last Acquire or Wait: indices into the ids asked for.
+  std::span<const uint32_t> ready() const { return ready_; }
+  // REQUIRES: index was in ready() since Acquire.
+  std::span<const std::byte> Bytes(uint32_t index) const { return bytes_[index]; }
+  bool complete() const { return handed_out_ == bytes_.size(); }
+  // Unpins everything.
+  void Clear();
+
+ private:
+  friend class ExpertStore;
+  std::vector<ExpertPin> pins_;
+  std::vector<std::span<const std::byte>> bytes_;
+  std::vector<uint32_t> ready_;
+  size_t handed_out_ = 0;
+};
+
+// Used by one forward pass at a time.
+class ExpertStore {
+ public:
+  virtual ~ExpertStore() = default;
+
+  // Begins to get the experts `ids` (distinct) of a layer. What is in memory is ready at once; call
+  // Wait for the rest until complete(). Errors name the layer, the expert and the file.
+  virtual Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) = 0;
+  // Waits until at least one more expert is ready. REQUIRES: !out.complete().
+  virtual Status Wait(Acquisition& out) = 0;
+
+ protected:
+  // For implementations: starts an acquisition of n experts, and hands out index as ready.
+  static void Begin(Acquisition& out, size_t n);
+  static void ClearReady(Acquisition& out) { out.ready_.clear(); }
+  void HandOut(Acquisition& out, uint32_t index, uint32_t slot, std::span<const std::byte> bytes);
+
+ private:
+  friend class ExpertPin;
+  virtual void Unpin(uint32_t slot) = 0;
+};
+
+}  // namespace mach::experts

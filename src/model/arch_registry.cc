@@ -1,0 +1,59 @@
+#include "model/arch_registry.h"
+
+namespace mach::model {
+namespace {
+
+constexpr std::array kArchs = {
+    Arch{"qwen3_5_moe", "qwen3_5_moe_text", "qwen35moe",
+         "Qwen3.5 and Qwen3.6 MoE (35B-A3B, 122B-A10B, 397B-A17B)",
+         "gated delta net, gated attention", &ParseQwen35Moe},
+    Arch{"qwen3_moe", "qwen3_moe", "qwen3moe", "Qwen3 MoE (30B-A3B, 235B-A22B), Qwen3-Coder",
+         "attention", &ParseQwen3Moe},
+};
+
+consteval bool NamesUnique() {
+  for (size_t i = 0; i < kArchs.size(); ++i) {
+    for (size_t j = i + 1; j < kArchs.size(); ++j) {
+      if (kArchs[i].name == kArchs[j].name || kArchs[i].text_type == kArchs[j].text_type ||
+          kArchs[i].gguf_name == kArchs[j].gguf_name) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+static_assert(NamesUnique());
+
+std::string TypeOf(const json::Value& config) {
+  const auto type = json::GetString(config, "model_type", "");
+  return type ? *type : "";
+}
+
+}  // namespace
+
+std::span<const Arch> Archs() { return kArchs; }
+
+const Arch* FindArch(std::string_view model_type) {
+  for (const Arch& arch : kArchs) {
+    if (arch.name == model_type || arch.text_type == model_type) return &arch;
+  }
+  return nullptr;
+}
+
+Result<ModelConfig> ParseConfig(const json::Value& config) {
+  const std::string type = TypeOf(config);
+  const json::Value* text = config.Find("text_config");
+  const Arch* arch = FindArch(type);
+  if (arch == nullptr && text != nullptr) arch = FindArch(TypeOf(*text));
+  if (arch == nullptr) {
+    std::string known;
+    for (const Arch& a : kArchs) known += (known.empty() ? "" : ", ") + std::string(a.name);
+    return Error{Code::kUnsupported, "config.json: architecture '" + type +
+                                         "' is not one that Mach runs: " + known + " (mach archs)"};
+  }
+  MACH_TRY(ModelConfig parsed, arch->parse(config));
+  parsed.architecture = arch->name;
+  return parsed;
+}
+
+}  // namespace mach::model

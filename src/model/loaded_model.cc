@@ -1,0 +1,68 @@
+#include "model/loaded_model.h"
+
+#include <algorithm>
+
+#include "base/topology.h"
+#include "model/arch_registry.h"
+
+namespace mach::model {
+
+Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
+                                                       const LoadOptions& options) {
+  std::unique_ptr<LoadedModel> made(new LoadedModel);
+  MACH_TRY(made->checkpoint_, io::Checkpoint::Open(fs, options.checkpoint));
+  const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
+  auto config = ParseConfig(made->checkpoint_->config());
+  if (!config) return in_checkpoint(std::move(config).error());
+  auto source = io::TensorSource::Create(*made->checkpoint_);
+  if (!source) return in_checkpoint(std::move(source).error());
+  MACH_TRY(made->kernels_, kernels::SelectKernels(options.isa));
+
+  size_t limit = options.memory_limit;
+  if (limit == 0) {
+    MACH_TRY(limit, FreeMemoryBytes());
+  }
+  made->ledger_ = std::make_unique<MemoryLedger>(limit);
+  made->pool_ =
+      std::make_unique<ThreadPool>(options.threads != 0 ? options.threads : AvailableCpus());
+  made->compute_ = options.compute;
+  const size_t positions = config->max_positions;
+  if (options.context_tokens > positions) {
+    return in_checkpoint(
+        {Code::kInvalidArgument, "a context of " + std::to_string(options.context_tokens) +
+                                     " tokens is beyond the model's " + std::to_string(positions) +
+                                     "; lower --ctx-size"});
+  }
+  made->context_tokens_ =
+      options.context_tokens != 0 ? options.context_tokens : std::min(positions, kDefaultContext);
+
+  // Progress runs over weights and experts together.
+  const uint64_t total = made->checkpoint_->tensor_bytes();
+  uint64_t before = 0;
+  const LoadProgress progress = [&](uint64_t done, uint64_t) {
+    return !options.progress || options.progress(std::min(before + done, total), total);
+  };
+  auto model = Model::Load(*config, *source, *made->ledger_, progress);
+  if (!model) return in_checkpoint(std::move(model).error());
+  made->model_ = *std::move(model);
+  before = made->model_->weights().bytes();
+  auto experts =
+      LoadExperts(*config, *source, made->model_->expert_layout(), *made->ledger_, progress);
+  if (!experts) return in_checkpoint(std::move(experts).error());
+  made->experts_ = *std::move(experts);
+  if (options.progress && !options.progress(total, total))
+    return Error{Code::kCancelled, "loading was cancelled"};
+
+  MACH_TRY(made->workspace_,
+           Workspace::Create(*made->model_, *made->kernels_, *made->pool_, *made->experts_,
+                             options.compute, std::min(options.max_rows, made->context_tokens_),
+                             made->context_tokens_, *made->ledger_));
+  return made;
+}
+
+Result<std::unique_ptr<cache::SequenceState>> LoadedModel::NewState() {
+  const bool f16 = compute_ == ops::Compute::kInt8;
+  return cache::SequenceState::Create(model_->StateShape(context_tokens_, f16), *ledger_);
+}
+
+}  // namespace mach::model

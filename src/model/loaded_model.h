@@ -1,0 +1,60 @@
+// A checkpoint opened, planned, loaded and ready to run: everything that a forward pass needs, in
+// one owner.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/memory_ledger.h"
+#include "base/thread_pool.h"
+#include "io/checkpoint.h"
+#include "model/model.h"
+
+namespace mach::model {
+
+struct LoadOptions {
+  std::string checkpoint;           // directory
+  size_t context_tokens = 0;        // 0: the model's own, at most kDefaultContext
+  size_t threads = 0;               // 0: the processors there are
+  size_t max_rows = 256;            // tokens of one forward pass
+  std::optional<kernels::Isa> isa;  // nothing: the best
+  ops::Compute compute = ops::Compute::kInt8;
+  size_t memory_limit = 0;  // bytes; 0: what is free
+  LoadProgress progress;    // of all bytes that are read
+};
+
+inline constexpr size_t kDefaultContext = 32768;
+
+// Reads headers and config, checks that everything fits, then loads. Destroyed in reverse order.
+class LoadedModel {
+ public:
+  static Result<std::unique_ptr<LoadedModel>> Load(io::FileSystem& fs, const LoadOptions& options);
+
+  const io::Checkpoint& checkpoint() const { return *checkpoint_; }
+  const ModelConfig& config() const { return model_->config(); }
+  const Model& model() const { return *model_; }
+  Workspace& workspace() { return *workspace_; }
+  MemoryLedger& ledger() { return *ledger_; }
+  const kernels::KernelTable& kernels() const { return *kernels_; }
+  size_t threads() const { return pool_->threads(); }
+  size_t context_tokens() const { return context_tokens_; }
+  ops::Compute compute() const { return compute_; }
+
+  // A new, empty sequence. Keys and values are f32 when computing in f32, else f16.
+  Result<std::unique_ptr<cache::SequenceState>> NewState();
+
+ private:
+  LoadedModel() = default;
+  std::unique_ptr<io::Checkpoint> checkpoint_;
+  std::unique_ptr<MemoryLedger> ledger_;
+  std::unique_ptr<ThreadPool> pool_;
+  const kernels::KernelTable* kernels_ = nullptr;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<experts::ResidentStore> experts_;
+  std::unique_ptr<Workspace> workspace_;
+  size_t context_tokens_ = 0;
+  ops::Compute compute_ = ops::Compute::kInt8;
+};
+
+}  // namespace mach::model

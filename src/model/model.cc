@@ -1,0 +1,162 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "ops/rope.h"
+#include "ops/rows.h"
+
+namespace mach::model {
+
+Result<std::unique_ptr<Workspace>> Workspace::Create(const Model& model,
+                                                     const kernels::KernelTable& kernels,
+                                                     ThreadPool& pool,
+                                                     experts::ExpertStore& experts,
+                                                     ops::Compute compute, size_t rows,
+                                                     size_t context, MemoryLedger& ledger) {
+  const size_t bytes = model.ScratchBytes(rows, context, pool.threads());
+  MACH_TRY(MemoryReservation reservation, ledger.Reserve(MemoryTag::kScratch, bytes));
+  MACH_TRY(Arena arena, Arena::Create(bytes));
+  std::unique_ptr<Workspace> made(
+      new Workspace(kernels, pool, std::move(arena), experts, compute, rows));
+  made->reservation_ = std::move(reservation);
+  return made;
+}
+
+Result<std::unique_ptr<Model>> Model::Load(const ModelConfig& config,
+                                           const io::TensorSource& source, MemoryLedger& ledger,
+                                           const LoadProgress& progress) {
+  auto model = std::make_unique<Model>();
+  model->config_ = config;
+  model->inv_freq_ = ops::RopeFrequencies(config.rope_theta, config.rotary);
+  MACH_TRY(model->expert_layout_, FindExpertLayout(config, source));
+  MACH_TRY(model->weights_, Weights::Load(config, source, ledger, progress));
+  return model;
+}
+
+cache::StateShape Model::StateShape(size_t max_tokens, bool kv_f16) const {
+  cache::StateShape shape;
+  shape.max_tokens = max_tokens;
+  shape.kv_f16 = kv_f16;
+  for (const LayerConfig& layer : config_.layers) {
+    if (const auto* a = std::get_if<ops::AttentionShape>(&layer.mixer)) {
+      shape.kv.push_back({a->kv_heads, a->head_dim});
+    } else {
+      const auto& d = std::get<ops::DeltaNetShape>(layer.mixer);
+      shape.recurrent.push_back(
+          {d.value_heads, d.key_dim, d.value_dim, d.conv_channels(), d.conv_taps});
+    }
+  }
+  return shape;
+}
+
+size_t Model::ScratchBytes(size_t rows, size_t context, size_t threads) const {
+  size_t most = 0;
+  size_t top_k = 0;
+  for (const LayerConfig& layer : config_.layers) {
+    if (const auto* a = std::get_if<ops::AttentionShape>(&layer.mixer)) {
+      most = std::max(most, ops::AttentionScratchBytes(*a, rows, context, threads));
+    } else {
+      most = std::max(most, ops::DeltaNetScratchBytes(std::get<ops::DeltaNetShape>(layer.mixer),
+                                                      rows, threads));
+    }
+    if (const auto* m = std::get_if<ops::MoeShape>(&layer.ffn)) {
+      most = std::max(most, ops::MoeScratchBytes(*m, rows));
+      top_k = std::max(top_k, m->top_k);
+    } else {
+      most = std::max(most, ops::DenseFfnScratchBytes(config_.hidden,
+                                                      std::get<DenseShape>(layer.ffn).width, rows));
+    }
+  }
+  const size_t row_buffers = 3 * Arena::Footprint<float>(rows * config_.hidden);
+  return RoundUp(most + row_buffers + ops::Activations::ScratchBytes(rows, config_.hidden) +
+                     2 * Arena::Footprint<float>(rows * config_.rotary) +
+                     2 * Arena::Footprint<float>(rows * top_k),
+                 kPageBytes);
+}
+
+Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::SequenceState& state,
+                      float* hidden) const {
+  ops::Context& ctx = ws.ctx_;
+  const ArenaScope scope(ctx.arena);
+  const size_t rows = request.tokens.size();
+  const size_t width = config_.hidden;
+  MACH_CHECK(rows > 0 && rows <= ws.rows_);
+  MACH_RETURN_IF_ERROR(state.PrepareTokens(rows));
+
+  auto* x = ctx.arena.Take<float>(rows * width);
+  auto* normed = ctx.arena.Take<float>(rows * width);
+  auto* update = ctx.arena.Take<float>(rows * width);
+  const size_t half = config_.rotary / 2;
+  auto* cos = ctx.arena.Take<float>(rows * half);
+  auto* sin = ctx.arena.Take<float>(rows * half);
+  for (size_t r = 0; r < rows; ++r) {
+    const auto token = static_cast<size_t>(request.tokens[r]);
+    MACH_CHECK(token < config_.vocab);
+    quant::UnpackRow(weights_->embedding(), token, {x + r * width, width});
+    ops::RopeAngles(inv_freq_, state.length() + r, cos + r * half, sin + r * half);
+  }
+
+  size_t kv_layer = 0;
+  size_t recurrent_layer = 0;
+  size_t tap = 0;
+  for (size_t i = 0; i < config_.layers.size(); ++i) {
+    if (request.cancel != nullptr && request.cancel->load(std::memory_order_relaxed)) {
+      return Error{Code::kCancelled, "cancelled"};
+    }
+    const ArenaScope layer_scope(ctx.arena);
+    const LayerConfig& layer = config_.layers[i];
+    const LayerWeights& w = weights_->layer(i);
+    if (request.observer != nullptr) request.observer->OnHidden(i, x, rows);
+
+    {
+      const ArenaScope mixer_scope(ctx.arena);
+      ops::RmsNorm(ctx, x, rows, width, w.input_norm, config_.norm_eps, normed);
+      ops::Activations input(normed, rows, width);
+      if (const auto* a = std::get_if<ops::AttentionShape>(&layer.mixer)) {
+        ops::Attention(ctx, *a, w.attention, kv_layer++, {cos, sin}, input, state, update);
+      } else {
+        ops::DeltaNet(ctx, std::get<ops::DeltaNetShape>(layer.mixer), w.delta, state.marked(),
+                      input, state.recurrent(recurrent_layer++), update);
+      }
+      ops::Add(ctx, x, update, rows, width);
+    }
+
+    ops::RmsNorm(ctx, x, rows, width, w.ffn_norm, config_.norm_eps, normed);
+    ops::Activations input(normed, rows, width);
+    if (const auto* m = std::get_if<ops::MoeShape>(&layer.ffn)) {
+      const ops::Routing routing{ctx.arena.Take<ExpertId>(rows * m->top_k),
+                                 ctx.arena.Take<float>(rows * m->top_k)};
+      ops::Route(ctx, *m, w.moe.router, input, routing);
+      if (request.observer != nullptr) request.observer->OnExperts(i, routing.ids, rows, m->top_k);
+      ops::MoeWeights moe = w.moe;
+      moe.layout = expert_layout_;
+      MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, moe, LayerId(static_cast<uint32_t>(i)), ws.experts_,
+                                    ws.moe_, input, routing, update));
+    } else {
+      ops::DenseFfn(ctx, w.dense, input, update);
+    }
+    ops::Add(ctx, x, update, rows, width);
+
+    if (tap < request.taps.size() && request.taps[tap] == i) {
+      for (size_t r = 0; r < rows; ++r) {
+        std::memcpy(request.tap_rows + (r * request.taps.size() + tap) * width, x + r * width,
+                    width * sizeof(float));
+      }
+      ++tap;
+    }
+  }
+  ops::RmsNorm(ctx, x, rows, width, weights_->final_norm(), config_.norm_eps, hidden);
+  if (request.observer != nullptr) request.observer->OnHidden(config_.layers.size(), hidden, rows);
+  state.AdvanceTokens(rows);
+  return Ok();
+}
+
+void Model::Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const {
+  const ArenaScope scope(ws.ctx_.arena);
+  ops::Activations input(hidden, rows, config_.hidden);
+  ops::Linear(ws.ctx_, input, {{&weights_->head(), {logits, config_.vocab}}});
+}
+
+}  // namespace mach::model

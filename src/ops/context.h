@@ -1,0 +1,24 @@
+// What every op is given: the kernels, the threads, and how exact to be.
+#pragma once
+
+#include <atomic>
+
+#include "base/arena.h"
+#include "base/thread_pool.h"
+#include "kernels/table.h"
+
+namespace mach::ops {
+
+// kInt8: activations of quantized weights are quantized per group, for integer dot products.
+// kF32: every product in float32; what reference outputs are held against.
+enum class Compute : uint8_t { kInt8, kF32 };
+
+// Passed to every op by reference. Used by one forward pass at a time.
+struct Context {
+  const kernels::KernelTable& kernels;
+  ThreadPool& pool;
+  Arena& arena;
+  Compute compute = Compute::kInt8;
+};
+
+}  // namespace mach::ops

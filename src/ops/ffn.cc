@@ -1,0 +1,340 @@
+#include "ops/ffn.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/math.h"
+
+namespace mach::ops {
+namespace {
+
+size_t GroupOf(const quant::TiledMatrix& w) { return static_cast<size_t>(w.layout.group); }
+
+// The right-hand side of a product: rows in the form that the matrix wants.
+struct Operand {
+  bool int8 = false;
+  kernels::QuantizedRows quantized;
+  kernels::FloatRows floats;
+
+  Operand From(size_t row) const {
+    Operand o = *this;
+    if (int8) {
+      o.quantized.q += row * quantized.q_stride;
+      o.quantized.scale += row * quantized.group_stride;
+      o.quantized.sum += row * quantized.group_stride;
+    } else {
+      o.floats.data += row * floats.stride;
+    }
+    return o;
+  }
+};
+
+Operand AllRows(Context& ctx, const quant::TiledMatrix& w, Activations& x) {
+  Operand o;
+  o.int8 = UsesInt8(w, ctx.compute);
+  if (o.int8) o.quantized = x.Quantized(ctx, GroupOf(w));
+  o.floats = x.floats();
+  return o;
+}
+
+// Row p of the result is row rows[p] of x.
+Operand Gathered(Context& ctx, const quant::TiledMatrix& w, Activations& x,
+                 std::span<const uint32_t> rows) {
+  Operand o;
+  o.int8 = UsesInt8(w, ctx.compute);
+  const size_t cols = x.cols();
+  if (!o.int8) {
+    auto* data = ctx.arena.Take<float>(rows.size() * cols);
+    ctx.pool.ParallelFor(rows.size(), 8, [&](size_t begin, size_t end, size_t) {
+      for (size_t p = begin; p < end; ++p) std::memcpy(data + p * cols, x.row(rows[p]), cols * 4);
+    });
+    o.floats = {data, cols};
+    return o;
+  }
+  const kernels::QuantizedRows& from = x.Quantized(ctx, GroupOf(w));
+  const size_t groups = cols / GroupOf(w);
+  auto* codes = ctx.arena.Take<int8_t>(rows.size() * cols);
+  auto* scales = ctx.arena.Take<float>(rows.size() * groups);
+  auto* sums = ctx.arena.Take<float>(rows.size() * groups);
+  ctx.pool.ParallelFor(rows.size(), 8, [&](size_t begin, size_t end, size_t) {
+    for (size_t p = begin; p < end; ++p) {
+      std::memcpy(codes + p * cols, from.q + rows[p] * from.q_stride, cols);
+      std::memcpy(scales + p * groups, from.scale + rows[p] * from.group_stride, groups * 4);
+      std::memcpy(sums + p * groups, from.sum + rows[p] * from.group_stride, groups * 4);
+    }
+  });
+  o.quantized = {codes, scales, sums, cols, groups};
+  return o;
+}
+
+void Multiply(Context& ctx, const quant::TiledMatrix& w, size_t begin, size_t end, const Operand& x,
+              size_t rows, float* out) {
+  const kernels::OutputRows to{out, w.layout.rows};
+  if (x.int8) {
+    ctx.kernels.matmul_i8(w, begin, end, x.quantized, rows, to);
+  } else {
+    ctx.kernels.matmul_f32(w, begin, end, x.floats, rows, to);
+  }
+}
+
+// What `rows` rows need on their way through a SwiGlu.
+struct Buffers {
+  float* gate;    // [rows, width]
+  float* up;      // [rows, width]
+  float* out;     // [rows, hidden]
+  int8_t* codes;  // of silu(gate) * up, when down uses integer dots
+  float* scales;
+  float* sums;
+};
+
+// One expert, or the shared one, or a dense layer, and the rows that go through it.
+struct Item {
+  SwiGlu w;
+  Operand gate_x;
+  Operand up_x;
+  size_t rows;
+  Buffers buffers;
+
+  size_t width() const { return w.gate.layout.rows; }
+};
+
+size_t InnerGroups(const SwiGlu& w) {
+  return w.down.layout.affine() ? w.down.layout.cols / GroupOf(w.down) : 0;
+}
+
+Buffers TakeBuffers(Context& ctx, const SwiGlu& w, size_t rows, float* out) {
+  Buffers b{};
+  const size_t width = w.gate.layout.rows;
+  b.gate = ctx.arena.Take<float>(rows * width);
+  b.up = ctx.arena.Take<float>(rows * width);
+  b.out = out != nullptr ? out : ctx.arena.Take<float>(rows * w.down.layout.rows);
+  if (UsesInt8(w.down, ctx.compute)) {
+    b.codes = ctx.arena.Take<int8_t>(rows * width);
+    b.scales = ctx.arena.Take<float>(rows * InnerGroups(w));
+    b.sums = ctx.arena.Take<float>(rows * InnerGroups(w));
+  }
+  return b;
+}
+
+size_t BufferBytes(size_t hidden, size_t width, size_t rows) {
+  return 2 * Arena::Footprint<float>(rows * width) + Arena::Footprint<float>(rows * hidden) +
+         Arena::Footprint<int8_t>(rows * width) + 2 * Arena::Footprint<float>(rows * (width / 32));
+}
+
+Buffers From(const Buffers& b, const SwiGlu& w, size_t row) {
+  const size_t width = w.gate.layout.rows;
+  Buffers o = b;
+  o.gate += row * width;
+  o.up += row * width;
+  o.out += row * w.down.layout.rows;
+  if (b.codes != nullptr) {
+    o.codes += row * width;
+    o.scales += row * InnerGroups(w);
+    o.sums += row * InnerGroups(w);
+  }
+  return o;
+}
+
+Operand Inner(const Item& item) {
+  const Buffers& b = item.buffers;
+  Operand o;
+  o.int8 = b.codes != nullptr;
+  o.quantized = {b.codes, b.scales, b.sums, item.width(), InnerGroups(item.w)};
+  o.floats = {b.gate, item.width()};
+  return o;
+}
+
+// All items together, so that the threads meet three times and not three times an expert.
+void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
+  work.Clear();
+  size_t rows = 0;
+  for (const Item& item : items) {
+    work.Add(item.w.gate.layout.tiles(), TileCost(item.w.gate.layout, item.rows));
+    work.Add(item.w.up.layout.tiles(), TileCost(item.w.up.layout, item.rows));
+    rows += item.rows;
+  }
+  work.Run(ctx.pool, [&](size_t i, size_t begin, size_t end) {
+    const Item& item = items[i / 2];
+    if (i % 2 == 0) {
+      Multiply(ctx, item.w.gate, begin, end, item.gate_x, item.rows, item.buffers.gate);
+    } else {
+      Multiply(ctx, item.w.up, begin, end, item.up_x, item.rows, item.buffers.up);
+    }
+  });
+
+  ctx.pool.ParallelFor(rows, 2, [&](size_t begin, size_t end, size_t) {
+    size_t first = 0;  // of the item, among all rows
+    for (const Item& item : items) {
+      const size_t width = item.width();
+      const Buffers& b = item.buffers;
+      const size_t stop = std::min(end, first + item.rows);
+      for (size_t r = std::max(begin, first); r < stop; ++r) {
+        const size_t at = r - first;
+        float* gate = b.gate + at * width;
+        ctx.kernels.silu_mul(gate, b.up + at * width, width, gate);
+        if (b.codes == nullptr) continue;
+        const size_t groups = InnerGroups(item.w);
+        ctx.kernels.quantize_row(gate, width, GroupOf(item.w.down), b.codes + at * width,
+                                 b.scales + at * groups, b.sums + at * groups);
+      }
+      first += item.rows;
+    }
+  });
+
+  work.Clear();
+  for (const Item& item : items) {
+    work.Add(item.w.down.layout.tiles(), TileCost(item.w.down.layout, item.rows));
+  }
+  work.Run(ctx.pool, [&](size_t i, size_t begin, size_t end) {
+    Multiply(ctx, items[i].w.down, begin, end, Inner(items[i]), items[i].rows,
+             items[i].buffers.out);
+  });
+}
+
+// Sorts the (row, k) pairs by expert, rows ascending within one.
+void GroupPairs(const MoeShape& shape, size_t rows, const Routing& routing, MoeScratch& s) {
+  const size_t pairs = rows * shape.top_k;
+  std::vector<uint32_t>& next = s.next_pair;
+  next.assign(shape.experts + 1, 0);
+  for (size_t i = 0; i < pairs; ++i) ++next[Index(routing.ids[i]) + 1];
+  s.ids.clear();
+  s.first_pair.clear();
+  for (size_t e = 0; e < shape.experts; ++e) {
+    if (next[e + 1] != 0) {
+      s.ids.push_back(ExpertId(static_cast<uint32_t>(e)));
+      s.first_pair.push_back(next[e]);
+    }
+    next[e + 1] += next[e];
+  }
+  s.first_pair.push_back(static_cast<uint32_t>(pairs));
+  s.pair_token.resize(pairs);
+  s.pair_of.resize(pairs);
+  for (size_t i = 0; i < pairs; ++i) {
+    const uint32_t pair = next[Index(routing.ids[i])]++;
+    s.pair_token[pair] = static_cast<uint32_t>(i / shape.top_k);
+    s.pair_of[i] = pair;
+  }
+}
+
+}  // namespace
+
+void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router, Activations& x,
+           const Routing& out) {
+  const ArenaScope scope(ctx.arena);
+  auto* scores = ctx.arena.Take<float>(x.rows() * shape.experts);
+  Linear(ctx, x, {{&router, {scores, shape.experts}}}, Compute::kF32);
+  ctx.pool.ParallelFor(x.rows(), 4, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      float* p = scores + r * shape.experts;
+      ctx.kernels.softmax(p, shape.experts);
+      ExpertId* ids = out.ids + r * shape.top_k;
+      float* weights = out.weights + r * shape.top_k;
+      // Insertion into a short sorted list; an equal later expert never passes an earlier one.
+      size_t held = 0;
+      for (size_t e = 0; e < shape.experts; ++e) {
+        if (held == shape.top_k && !(p[e] > weights[held - 1])) continue;
+        size_t at = held < shape.top_k ? held++ : held - 1;
+        for (; at > 0 && p[e] > weights[at - 1]; --at) {
+          weights[at] = weights[at - 1];
+          ids[at] = ids[at - 1];
+        }
+        weights[at] = p[e];
+        ids[at] = ExpertId(static_cast<uint32_t>(e));
+      }
+      if (!shape.normalize) continue;
+      float sum = 0;
+      for (size_t k = 0; k < shape.top_k; ++k) sum += weights[k];
+      for (size_t k = 0; k < shape.top_k; ++k) weights[k] /= sum;
+    }
+  });
+}
+
+Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, LayerId layer,
+           experts::ExpertStore& store, MoeScratch& scratch, Activations& x, const Routing& routing,
+           float* out) {
+  const ArenaScope scope(ctx.arena);
+  const size_t rows = x.rows();
+  GroupPairs(shape, rows, routing, scratch);
+  experts::Acquisition& acquired = scratch.acquisition;
+  MACH_RETURN_IF_ERROR(store.Acquire(layer, scratch.ids, acquired));
+
+  // A record's layout is known before its bytes are there.
+  const SwiGlu shape_only{
+      {w.layout.gate, nullptr}, {w.layout.up, nullptr}, {w.layout.down, nullptr}};
+  const auto operand = [&](const quant::TiledMatrix& m) {
+    return rows == 1 ? AllRows(ctx, m, x) : Gathered(ctx, m, x, scratch.pair_token);
+  };
+  const Operand gate_x = operand(shape_only.gate);
+  const bool same =
+      UsesInt8(shape_only.gate, ctx.compute) == UsesInt8(shape_only.up, ctx.compute) &&
+      w.layout.gate.group == w.layout.up.group;
+  const Operand up_x = same ? gate_x : operand(shape_only.up);
+  const Buffers pairs = TakeBuffers(ctx, shape_only, rows * shape.top_k, nullptr);
+  Item* items = ctx.arena.Take<Item>(scratch.ids.size() + 1);
+  size_t count = 0;
+
+  float* shared = nullptr;
+  float* shared_gate = nullptr;
+  if (shape.shared_width != 0) {
+    shared_gate = ctx.arena.Take<float>(rows);
+    Linear(ctx, x, {{&w.shared_gate, {shared_gate, 1}}}, Compute::kF32);
+    const Buffers b = TakeBuffers(ctx, w.shared, rows, nullptr);
+    shared = b.out;
+    items[count++] = {w.shared, AllRows(ctx, w.shared.gate, x), AllRows(ctx, w.shared.up, x), rows,
+                      b};
+  }
+  while (true) {
+    for (const uint32_t i : acquired.ready()) {
+      const size_t first = scratch.first_pair[i];
+      const SwiGlu expert = w.layout.View(acquired.Bytes(i));
+      const bool gathered = rows != 1;
+      items[count++] = {expert, gathered ? gate_x.From(first) : gate_x,
+                        gathered ? up_x.From(first) : up_x, scratch.first_pair[i + 1] - first,
+                        From(pairs, expert, first)};
+    }
+    RunItems(ctx, scratch.work, {items, count});
+    if (acquired.complete()) break;
+    MACH_RETURN_IF_ERROR(store.Wait(acquired));
+    count = 0;
+  }
+  acquired.Clear();
+
+  ctx.pool.ParallelFor(rows, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      float* to = out + r * shape.hidden;
+      std::fill_n(to, shape.hidden, 0.0f);
+      for (size_t k = 0; k < shape.top_k; ++k) {
+        const size_t i = r * shape.top_k + k;
+        ctx.kernels.axpy(to, routing.weights[i], pairs.out + scratch.pair_of[i] * shape.hidden,
+                         shape.hidden);
+      }
+      if (shared == nullptr) continue;
+      ctx.kernels.axpy(to, kernels::SigmoidMul(1.0f, shared_gate[r]), shared + r * shape.hidden,
+                       shape.hidden);
+    }
+  });
+  return Ok();
+}
+
+void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out) {
+  const ArenaScope scope(ctx.arena);
+  TileWork work;
+  const Item item{w, AllRows(ctx, w.gate, x), AllRows(ctx, w.up, x), x.rows(),
+                  TakeBuffers(ctx, w, x.rows(), out)};
+  RunItems(ctx, work, {&item, 1});
+}
+
+size_t MoeScratchBytes(const MoeShape& s, size_t rows) {
+  const size_t pairs = rows * s.top_k;
+  return Arena::Footprint<float>(rows * s.experts) + Activations::ScratchBytes(rows, s.hidden) +
+         2 * Arena::Footprint<float>(pairs * s.hidden) + BufferBytes(s.hidden, s.width, pairs) +
+         Arena::Footprint<Item>(s.experts + 1) + Arena::Footprint<float>(rows) +
+         BufferBytes(s.hidden, s.shared_width, rows);
+}
+
+size_t DenseFfnScratchBytes(size_t hidden, size_t width, size_t rows) {
+  return Activations::ScratchBytes(rows, hidden) + BufferBytes(hidden, width, rows);
+}
+
+}  // namespace mach::ops

@@ -1,0 +1,55 @@
+// Splits the tiles of several matrices over the threads by cost.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "base/thread_pool.h"
+
+namespace mach::ops {
+
+// A list of matrix products, each of some tiles that cost the same. Run gives every thread an equal
+// share of the total cost as contiguous tile ranges. Reused to avoid allocation.
+class TileWork {
+ public:
+  void Clear() {
+    items_.clear();
+    total_ = 0;
+  }
+  // cost: of one tile, any unit (bytes of weights plus rows, say), at least 1.
+  void Add(size_t tiles, size_t cost) {
+    items_.push_back({total_, tiles, cost});
+    total_ += tiles * cost;
+  }
+
+  // fn(item, tile_begin, tile_end), item in the order of Add.
+  template <class F>
+  void Run(ThreadPool& pool, F&& fn) const {
+    pool.ParallelFor(total_, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = 0; i < items_.size(); ++i) {
+        const Item& item = items_[i];
+        if (item.start >= end) break;
+        // Tile t starts at start + t * cost; the range that holds its start runs it.
+        const size_t first = FirstTile(item, begin);
+        const size_t last = FirstTile(item, end);
+        if (first < last) fn(i, first, last);
+      }
+    });
+  }
+
+ private:
+  struct Item {
+    size_t start;
+    size_t tiles;
+    size_t cost;
+  };
+  static size_t FirstTile(const Item& item, size_t at) {
+    if (at <= item.start) return 0;
+    return std::min((at - item.start + item.cost - 1) / item.cost, item.tiles);
+  }
+  std::vector<Item> items_;
+  size_t total_ = 0;
+};
+
+}  // namespace mach::ops
