@@ -2,41 +2,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/descriptor.h"
+#include "io/posix_error.h"
+
 namespace mach::io {
 namespace {
 
 // Linux transfers at most this much in one call.
 constexpr size_t kMaxTransfer = 0x7FFFF000;
-
-Error SystemError(std::string_view what, const std::string& path, int code) {
-  std::string message =
-      "cannot " + std::string(what) + " '" + path + "': " + std::generic_category().message(code);
-  if (code == EMFILE || code == ENFILE) message += "; raise the limit of open files (ulimit -n)";
-  const bool absent = code == ENOENT || code == ENOTDIR;
-  return {absent ? Code::kNotFound : Code::kIo, std::move(message)};
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 int OpenRetrying(const std::string& path, int flags) {
   int fd;
@@ -61,7 +40,7 @@ class PosixFile final : public File {
     do {
       n = pread(fd_.get(), out.data(), want, static_cast<off_t>(offset));
     } while (n < 0 && errno == EINTR);
-    if (n < 0) return SystemError("read", path_, errno).In("offset " + std::to_string(offset));
+    if (n < 0) return PosixError("read", path_, errno).In("offset " + std::to_string(offset));
     return static_cast<size_t>(n);
   }
 
@@ -76,9 +55,9 @@ class Posix final : public FileSystem {
   Result<std::unique_ptr<File>> Open(const std::string& path) override {
     // O_NONBLOCK: opening a pipe must not wait for a writer. It has no effect on regular files.
     Descriptor fd(OpenRetrying(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (fd.get() < 0) return SystemError("open", path, errno);
+    if (!fd.valid()) return PosixError("open", path, errno);
     struct stat status {};
-    if (fstat(fd.get(), &status) != 0) return SystemError("inspect", path, errno);
+    if (fstat(fd.get(), &status) != 0) return PosixError("inspect", path, errno);
     if (!S_ISREG(status.st_mode)) {
       return Error{Code::kInvalidArgument,
                    "'" + path + "' is " +
@@ -95,9 +74,9 @@ class Posix final : public FileSystem {
 
   Result<std::vector<std::string>> List(const std::string& path) override {
     Descriptor fd(OpenRetrying(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-    if (fd.get() < 0) return SystemError("list", path, errno);
+    if (!fd.valid()) return PosixError("list", path, errno);
     const std::unique_ptr<DIR, int (*)(DIR*)> dir(fdopendir(fd.get()), closedir);
-    if (dir == nullptr) return SystemError("list", path, errno);
+    if (dir == nullptr) return PosixError("list", path, errno);
     fd.Release();
     std::vector<std::string> names;
     for (;;) {
@@ -107,7 +86,7 @@ class Posix final : public FileSystem {
       std::string name = entry->d_name;
       if (name != "." && name != "..") names.push_back(std::move(name));
     }
-    if (errno != 0) return SystemError("list", path, errno);
+    if (errno != 0) return PosixError("list", path, errno);
     std::ranges::sort(names);
     return names;
   }

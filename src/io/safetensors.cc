@@ -10,9 +10,6 @@ namespace mach::io {
 namespace {
 
 constexpr uint64_t kPrefixBytes = 8;
-constexpr uint64_t kMaxHeaderBytes = uint64_t{100} << 20;
-constexpr size_t kMaxRank = 8;
-constexpr size_t kMaxNameBytes = 1024;
 
 Error Corrupt(std::string message) { return {Code::kCorrupt, std::move(message)}; }
 
@@ -30,23 +27,12 @@ std::optional<uint64_t> Natural(const json::Value& value) {
   return static_cast<uint64_t>(value.AsInt());
 }
 
-// Elements times bytes, or nothing when that passes 64 bits.
-std::optional<uint64_t> ByteSize(const std::vector<uint64_t>& shape, tensor::DType dtype) {
-  uint64_t bytes = tensor::DTypeBytes(dtype);
-  // A zero anywhere makes the tensor empty, whatever the other dimensions are.
-  if (std::ranges::find(shape, 0u) != shape.end()) return 0;
-  for (const uint64_t dim : shape) {
-    if (__builtin_mul_overflow(bytes, dim, &bytes)) return std::nullopt;
-  }
-  return bytes;
-}
-
 // offset is relative to the data, which has data_bytes.
 Result<TensorEntry> ParseEntry(const json::Member& member, uint64_t data_bytes) {
   TensorEntry entry{.name = member.key};
-  if (member.key.empty() || member.key.size() > kMaxNameBytes) {
+  if (member.key.empty() || member.key.size() > kMaxTensorNameBytes) {
     return Corrupt("a name of " + std::to_string(member.key.size()) + " bytes, expected 1 to " +
-                   std::to_string(kMaxNameBytes));
+                   std::to_string(kMaxTensorNameBytes));
   }
   const std::string where = "tensor '" + member.key + "': ";
   if (!member.value.is_object()) {
@@ -73,16 +59,16 @@ Result<TensorEntry> ParseEntry(const json::Member& member, uint64_t data_bytes) 
                    (shape == nullptr ? "missing" : std::string(shape->KindName())) +
                    ", expected an array");
   }
-  if (shape->AsArray().size() > kMaxRank) {
+  if (shape->AsArray().size() > kMaxTensorRank) {
     return Corrupt(where + "'shape' has " + std::to_string(shape->AsArray().size()) +
-                   " dimensions, expected at most " + std::to_string(kMaxRank));
+                   " dimensions, expected at most " + std::to_string(kMaxTensorRank));
   }
   for (const json::Value& dim : shape->AsArray()) {
     const auto n = Natural(dim);
     if (!n) return Corrupt(where + "'shape' holds what is no integer from 0 to 2^63 - 1");
     entry.shape.push_back(*n);
   }
-  const auto bytes = ByteSize(entry.shape, entry.dtype);
+  const auto bytes = DenseBytes(entry.shape, entry.dtype);
   if (!bytes) {
     return Corrupt(where + "'shape' " + ShapeText(shape->AsArray()) +
                    " has more elements than 64 bits can count");
@@ -162,9 +148,9 @@ Result<SafetensorsHeader> ReadHeader(File& file) {
                    std::to_string(file.size() - kPrefixBytes) +
                    " follow: the file is truncated or no safetensors file");
   }
-  if (length > kMaxHeaderBytes) {
+  if (length > kMaxSafetensorsHeaderBytes) {
     return Corrupt("the header's length is " + std::to_string(length) + " bytes, more than the " +
-                   std::to_string(kMaxHeaderBytes) + " that the format allows");
+                   std::to_string(kMaxSafetensorsHeaderBytes) + " that the format allows");
   }
   const uint64_t data_start = kPrefixBytes + length;
   const uint64_t data_bytes = file.size() - data_start;
@@ -202,6 +188,15 @@ Result<SafetensorsHeader> ReadHeader(File& file) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> DenseBytes(std::span<const uint64_t> shape, tensor::DType dtype) {
+  if (std::ranges::find(shape, 0u) != shape.end()) return 0;
+  uint64_t bytes = tensor::DTypeBytes(dtype);
+  for (const uint64_t dim : shape) {
+    if (__builtin_mul_overflow(bytes, dim, &bytes)) return std::nullopt;
+  }
+  return bytes;
+}
 
 Result<SafetensorsHeader> ReadSafetensorsHeader(File& file) {
   auto header = ReadHeader(file);

@@ -141,6 +141,7 @@ Status TensorSource::ReadQuantization() {
     if (member.value.is_bool()) {
       scheme.quantized = member.value.AsBool();
     } else if (member.value.is_object()) {
+      scheme.mode = Scheme{}.mode;  // not inherited: entries without a mode are affine
       auto own = read(member.value, scheme);
       if (!own) return Corrupt(where + " of '" + member.key + "': " + own.error().message);
       scheme = *std::move(own);
