@@ -5,6 +5,9 @@
 // "model.language_model.", "language_model.model."), stacked, fused and per-expert experts, MLX's
 // packed modules and its per-module overrides, norms with the one already added, the axes of
 // conv1d.
+//
+// Nothing here trusts the sizes of the config or the files: a slice is given only when the tensor
+// has exactly the expected shape, so that it always lies within its file.
 #pragma once
 
 #include <memory>
@@ -40,23 +43,33 @@ struct ExpertSource {
 
 class TensorSource {
  public:
-  // kHf: the published layout. kMlx: mlx-lm's (it has "switch_mlp" or packed modules, or conv1d
-  // weights whose last axis is 1), in which the norms of qwen3_5_moe have the one already added.
+  // kHf: the published layout. kMlx: mlx-lm's, in which the norms of qwen3_5_moe have the one
+  // already added. conv1d weights decide, where there are any ([channels, 1, taps] is kHf,
+  // [channels, taps, 1] kMlx, and both in one checkpoint an error); else "switch_mlp" or packed
+  // modules mean kMlx.
   enum class Layout : uint8_t { kHf, kMlx };
 
+  // Finds the prefix and the layout and reads "quantization" (or "quantization_config") of the
+  // config. The checkpoint must outlive it. Thread-safe from then on.
   static Result<TensorSource> Create(const Checkpoint& checkpoint);
 
   Layout layout() const { return layout_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
 
-  // Whether the module or tensor (canonical, without ".weight") exists.
+  // Whether the module or tensor (canonical, without ".weight") exists. A model with tied
+  // embeddings has no "lm_head", a drafter no "embed_tokens".
   bool Has(std::string_view name) const;
 
   // A Linear or Embedding [rows, cols] as expected; any other shape, dtype, packing or group is an
-  // error that names the tensor, what was found and what was expected.
+  // error that names the tensor, what was found and what was expected. kUnsupported for formats
+  // that Mach does not read (F8, other MLX modes, bits and groups), kCorrupt for what does not fit
+  // together, kInvalidArgument for a size of 0 or beyond 2^31.
   Result<MatrixSource> Matrix(std::string_view module, uint64_t rows, uint64_t cols) const;
 
-  // gate and up [width, hidden], down [hidden, width] of one expert of `mlp` ("layers.3.mlp").
+  // gate and up [width, hidden], down [hidden, width] of one expert of `mlp` ("layers.3.mlp"):
+  // from experts.gate_up_proj [experts, 2 * width, hidden] (gate rows first) and experts.down_proj
+  // [experts, hidden, width], from switch_mlp.X or experts.X stacked alike for each part, or from
+  // experts.N.X. Each may be affine. REQUIRES: expert < experts.
   Result<ExpertSource> Expert(std::string_view mlp, ExpertId expert, uint64_t experts,
                               uint64_t hidden, uint64_t width) const;
 
