@@ -21,8 +21,13 @@ using Array = std::vector<Value>;
 // value, as Python's dict does). Find is linear: iterate over large objects instead.
 class Object {
  public:
-  Object() = default;
+  Object();
   Object(std::initializer_list<Member> members);
+  Object(const Object& o);
+  Object(Object&& o) noexcept;
+  Object& operator=(const Object& o);
+  Object& operator=(Object&& o) noexcept;
+  ~Object();
 
   const Value* Find(std::string_view key) const;
   Value* Find(std::string_view key);
@@ -31,8 +36,8 @@ class Object {
   // REQUIRES: no member has this key.
   void Append(std::string key, Value value);
 
-  size_t size() const { return members_.size(); }
-  bool empty() const { return members_.empty(); }
+  size_t size() const;
+  bool empty() const { return size() == 0; }
   auto begin() const { return members_.begin(); }
   auto end() const { return members_.end(); }
   auto begin() { return members_.begin(); }
@@ -111,6 +116,15 @@ struct Member {
   Value value;
   bool operator==(const Member&) const = default;
 };
+
+// Here, since a vector of an incomplete type may be declared but not used.
+inline Object::Object() = default;
+inline Object::Object(const Object& o) = default;
+inline Object::Object(Object&& o) noexcept = default;
+inline Object& Object::operator=(const Object& o) = default;
+inline Object& Object::operator=(Object&& o) noexcept = default;
+inline Object::~Object() = default;
+inline size_t Object::size() const { return members_.size(); }
 
 // Typed reads of an object's members; the error names the key, what was found and what was
 // expected. An absent key, or null, gives the fallback; without a fallback it is an error.
