@@ -92,8 +92,7 @@ Result<Checkpoint::Index> Checkpoint::ReadIndex() const {
     index.shard_of.emplace(std::move(member.key), shard);
   }
   std::ranges::sort(index.shards);
-  const auto repeated = std::ranges::unique(index.shards);
-  index.shards.erase(repeated.begin(), repeated.end());
+  index.shards.erase(std::unique(index.shards.begin(), index.shards.end()), index.shards.end());
   return index;
 }
 
