@@ -1,4 +1,4 @@
-// The elementary functions, once. Vector code (vector_math-inl.h) evaluates the same operations in
+// The elementary functions, once. Vector code (lanes-inl.h) evaluates the same operations in
 // the same order with the same constants, so that each lane equals these functions bit for bit.
 #pragma once
 
@@ -54,6 +54,9 @@ inline float Exp(float x) {
 // x * sigmoid(gate), with one rounding for the product and the sigmoid together.
 inline float SigmoidMul(float x, float gate) { return x / (1.0f + Exp(-gate)); }
 inline float Silu(float x) { return SigmoidMul(x, x); }
+
+// 1 / sqrt(x + eps), the factor of the norms.
+inline float InverseRoot(float x, float eps) { return 1.0f / std::sqrt(x + eps); }
 
 // The lanes that every reduction is spread over; see table.h.
 inline constexpr size_t kLanes = 16;

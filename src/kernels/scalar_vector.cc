@@ -36,7 +36,7 @@ float SumOfSquares(const float* x, size_t n) {
 }
 
 float InverseRms(const float* x, float eps, size_t n) {
-  return 1.0f / std::sqrt(SumOfSquares(x, n) / static_cast<float>(n) + eps);
+  return InverseRoot(SumOfSquares(x, n) / static_cast<float>(n), eps);
 }
 
 void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
@@ -51,7 +51,7 @@ void RmsNormGated(const float* x, const float* weight, const float* z, float eps
 }
 
 void L2Norm(const float* x, float eps, float scale, size_t n, float* out) {
-  const float inverse = 1.0f / std::sqrt(SumOfSquares(x, n) + eps);
+  const float inverse = InverseRoot(SumOfSquares(x, n), eps);
   for (size_t i = 0; i < n; ++i) out[i] = x[i] * inverse * scale;
 }
 

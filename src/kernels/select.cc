@@ -2,6 +2,7 @@
 
 #include "kernels/scalar.h"
 #include "kernels/table.h"
+#include "kernels/targets.h"
 
 namespace mach::kernels {
 namespace {
@@ -9,23 +10,25 @@ namespace {
 struct IsaRow {
   Isa isa;
   std::string_view name;
+  int64_t target;  // Highway's; 0 needs nothing
 };
-constexpr std::array<IsaRow, 5> kIsas = {{{Isa::kAvx512Vnni, "avx512_vnni"},
-                                          {Isa::kAvx512, "avx512"},
-                                          {Isa::kAvx2, "avx2"},
-                                          {Isa::kNeon, "neon"},
-                                          {Isa::kScalar, "scalar"}}};
+// Best first.
+constexpr std::array<IsaRow, 5> kIsas = {{{Isa::kAvx512Vnni, "avx512_vnni", HWY_AVX3_DL},
+                                          {Isa::kAvx512, "avx512", HWY_AVX3},
+                                          {Isa::kAvx2, "avx2", HWY_AVX2},
+                                          {Isa::kNeon, "neon", HWY_NEON},
+                                          {Isa::kScalar, "scalar", 0}}};
 
-const KernelTable& ScalarTable() {
-  static const KernelTable table = [] {
-    KernelTable t;
-    t.isa = Isa::kScalar;
-    FillScalarMatmul(t);
-    FillScalarVector(t);
-    FillScalarAttention(t);
-    FillScalarDeltaRule(t);
-    return t;
-  }();
+constexpr auto kVectorFills = {FillMatmulI8, FillVectorOps};
+
+KernelTable MakeTable(Isa isa) {
+  KernelTable table;
+  table.isa = isa;
+  FillScalarMatmul(table);
+  FillScalarVector(table);
+  FillScalarAttention(table);
+  FillScalarDeltaRule(table);
+  for (const auto fill : kVectorFills) fill(table);
   return table;
 }
 
@@ -45,12 +48,39 @@ std::optional<Isa> IsaFromName(std::string_view name) {
   return std::nullopt;
 }
 
-std::vector<Isa> AvailableIsas() { return {Isa::kScalar}; }
+std::vector<std::string_view> CompiledTargets(Isa isa) {
+  KernelTable table;
+  table.isa = isa;
+  std::vector<std::string_view> names;
+  for (const auto fill : kVectorFills) {
+    if (const char* name = fill(table)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<Isa> AvailableIsas() {
+  const int64_t supported = hwy::SupportedTargets();
+  std::vector<Isa> isas;
+  for (const IsaRow& row : kIsas) {
+    // A target of another architecture is never supported, so each one here was compiled.
+    if (row.target == 0 || (supported & row.target) != 0) isas.push_back(row.isa);
+  }
+  return isas;
+}
 
 Result<const KernelTable*> SelectKernels(std::optional<Isa> forced) {
+  static const std::array<KernelTable, kIsas.size()> kTables = [] {
+    std::array<KernelTable, kIsas.size()> tables;
+    for (size_t i = 0; i < tables.size(); ++i) tables[i] = MakeTable(kIsas[i].isa);
+    return tables;
+  }();
   std::string have;
   for (const Isa isa : AvailableIsas()) {
-    if (!forced || *forced == isa) return &ScalarTable();
+    if (!forced || *forced == isa) {
+      for (const KernelTable& table : kTables) {
+        if (table.isa == isa) return &table;
+      }
+    }
     have += (have.empty() ? "" : ", ") + std::string(IsaName(isa));
   }
   return Error{Code::kUnsupported, "kernels for " + std::string(IsaName(*forced)) +

@@ -1,0 +1,435 @@
+#include "kernels/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matmul_i8.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "kernels/lanes-inl.h"
+
+// A micro-kernel takes kTiles tiles and kRows rows and goes through the columns once. Integer sums
+// are exact, so their order is free, and differs between the targets.
+
+#if MACH_VECTOR_TARGET
+HWY_BEFORE_NAMESPACE();
+namespace mach::kernels::HWY_NAMESPACE {
+namespace {
+
+using DU8 = hn::Repartition<uint8_t, DI>;
+using VU8 = hn::Vec<DU8>;
+inline constexpr size_t kVectorBytes = kPart * 4;
+
+#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3
+// Two tiles share the broadcast of an activation: loads, two a cycle, would bound one tile.
+inline constexpr size_t kMaxTiles = 2;
+inline constexpr size_t kMaxRows = 8;
+#else
+inline constexpr size_t kMaxTiles = 1;
+inline constexpr size_t kMaxRows = 4;
+#endif
+
+HWY_INLINE VU8 LoadCodes(const uint8_t* p) { return hn::LoadU(DU8(), p); }
+HWY_INLINE VU8 LowNibbles(VU8 codes) { return hn::And(codes, hn::Set(DU8(), 15)); }
+HWY_INLINE VU8 HighNibbles(VU8 codes) {
+  const hn::Repartition<uint16_t, DI> du16;
+  return LowNibbles(hn::BitCast(DU8(), hn::ShiftRight<4>(hn::BitCast(du16, codes))));
+}
+// Four activations in every 32-bit lane.
+HWY_INLINE VI Broadcast4(const int8_t* q) {
+  int32_t four;
+  hwy::CopyBytes<4>(q, &four);
+  return hn::Set(DI(), four);
+}
+
+// Codes of kVecs vectors of outputs (kParts to a tile).
+template <size_t kVecs>
+struct Codes {
+  const uint8_t* tile[kVecs / kParts];
+  HWY_INLINE VU8 Get(size_t vec, size_t offset) const {
+    return LoadCodes(tile[vec / kParts] + vec % kParts * kVectorBytes + offset);
+  }
+  HWY_INLINE void Advance(size_t bytes) {
+    MACH_UNROLL
+    for (size_t t = 0; t < kVecs / kParts; ++t) tile[t] += bytes;
+  }
+};
+
+#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
+
+// acc + the dot product of four neighbouring bytes in each lane; w unsigned (below 16 on NEON), x
+// signed.
+HWY_INLINE VI Dot4(VI acc, VU8 w, VI x) {
+#if HWY_TARGET == HWY_AVX3_DL
+  return VI{_mm512_dpbusd_epi32(acc.raw, w.raw, x.raw)};
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return VI(vdotq_s32(acc.raw, vreinterpretq_s8_u8(w.raw), vreinterpretq_s8_s32(x.raw)));
+#else
+  const int8x16_t ws = vreinterpretq_s8_u8(w.raw);
+  const int8x16_t xs = vreinterpretq_s8_s32(x.raw);
+  const int16x8_t low = vmull_s8(vget_low_s8(ws), vget_low_s8(xs));
+  const int16x8_t high = vmull_high_s8(ws, xs);
+  return VI(vpadalq_s16(acc.raw, vpaddq_s16(low, high)));
+#endif
+}
+
+#endif
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// dot[v][r] += codes of 32 columns times the activations at q + r * stride.
+template <int kBits, size_t kVecs, size_t kRows>
+HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
+                             VI (&dot)[kVecs][kRows]) {
+  constexpr size_t kColumns = kBits == 4 ? 8 : 4;
+  MACH_UNROLL
+  for (size_t step = 0; step < 32 / kColumns; ++step) {
+    VU8 w[kVecs];
+    VU8 high[kVecs];
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      w[v] = codes.Get(v, step * 64);
+      if constexpr (kBits == 4) {
+        high[v] = HighNibbles(w[v]);
+        w[v] = LowNibbles(w[v]);
+      }
+    }
+    MACH_UNROLL
+    for (size_t r = 0; r < kRows; ++r) {
+      const int8_t* x = q + r * stride + step * kColumns;
+      const VI first = Broadcast4(x);
+      MACH_UNROLL
+      for (size_t v = 0; v < kVecs; ++v) dot[v][r] = Dot4(dot[v][r], w[v], first);
+      if constexpr (kBits == 4) {
+        const VI second = Broadcast4(x + 4);
+        MACH_UNROLL
+        for (size_t v = 0; v < kVecs; ++v) dot[v][r] = Dot4(dot[v][r], high[v], second);
+      }
+    }
+  }
+}
+
+#elif HWY_TARGET == HWY_NEON
+
+// As above. sdot is signed on both sides: 8-bit codes go as two nibbles.
+template <int kBits, size_t kVecs, size_t kRows>
+HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
+                             VI (&dot)[kVecs][kRows]) {
+  constexpr size_t kColumns = kBits == 4 ? 8 : 4;
+  VI upper[kVecs][kRows];  // 8 bits: sums of the high nibbles
+  if constexpr (kBits == 8) {
+    for (size_t v = 0; v < kVecs; ++v) {
+      for (size_t r = 0; r < kRows; ++r) upper[v][r] = hn::Zero(DI());
+    }
+  }
+  for (size_t step = 0; step < 32 / kColumns; ++step) {
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      const VU8 w = codes.Get(v, step * 64);
+      const VU8 low = LowNibbles(w);
+      const VU8 high = HighNibbles(w);
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        const int8_t* x = q + r * stride + step * kColumns;
+        dot[v][r] = Dot4(dot[v][r], low, Broadcast4(x));
+        if constexpr (kBits == 4) {
+          dot[v][r] = Dot4(dot[v][r], high, Broadcast4(x + 4));
+        } else {
+          upper[v][r] = Dot4(upper[v][r], high, Broadcast4(x));
+        }
+      }
+    }
+  }
+  if constexpr (kBits == 8) {
+    for (size_t v = 0; v < kVecs; ++v) {
+      for (size_t r = 0; r < kRows; ++r) {
+        dot[v][r] = hn::Add(dot[v][r], hn::ShiftLeft<4>(upper[v][r]));
+      }
+    }
+  }
+}
+
+#else  // AVX2, and AVX-512 without VNNI
+
+using DI16 = hn::Repartition<int16_t, DI>;
+using VI16 = hn::Vec<DI16>;
+
+// w unsigned nibbles, x signed: two neighbouring products in each 16-bit lane, at most 3,840 in
+// magnitude, so that a lane holds the sum of eight of them.
+HWY_INLINE VI16 DotPairs(VU8 w, VI x) {
+#if HWY_TARGET == HWY_AVX3
+  return VI16{_mm512_maddubs_epi16(w.raw, x.raw)};
+#else
+  return VI16{_mm256_maddubs_epi16(w.raw, x.raw)};
+#endif
+}
+// factor times the sum of the two 16-bit halves of each lane.
+HWY_INLINE VI WidenPairs(VI16 pairs, int16_t factor) {
+#if HWY_TARGET == HWY_AVX3
+  return VI{_mm512_madd_epi16(pairs.raw, _mm512_set1_epi16(factor))};
+#else
+  return VI{_mm256_madd_epi16(pairs.raw, _mm256_set1_epi16(factor))};
+#endif
+}
+
+// As above; maddubs saturates, so 8-bit codes go as two nibbles.
+template <int kBits, size_t kVecs, size_t kRows>
+HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
+                             VI (&dot)[kVecs][kRows]) {
+  VI16 pairs[kVecs][kRows];
+  if constexpr (kBits == 4) {
+    MACH_UNROLL
+    for (size_t step = 0; step < 4; ++step) {
+      VU8 low[kVecs];
+      VU8 high[kVecs];
+      MACH_UNROLL
+      for (size_t v = 0; v < kVecs; ++v) {
+        const VU8 w = codes.Get(v, step * 64);
+        low[v] = LowNibbles(w);
+        high[v] = HighNibbles(w);
+      }
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        const VI first = Broadcast4(q + r * stride + step * 8);
+        const VI second = Broadcast4(q + r * stride + step * 8 + 4);
+        MACH_UNROLL
+        for (size_t v = 0; v < kVecs; ++v) {
+          const VI16 sum = hn::Add(DotPairs(low[v], first), DotPairs(high[v], second));
+          pairs[v][r] = step == 0 ? sum : hn::Add(pairs[v][r], sum);
+        }
+      }
+    }
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        dot[v][r] = hn::Add(dot[v][r], WidenPairs(pairs[v][r], 1));
+      }
+    }
+  } else {
+    // One nibble after the other: both at once need twice the registers.
+    MACH_UNROLL
+    for (int nibble = 0; nibble < 2; ++nibble) {
+      MACH_UNROLL
+      for (size_t step = 0; step < 8; ++step) {
+        VU8 w[kVecs];
+        MACH_UNROLL
+        for (size_t v = 0; v < kVecs; ++v) {
+          const VU8 both = codes.Get(v, step * 64);
+          w[v] = nibble == 0 ? LowNibbles(both) : HighNibbles(both);
+        }
+        MACH_UNROLL
+        for (size_t r = 0; r < kRows; ++r) {
+          const VI x = Broadcast4(q + r * stride + step * 4);
+          MACH_UNROLL
+          for (size_t v = 0; v < kVecs; ++v) {
+            const VI16 sum = DotPairs(w[v], x);
+            pairs[v][r] = step == 0 ? sum : hn::Add(pairs[v][r], sum);
+          }
+        }
+      }
+      const int16_t factor = nibble == 0 ? 1 : 16;
+      MACH_UNROLL
+      for (size_t v = 0; v < kVecs; ++v) {
+        MACH_UNROLL
+        for (size_t r = 0; r < kRows; ++r) {
+          dot[v][r] = hn::Add(dot[v][r], WidenPairs(pairs[v][r], factor));
+        }
+      }
+    }
+  }
+}
+
+#endif
+
+// What does not change over a call.
+struct Call {
+  const quant::TiledLayout* layout;
+  size_t tile_bytes;
+  size_t block_bytes;
+  const QuantizedRows* x;
+  const OutputRows* out;
+};
+
+// Writes 16 outputs of one row of a tile, those that exist.
+HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes& acc) {
+  float* out = call.out->data + row * call.out->stride + tile * quant::kTileRows;
+  const size_t rest = call.layout->rows - tile * quant::kTileRows;
+  if (rest >= quant::kTileRows) {
+    Store(acc, out, All());
+  } else {
+    Store(acc, out, rest);
+  }
+}
+
+// Tiles [tile, tile + kTiles) for rows [row, row + kRows).
+template <int kBits, size_t kTiles, size_t kRows>
+HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, size_t row) {
+  constexpr size_t kVecs = kTiles * kParts;
+  const tensor::DType type = call.layout->type;
+  const size_t type_bytes = type == tensor::DType::kF32 ? 4 : 2;
+  const size_t header_bytes = 2 * quant::kTileRows * type_bytes;
+  const auto group = static_cast<size_t>(call.layout->group);
+  const size_t groups = call.layout->cols / group;
+  const size_t stride = call.x->q_stride;
+  const size_t group_stride = call.x->group_stride;
+  const int8_t* q = call.x->q + row * stride;
+  const float* x_scale = call.x->scale + row * group_stride;
+  const float* x_sum = call.x->sum + row * group_stride;
+  const std::byte* block = data + tile * call.tile_bytes;
+
+  V acc[kVecs][kRows];
+  MACH_UNROLL
+  for (size_t v = 0; v < kVecs; ++v) {
+    MACH_UNROLL
+    for (size_t r = 0; r < kRows; ++r) acc[v][r] = hn::Zero(D());
+  }
+  for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
+    VI dot[kVecs][kRows];
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) dot[v][r] = hn::Zero(DI());
+    }
+    Codes<kVecs> codes;
+    MACH_UNROLL
+    for (size_t t = 0; t < kTiles; ++t) {
+      codes.tile[t] = reinterpret_cast<const uint8_t*>(block + t * call.tile_bytes + header_bytes);
+    }
+    for (size_t c = 0; c < group; c += 32, q += 32) {
+      Accumulate32<kBits, kVecs, kRows>(codes, q, stride, dot);
+      codes.Advance(32 * quant::kTileRows * kBits / 8);
+    }
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      const std::byte* header = block + v / kParts * call.tile_bytes;
+      const V scale = LoadTyped(type, header, v % kParts);
+      const V bias = LoadTyped(type, header + header_bytes / 2, v % kParts);
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
+        const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
+        acc[v][r] = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale, xs), acc[v][r]);
+        acc[v][r] = hn::MulAdd(bias, sum, acc[v][r]);
+      }
+    }
+  }
+  MACH_UNROLL
+  for (size_t t = 0; t < kTiles; ++t) {
+    MACH_UNROLL
+    for (size_t r = 0; r < kRows; ++r) {
+      StoreTile(call, tile + t, row + r,
+                ForParts([&](size_t i) HWY_ATTR { return acc[t * kParts + i][r]; }));
+    }
+  }
+}
+
+// All rows of kTiles tiles, in blocks of kMaxRows and less while the tiles are in the cache.
+template <int kBits, size_t kTiles>
+HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows) {
+  size_t row = 0;
+  for (; row + kMaxRows <= rows; row += kMaxRows) {
+    Block<kBits, kTiles, kMaxRows>(call, data, tile, row);
+  }
+  if constexpr (kMaxRows > 4) {
+    if (row + 4 <= rows) {
+      Block<kBits, kTiles, 4>(call, data, tile, row);
+      row += 4;
+    }
+  }
+  if (row + 2 <= rows) {
+    Block<kBits, kTiles, 2>(call, data, tile, row);
+    row += 2;
+  }
+  if (row < rows) Block<kBits, kTiles, 1>(call, data, tile, row);
+}
+
+template <int kBits>
+void Tiles(const Call& call, const std::byte* data, size_t begin, size_t end, size_t rows) {
+  size_t tile = begin;
+  if constexpr (kMaxTiles > 1) {
+    for (; tile + kMaxTiles <= end; tile += kMaxTiles) {
+      TileRows<kBits, kMaxTiles>(call, data, tile, rows);
+    }
+  }
+  for (; tile < end; ++tile) TileRows<kBits, 1>(call, data, tile, rows);
+}
+
+void MatmulI8(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
+              const QuantizedRows& x, size_t rows, const OutputRows& out) {
+  const Call call{&w.layout, w.layout.tile_bytes(), w.layout.block_bytes(), &x, &out};
+  if (w.layout.bits == 4) {
+    Tiles<4>(call, w.data, tile_begin, tile_end, rows);
+  } else {
+    Tiles<8>(call, w.data, tile_begin, tile_end, rows);
+  }
+}
+
+// 16 independent accumulators, as a micro-kernel has; no memory.
+HWY_NOINLINE uint64_t Probe(size_t rounds) {
+  constexpr size_t kChains = 16;
+  HWY_ALIGN static volatile uint8_t seed = 1;
+  const VU8 w = hn::Set(DU8(), seed);
+  const VI x = hn::BitCast(DI(), w);
+  VI acc[kChains];
+  MACH_UNROLL
+  for (size_t i = 0; i < kChains; ++i) acc[i] = hn::Zero(DI());
+#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
+  constexpr size_t kDots = 8;
+  for (size_t n = 0; n < rounds; ++n) {
+    MACH_UNROLL
+    for (size_t step = 0; step < kDots; ++step) {
+      MACH_UNROLL
+      for (size_t i = 0; i < kChains; ++i) acc[i] = Dot4(acc[i], w, x);
+    }
+  }
+#else
+  // Eight steps between widenings, as in Accumulate32. The barrier keeps the compiler from seeing
+  // that they are all alike.
+  constexpr size_t kDots = 8;
+  constexpr size_t kAtOnce = 4;
+  for (size_t n = 0; n < rounds; ++n) {
+    MACH_UNROLL
+    for (size_t i = 0; i < kChains; i += kAtOnce) {
+      VI16 pairs[kAtOnce];
+      MACH_UNROLL
+      for (size_t step = 0; step < kDots; ++step) {
+        auto raw = w.raw;
+        asm volatile("" : "+v"(raw));
+        MACH_UNROLL
+        for (size_t j = 0; j < kAtOnce; ++j) {
+          asm volatile("" : "+v"(raw));
+          const VI16 sum = DotPairs(VU8{raw}, x);
+          pairs[j] = step == 0 ? sum : hn::Add(pairs[j], sum);
+        }
+      }
+      MACH_UNROLL
+      for (size_t j = 0; j < kAtOnce; ++j) {
+        acc[i + j] = hn::Add(acc[i + j], WidenPairs(pairs[j], 1));
+      }
+    }
+  }
+#endif
+  VI total = acc[0];
+  MACH_UNROLL
+  for (size_t i = 1; i < kChains; ++i) total = hn::Add(total, acc[i]);
+  static volatile int32_t sink = 0;
+  sink = hn::GetLane(hn::SumOfLanes(DI(), total));
+  return uint64_t{rounds} * kDots * kChains * kVectorBytes;
+}
+
+const char* Fill(KernelTable& table) {
+  table.matmul_i8 = MatmulI8;
+  return hwy::TargetName(HWY_TARGET);
+}
+
+}  // namespace
+}  // namespace mach::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // MACH_VECTOR_TARGET
+
+#if HWY_ONCE
+namespace mach::kernels {
+const char* FillMatmulI8(KernelTable& table){MACH_PER_ISA(table.isa, Fill(table), nullptr)} uint64_t
+    ProbeDotProducts(Isa isa, size_t rounds) {
+  MACH_PER_ISA(isa, Probe(rounds), 0)
+}
+}  // namespace mach::kernels
+#endif
