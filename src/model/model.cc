@@ -35,6 +35,29 @@ Result<std::unique_ptr<Model>> Model::Load(const ModelConfig& config,
   return model;
 }
 
+size_t Model::ParameterCount() const {
+  size_t count = 0;
+  const auto add = [&](std::initializer_list<const quant::TiledLayout*> layouts) {
+    for (const quant::TiledLayout* l : layouts) count += l->rows * l->cols;
+  };
+  add({&weights_->embedding().layout});
+  if (weights_->head().data != weights_->embedding().data) add({&weights_->head().layout});
+  for (size_t i = 0; i < config_.layers.size(); ++i) {
+    const LayerWeights& w = weights_->layer(i);
+    // Of each pair of variants, the one that a layer lacks is empty.
+    for (const auto* m :
+         {&w.attention.q, &w.attention.k, &w.attention.v, &w.attention.o, &w.delta.qkv, &w.delta.z,
+          &w.delta.a, &w.delta.b, &w.delta.out, &w.moe.router, &w.moe.shared.gate, &w.moe.shared.up,
+          &w.moe.shared.down, &w.moe.shared_gate, &w.dense.gate, &w.dense.up, &w.dense.down}) {
+      add({&m->layout});
+    }
+    if (const auto* moe = std::get_if<ops::MoeShape>(&config_.layers[i].ffn)) {
+      count += moe->experts * 3 * moe->width * moe->hidden;
+    }
+  }
+  return count;
+}
+
 cache::StateShape Model::StateShape(size_t max_tokens, bool kv_f16) const {
   cache::StateShape shape;
   shape.max_tokens = max_tokens;

@@ -75,6 +75,8 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return *weights_; }
   const ops::ExpertLayout& expert_layout() const { return expert_layout_; }
+  // Elements of all matrices, routed experts included; a tied head counts once.
+  size_t ParameterCount() const;
 
   // What a sequence of at most max_tokens remembers.
   cache::StateShape StateShape(size_t max_tokens, bool kv_f16) const;

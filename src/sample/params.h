@@ -1,11 +1,13 @@
 // How the next token is chosen from the logits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "base/ids.h"
+#include "base/result.h"
 
 namespace mach::sample {
 
@@ -22,5 +24,9 @@ struct Params {
   std::vector<std::pair<TokenId, float>> logit_bias;
   uint64_t seed = 0;
 };
+
+// Refuses values outside the ranges above, naming the parameter; logit_bias ids must be below
+// vocab.
+Status ValidateParams(const Params& params, size_t vocab);
 
 }  // namespace mach::sample
