@@ -6,8 +6,9 @@ target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual
   -Wno-missing-field-initializers  # designated initializers leave the rest at their defaults
   -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ 12 reports false positives of these in its own std::string and coroutine frames.
-  target_compile_options(mach_flags INTERFACE -Wno-restrict -Wno-null-dereference)
+  # g++ 12 reports false positives of these in std::string, std::vector and coroutine frames.
+  target_compile_options(mach_flags INTERFACE -Wno-restrict -Wno-null-dereference
+    -Wno-alloc-size-larger-than)
 endif()
 if(MACH_WERROR)
   target_compile_options(mach_flags INTERFACE -Werror)
