@@ -1,0 +1,213 @@
+#include "text/decoder.h"
+
+#include <algorithm>
+
+#include "base/utf8.h"
+#include "text/byte_alphabet.h"
+#include "text/component.h"
+#include "text/unicode.h"
+
+namespace mach::text {
+namespace {
+
+using Kind = DecoderStep::Kind;
+
+// A replacement that would make a token longer than this stops.
+constexpr size_t kGrowth = 64;
+constexpr size_t kGrowthBase = 64 << 10;
+
+Result<DecoderStep> StepFromJson(const json::Value& component) {
+  MACH_TRY(const std::string type, ComponentType(component, "decoder"));
+  DecoderStep step;
+  if (type == "ByteLevel") {
+    step.kind = Kind::kByteLevel;
+  } else if (type == "ByteFallback") {
+    step.kind = Kind::kByteFallback;
+  } else if (type == "Fuse") {
+    step.kind = Kind::kFuse;
+  } else if (type == "Replace") {
+    step.kind = Kind::kReplace;
+    const json::Value* pattern = component.Find("pattern");
+    MACH_TRY(step.pattern, Pattern::FromJson(pattern == nullptr ? json::Value() : *pattern));
+    MACH_TRY(step.content, GetContent(component, "content"));
+  } else if (type == "Strip") {
+    step.kind = Kind::kStrip;
+    MACH_TRY(step.character, GetCharacter(component, "content"));
+    MACH_TRY(const int64_t start, json::GetInt(component, "start"));
+    MACH_TRY(const int64_t stop, json::GetInt(component, "stop"));
+    if (start < 0 || stop < 0) {
+      return Error{Code::kInvalidArgument, "Strip: 'start' or 'stop' is negative"};
+    }
+    step.start = static_cast<size_t>(start);
+    step.stop = static_cast<size_t>(stop);
+  } else if (type == "Metaspace") {
+    step.kind = Kind::kMetaspace;
+    MACH_TRY(step.character, GetCharacter(component, "replacement"));
+    MACH_TRY(const bool add_prefix, json::GetBool(component, "add_prefix_space", true));
+    MACH_TRY(const std::string scheme,
+             json::GetString(component, "prepend_scheme", add_prefix ? "always" : "never"));
+    step.drop_first = scheme != "never";
+  } else {
+    return UnsupportedComponent(
+        "decoder", type, "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace and Sequence");
+  }
+  return step;
+}
+
+std::string Join(const std::vector<std::string>& list, std::string_view separator) {
+  std::string out;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0) out += separator;
+    out += list[i];
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string ByteLevelBytes(std::string_view token) {
+  auto bytes = FromByteAlphabet(token);
+  return bytes ? *std::move(bytes) : std::string(token);
+}
+
+std::optional<char> FallbackByte(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
+  const auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    const int letter = c | 0x20;
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+  };
+  const int high = token[3] == '+' ? 0 : digit(token[3]);  // Rust's number parser takes a sign
+  const int low = digit(token[4]);
+  if (high < 0 || low < 0) return std::nullopt;
+  return static_cast<char>(high * 16 + low);
+}
+
+std::string FallbackText(std::string_view run) {
+  if (utf8::IsValid(run)) return std::string(run);
+  std::string out;
+  for (size_t i = 0; i < run.size(); ++i) utf8::Append(out, utf8::kReplacement);
+  return out;
+}
+
+std::string DecoderStep::Replaced(std::string_view token) const {
+  std::vector<Match> matches;
+  MatchBudget budget;
+  if (!token.empty()) pattern->FindAll(token, budget, matches);
+  const size_t limit = token.size() * kGrowth + kGrowthBase;
+  std::string out;
+  size_t at = 0;
+  for (const Match& m : matches) {
+    if (out.size() + content.size() > limit) break;
+    out += token.substr(at, m.begin - at);
+    out += content;
+    at = m.end;
+  }
+  out += token.substr(at);
+  return out;
+}
+
+std::string DecoderStep::Stripped(std::string_view token) const {
+  std::string one;
+  utf8::Append(one, character);
+  for (size_t i = 0; i < start && token.starts_with(one); ++i) token.remove_prefix(one.size());
+  for (size_t i = 0; i < stop && token.ends_with(one); ++i) token.remove_suffix(one.size());
+  return std::string(token);
+}
+
+std::string DecoderStep::Spaced(std::string_view token, bool first) const {
+  std::string out;
+  for (size_t at = 0; at < token.size();) {
+    const size_t n = CharLength(token[at]);
+    if (CodePointAt(token, at) != character) {
+      out += token.substr(at, n);
+    } else if (!first || !drop_first) {
+      out += ' ';
+    }
+    at += n;
+  }
+  return out;
+}
+
+std::vector<std::string> DecoderStep::Apply(std::vector<std::string> list) const {
+  switch (kind) {
+    case Kind::kByteLevel: {
+      std::string bytes;
+      for (const std::string& token : list) bytes += ByteLevelBytes(token);
+      return {utf8::Repair(bytes)};
+    }
+    case Kind::kFuse:
+      return {Join(list, "")};
+    case Kind::kReplace:
+      for (std::string& token : list) token = Replaced(token);
+      return list;
+    case Kind::kStrip:
+      for (std::string& token : list) token = Stripped(token);
+      return list;
+    case Kind::kMetaspace:
+      for (size_t i = 0; i < list.size(); ++i) list[i] = Spaced(list[i], i == 0);
+      return list;
+    case Kind::kByteFallback:
+      break;
+  }
+  std::vector<std::string> out;
+  std::string run;
+  const auto flush = [&] {
+    if (!run.empty()) out.push_back(FallbackText(run));
+    run.clear();
+  };
+  for (std::string& token : list) {
+    if (const auto byte = FallbackByte(token)) {
+      run += *byte;
+      continue;
+    }
+    flush();
+    out.push_back(std::move(token));
+  }
+  flush();
+  return out;
+}
+
+Result<Decoder> Decoder::FromJson(const json::Value& component) {
+  Decoder out;
+  out.joins_with_spaces_ = component.is_null();
+  if (component.is_null()) return out;
+  MACH_TRY(const auto components, FlattenSequence(component, "decoders", "decoder"));
+  for (const json::Value* c : components) {
+    auto step = StepFromJson(*c);
+    if (!step.ok()) return std::move(step).error().In("decoder");
+    out.steps_.push_back(*std::move(step));
+  }
+  return out;
+}
+
+std::string Decoder::Decode(std::vector<std::string> tokens) const {
+  if (joins_with_spaces_) return Join(tokens, " ");
+  for (const DecoderStep& step : steps_) tokens = step.Apply(std::move(tokens));
+  return Join(tokens, "");
+}
+
+std::string Decoder::BytesOf(std::string token) const {
+  for (const DecoderStep& step : steps_) {
+    switch (step.kind) {
+      case Kind::kByteLevel:
+        return ByteLevelBytes(token);
+      case Kind::kByteFallback:
+        if (const auto byte = FallbackByte(token)) return std::string(1, *byte);
+        break;
+      case Kind::kReplace:
+        token = step.Replaced(token);
+        break;
+      case Kind::kMetaspace:
+        token = step.Spaced(token, false);
+        break;
+      case Kind::kFuse:
+        return token;
+      case Kind::kStrip:
+        break;
+    }
+  }
+  return token;
+}
+
+}  // namespace mach::text

@@ -1,0 +1,148 @@
+#include "text/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "text/component.h"
+#include "text/oniguruma.h"
+#include "text/unicode.h"
+
+namespace mach::text {
+namespace {
+
+constexpr uint32_t kMaxSteps = 200'000;   // of one attempt at one position
+constexpr uint32_t kHeapKiB = 16 * 1024;  // of the interpreter, where there is no JIT
+constexpr size_t kJitStackStart = 32 * 1024;
+constexpr size_t kJitStackMax = 4 << 20;
+
+template <auto kFree>
+struct FreeWith {
+  template <class T>
+  void operator()(T* p) const {
+    kFree(p);
+  }
+};
+using MatchData = std::unique_ptr<pcre2_match_data, FreeWith<pcre2_match_data_free>>;
+using MatchContext = std::unique_ptr<pcre2_match_context, FreeWith<pcre2_match_context_free>>;
+using CompileContext = std::unique_ptr<pcre2_compile_context, FreeWith<pcre2_compile_context_free>>;
+using JitStack = std::unique_ptr<pcre2_jit_stack, FreeWith<pcre2_jit_stack_free>>;
+
+// One set for each thread that encodes.
+struct Scratch {
+  MatchData data{pcre2_match_data_create(1, nullptr)};
+  MatchContext context{pcre2_match_context_create(nullptr)};
+  JitStack stack{pcre2_jit_stack_create(kJitStackStart, kJitStackMax, nullptr)};
+  Scratch() {
+    MACH_CHECK(data && context);
+    pcre2_set_match_limit(context.get(), kMaxSteps);
+    pcre2_set_heap_limit(context.get(), kHeapKiB);
+    if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+};
+
+}  // namespace
+
+struct Regex::Compiled {
+  std::unique_ptr<pcre2_code, FreeWith<pcre2_code_free>> code;
+};
+
+Result<Regex> Regex::CompilePcre(std::string_view pcre) {
+  const CompileContext context(pcre2_compile_context_create(nullptr));
+  MACH_CHECK(context);
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  pcre2_set_bsr(context.get(), PCRE2_BSR_UNICODE);
+  int code = 0;
+  PCRE2_SIZE offset = 0;
+  auto compiled = std::make_shared<Compiled>();
+  compiled->code.reset(pcre2_compile(
+      reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C,
+      &code, &offset, context.get()));
+  if (!compiled->code) {
+    PCRE2_UCHAR message[160] = {};
+    pcre2_get_error_message(code, message, sizeof(message));
+    return Error{Code::kInvalidArgument, reinterpret_cast<const char*>(message)};
+  }
+  // Without JIT (an unusual machine) pcre2_match interprets.
+  static_cast<void>(pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE));
+  return Regex(std::move(compiled));
+}
+
+Result<Regex> Regex::Compile(std::string_view oniguruma) {
+  auto pcre = TranslateOniguruma(oniguruma);
+  if (!pcre.ok()) return std::move(pcre).error().In("pattern " + Quoted(oniguruma));
+  auto regex = CompilePcre(*pcre);
+  if (!regex.ok()) return std::move(regex).error().In("pattern " + Quoted(oniguruma));
+  return regex;
+}
+
+Regex Regex::Builtin(std::string_view pcre) {
+  auto regex = CompilePcre(pcre);
+  MACH_CHECK(regex.ok());
+  return *std::move(regex);
+}
+
+std::optional<Match> Regex::Find(std::string_view text, size_t from, MatchBudget& budget) const {
+  if (budget.failures_left == 0) return std::nullopt;
+  thread_local const Scratch scratch;
+  const int n =
+      pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                  PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
+  if (n == PCRE2_ERROR_NOMATCH) return std::nullopt;
+  if (n < 0) {
+    if (--budget.failures_left == 0) {
+      LogWarning(
+          "tokenizer: a pattern of the pre-tokenizer or normalizer costs too many steps on "
+          "this text; the rest of the text is left as the pattern found it");
+    }
+    return std::nullopt;
+  }
+  const PCRE2_SIZE* v = pcre2_get_ovector_pointer(scratch.data.get());
+  return Match{v[0], v[1]};
+}
+
+Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
+  if (const json::Value* regex = pattern.Find("Regex"); regex != nullptr && regex->is_string()) {
+    MACH_TRY(Regex compiled, Regex::Compile(regex->AsString()));
+    return Pattern(std::move(compiled), {});
+  }
+  if (const json::Value* s = pattern.Find("String"); s != nullptr && s->is_string()) {
+    return Pattern(std::nullopt, s->AsString());
+  }
+  return Error{Code::kInvalidArgument,
+               "'pattern' is " + std::string(pattern.KindName()) +
+                   ", expected an object with a string 'Regex' or 'String'"};
+}
+
+void Pattern::FindAll(std::string_view text, MatchBudget& budget, std::vector<Match>& out) const {
+  if (!regex_ && !literal_.empty()) {
+    for (size_t at = text.find(literal_); at != std::string_view::npos;
+         at = text.find(literal_, at + literal_.size())) {
+      out.push_back({at, at + literal_.size()});
+    }
+    return;
+  }
+  if (!regex_) {
+    for (size_t at = 0; at < text.size(); at += CharLength(text[at])) out.push_back({at, at});
+    out.push_back({text.size(), text.size()});
+    return;
+  }
+  size_t from = 0;
+  std::optional<size_t> last_end;
+  while (from <= text.size()) {
+    const std::optional<Match> m = regex_->Find(text, from, budget);
+    if (!m) return;
+    if (m->begin == m->end && last_end == m->end) {
+      // Searching goes on one character further, but from the last end, not from the empty match.
+      from += from < text.size() ? CharLength(text[from]) : 1;
+      continue;
+    }
+    from = m->end;
+    last_end = m->end;
+    out.push_back(*m);
+  }
+}
+
+}  // namespace mach::text

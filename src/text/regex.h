@@ -1,0 +1,68 @@
+// Patterns of tokenizer files: Oniguruma's syntax, matched by PCRE2.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "json/value.h"
+
+namespace mach::text {
+
+struct Match {
+  size_t begin = 0, end = 0;  // bytes
+  bool operator==(const Match&) const = default;
+};
+
+// What one Encode may spend on searches that run into the step limit: after that many, a pattern
+// finds nothing more, so that a hostile one costs a bounded time. Published patterns never do.
+struct MatchBudget {
+  int failures_left = 16;
+};
+
+// Immutable and safe to share between threads. Searches take valid UTF-8.
+class Regex {
+ public:
+  // kUnsupported for what PCRE2 cannot express, kInvalidArgument for what is no pattern.
+  static Result<Regex> Compile(std::string_view oniguruma);
+  // One of our own patterns, in PCRE2's syntax. REQUIRES that it compiles.
+  static Regex Builtin(std::string_view pcre);
+  static bool Compiles(std::string_view pcre) { return CompilePcre(pcre).ok(); }
+
+  // The first match at or after `from`; lookbehind sees what stands before it.
+  std::optional<Match> Find(std::string_view text, size_t from, MatchBudget& budget) const;
+
+  struct Compiled;  // the library's form
+
+ private:
+  explicit Regex(std::shared_ptr<const Compiled> code) : code_(std::move(code)) {}
+  static Result<Regex> CompilePcre(std::string_view pcre);
+  std::shared_ptr<const Compiled> code_;
+};
+
+// The "pattern" of Split and Replace: {"Regex": ...} or {"String": ...}.
+class Pattern {
+ public:
+  static Result<Pattern> FromJson(const json::Value& pattern);
+  static Pattern FromRegex(Regex regex) { return Pattern(std::move(regex), {}); }
+
+  // Every match from left to right, none overlapping; an empty one is not taken right after another
+  // match. The empty string matches between all characters.
+  void FindAll(std::string_view text, MatchBudget& budget, std::vector<Match>& out) const;
+
+ private:
+  Pattern(std::optional<Regex> regex, std::string literal)
+      : regex_(std::move(regex)), literal_(std::move(literal)) {}
+  std::optional<Regex> regex_;
+  std::string literal_;
+};
+
+// White_Space as the inside of a PCRE2 class: \s under UCP would take U+180E too.
+inline constexpr std::string_view kWhiteSpaceClass =
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
+    "\\x{205f}\\x{3000}";
+
+}  // namespace mach::text

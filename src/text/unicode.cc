@@ -1,0 +1,157 @@
+#include "text/unicode.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include <utf8proc.h>
+
+#include "base/check.h"
+#include "base/utf8.h"
+#include "text/regex.h"
+
+namespace mach::text {
+namespace {
+
+utf8proc_category_t Category(uint32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
+
+bool IsHangulJamoTail(uint32_t c) { return c >= 0x1160 && c <= 0x11FF; }
+
+int Options(NormalForm form) {
+  switch (form) {
+    case NormalForm::kNfc:
+      return UTF8PROC_STABLE | UTF8PROC_COMPOSE;
+    case NormalForm::kNfd:
+      return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+    case NormalForm::kNfkc:
+      return UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT;
+    case NormalForm::kNfkd:
+      break;
+  }
+  return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
+}
+
+// Whether `c` neither changes nor combines with what stands before it, in any normal form.
+bool IsInert(uint32_t c) {
+  if (c < 0x80) return true;
+  const utf8proc_property_t* p = utf8proc_get_property(static_cast<utf8proc_int32_t>(c));
+  return p->combining_class == 0 && p->decomp_seqindex == UINT16_MAX && !IsMark(c) &&
+         !IsHangulJamoTail(c) && !(c >= 0xAC00 && c <= 0xD7A3);
+}
+
+// Below U+0300 every character is its own NFC; a Hangul syllable too, without a jamo after it.
+bool IsInertInNfc(uint32_t c) { return c < 0x300 || (c >= 0xAC00 && c <= 0xD7A3) || IsInert(c); }
+
+// Whether the decomposition of `c` starts with a character that combines with none before it.
+bool StartsUnit(uint32_t c, NormalForm form) {
+  if (c < 0x80) return true;
+  utf8proc_int32_t parts[32];
+  int last_class = UTF8PROC_BOUNDCLASS_START;
+  const int options = (Options(form) & ~UTF8PROC_COMPOSE) | UTF8PROC_DECOMPOSE;
+  const utf8proc_ssize_t n =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, 32,
+                              static_cast<utf8proc_option_t>(options), &last_class);
+  if (n <= 0) return false;
+  const auto first = static_cast<uint32_t>(parts[0]);
+  return utf8proc_get_property(parts[0])->combining_class == 0 && !IsMark(first) &&
+         !IsHangulJamoTail(first);
+}
+
+}  // namespace
+
+bool IsWhiteSpace(uint32_t c) {
+  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+bool IsNumeric(uint32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  const utf8proc_category_t k = Category(c);
+  return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
+}
+
+bool IsMark(uint32_t c) {
+  if (c < 0x300) return false;
+  const utf8proc_category_t k = Category(c);
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+}
+
+bool IsPunctuation(uint32_t c) {
+  if (c < 0x80) {
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+           (c >= 123 && c <= 126);
+  }
+  const utf8proc_category_t k = Category(c);
+  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
+}
+
+bool IsWord(uint32_t c) {
+  if (c < 0x80) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  }
+  static const Regex& word =
+      *new Regex(Regex::Builtin("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]"));
+  std::string one;
+  utf8::Append(one, c);
+  MatchBudget budget;
+  return word.Find(one, 0, budget).has_value();
+}
+
+void AppendLower(std::string& out, uint32_t c) {
+  if (c == 0x130) {  // the only character whose lower case has two
+    out += "i\xCC\x87";
+    return;
+  }
+  utf8::Append(out, static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+}
+
+uint32_t CodePointAt(std::string_view text, size_t at) { return utf8::Decode(text, at).code_point; }
+
+uint32_t CodePointBefore(std::string_view text, size_t at) {
+  size_t start = at - 1;
+  while (start > 0 && (static_cast<uint8_t>(text[start]) & 0xC0) == 0x80) --start;
+  return CodePointAt(text, start);
+}
+
+size_t LeadingSpace(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size() && IsWhiteSpace(CodePointAt(text, at))) at += CharLength(text[at]);
+  return at;
+}
+
+size_t TrailingSpace(std::string_view text) {
+  size_t at = text.size();
+  while (at > 0 && IsWhiteSpace(CodePointBefore(text, at))) {
+    do --at;
+    while ((static_cast<uint8_t>(text[at]) & 0xC0) == 0x80);
+  }
+  return text.size() - at;
+}
+
+std::string Normalize(std::string_view text, NormalForm form) {
+  bool inert = true;
+  for (size_t at = 0; at < text.size() && inert; at += CharLength(text[at])) {
+    if (static_cast<uint8_t>(text[at]) < 0x80) continue;
+    const uint32_t c = CodePointAt(text, at);
+    inert = form == NormalForm::kNfc ? IsInertInNfc(c) : IsInert(c);
+  }
+  if (inert) return std::string(text);
+  utf8proc_uint8_t* mapped = nullptr;
+  const utf8proc_ssize_t n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                          static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                                          static_cast<utf8proc_option_t>(Options(form)));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, &std::free);
+  if (n < 0) return std::string(text);  // out of memory: the text is valid
+  return std::string(reinterpret_cast<const char*>(mapped), static_cast<size_t>(n));
+}
+
+size_t NormalizationUnit(std::string_view text, NormalForm form) {
+  size_t at = CharLength(text[0]);
+  while (at < text.size() && !StartsUnit(CodePointAt(text, at), form)) at += CharLength(text[at]);
+  return at;
+}
+
+}  // namespace mach::text
