@@ -109,16 +109,34 @@ bool Bpe::ReadRawBytes() {
   return true;
 }
 
+void Bpe::CutLongPieces() {
+  // Spelling and ids of a character depend on its place in the piece, or on the whole piece.
+  if (!prefix_.empty() || !suffix_.empty() || ignore_merges_ || bytes_) return;
+  boundaries_ = std::make_unique<const MergeBoundaries>(vocabulary_);
+}
+
 void Bpe::Encode(std::string_view piece, std::vector<TokenId>& out) const {
   // Positions are 32 bits wide: a piece beyond 2^30 bytes is cut.
   constexpr size_t kMaxPiece = size_t{1} << 30;
-  constexpr size_t kKeptSymbols = 1 << 16;
   while (piece.size() > kMaxPiece) {
     size_t n = kMaxPiece;
     while ((static_cast<uint8_t>(piece[n]) & 0xC0) == 0x80) --n;
     Encode(piece.substr(0, n), out);
     piece.remove_prefix(n);
   }
+  if (boundaries_ == nullptr) {
+    EncodePart(piece, out);
+    return;
+  }
+  while (!piece.empty()) {
+    const size_t n = boundaries_->FirstPart(piece);
+    EncodePart(piece.substr(0, n), out);
+    piece.remove_prefix(n);
+  }
+}
+
+void Bpe::EncodePart(std::string_view piece, std::vector<TokenId>& out) const {
+  constexpr size_t kKeptSymbols = 1 << 16;
   if (piece.empty()) return;
   const bool cached = WordCache::Fits(piece);
   const uint64_t hash = cached ? WordCache::Hash(piece) : 0;

@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "json/value.h"
+#include "text/merge_boundaries.h"
 #include "text/merge_table.h"
 #include "text/vocabulary.h"
 #include "text/word_cache.h"
@@ -24,6 +25,8 @@ class Bpe {
   // From now on pieces are raw bytes instead of their spelling in the byte alphabet, with the same
   // ids. False, and nothing changes, where this vocabulary does not allow it. Before any Encode.
   bool ReadRawBytes();
+  // For pieces that may be whole texts: finds where they can be cut. Before any Encode.
+  void CutLongPieces();
 
   // Appends the ids of a piece. REQUIRES valid UTF-8. Safe from any thread.
   void Encode(std::string_view piece, std::vector<TokenId>& out) const;
@@ -33,6 +36,7 @@ class Bpe {
  private:
   static constexpr TokenId kAbsent = -1;
 
+  void EncodePart(std::string_view piece, std::vector<TokenId>& out) const;
   void EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols) const;
   void CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols) const;
   bool ByteFallback(std::string_view text, std::vector<TokenId>& symbols) const;
@@ -48,6 +52,8 @@ class Bpe {
   std::array<TokenId, 128> ascii_{};                  // ids of the ASCII characters
   std::optional<std::array<TokenId, 256>> bytes_;     // ids of the bytes, when reading raw bytes
   StringIds byte_strings_;                            // tokens as bytes, for ignore_merges_
+
+  std::unique_ptr<const MergeBoundaries> boundaries_;
 
   std::unique_ptr<WordCache> cache_;
 };

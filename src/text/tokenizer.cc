@@ -95,6 +95,8 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenize
 
   if (pre_tokenizer->ends_with_byte_map() && model->ReadRawBytes()) {
     pre_tokenizer->DropFinalByteMap();
+  } else {
+    model->CutLongPieces();
   }
   auto parts = std::make_unique<Parts>(Parts{*std::move(model), *std::move(normalizer),
                                              *std::move(pre_tokenizer), *std::move(added),
