@@ -91,9 +91,9 @@ std::string FallbackText(std::string_view run) {
 }
 
 std::string DecoderStep::Replaced(std::string_view token) const {
-  std::vector<Match> matches;
+  if (token.empty()) return {};
   MatchBudget budget;
-  if (!token.empty()) pattern->FindAll(token, budget, matches);
+  const std::vector<Match> matches = pattern->FindAll(token, budget);
   const size_t limit = token.size() * kGrowth + kGrowthBase;
   std::string out;
   size_t at = 0;

@@ -89,8 +89,7 @@ void Normalizer::Run(NormalForm form, NormalizedText& t) {
 }
 
 void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, MatchBudget& budget) {
-  std::vector<Match> matches;
-  step.pattern.FindAll(t.text, budget, matches);
+  const std::vector<Match> matches = step.pattern.FindAll(t.text, budget);
   if (matches.empty()) return;
   NormalizedText out;
   size_t at = 0;

@@ -12,33 +12,28 @@ namespace {
 constexpr std::string_view kByteLevelPattern =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-// Cuts every piece with `cut(text, out)`, which appends parts relative to its text.
-template <class Cut>
-void CutPieces(Pieces& p, const Cut& cut) {
+// Cuts every piece: `add(text, cutter)` gives the cutter the matches in the text.
+template <class AddMatches>
+void CutPieces(Pieces& p, Behavior behavior, bool invert, const AddMatches& add) {
   std::vector<Match> list;
-  list.reserve(p.list.size() + p.text.size() / 4);
-  std::vector<Match> parts;
+  list.reserve(p.list.size());
   for (const Match& piece : p.list) {
-    parts.clear();
-    cut(p.text.substr(piece.begin, piece.end - piece.begin), parts);
-    for (const Match& part : parts) {
-      list.push_back({piece.begin + part.begin, piece.begin + part.end});
-    }
+    const size_t size = piece.end - piece.begin;
+    Cutter cutter(behavior, invert, piece.begin, list);
+    add(p.text.substr(piece.begin, size), cutter);
+    cutter.Finish(size);
   }
   p.list = std::move(list);
 }
 
 template <class IsDelimiter>
 void CutAtCharacters(Pieces& p, Behavior behavior, const IsDelimiter& is_delimiter) {
-  std::vector<Match> matches;
-  CutPieces(p, [&](std::string_view text, std::vector<Match>& out) {
-    matches.clear();
+  CutPieces(p, behavior, false, [&](std::string_view text, Cutter& cutter) {
     for (size_t at = 0; at < text.size();) {
       const size_t n = CharLength(text[at]);
-      if (is_delimiter(CodePointAt(text, at))) matches.push_back({at, at + n});
+      if (is_delimiter(CodePointAt(text, at))) cutter.Add({at, at + n});
       at += n;
     }
-    CutAtMatches(text.size(), matches, behavior, false, out);
   });
 }
 
@@ -162,11 +157,9 @@ void PreTokenizer::Apply(Pieces& pieces, MatchBudget& budget) const {
 }
 
 void PreTokenizer::Run(const Split& step, Pieces& p, MatchBudget& budget) {
-  std::vector<Match> matches;
-  CutPieces(p, [&](std::string_view text, std::vector<Match>& out) {
-    matches.clear();
-    step.pattern.FindAll(text, budget, matches);
-    CutAtMatches(text.size(), matches, step.behavior, step.invert, out);
+  CutPieces(p, step.behavior, step.invert, [&](std::string_view text, Cutter& cutter) {
+    MatchCursor cursor(step.pattern, text, budget);
+    while (const auto m = cursor.Next()) cutter.Add(*m);
   });
 }
 

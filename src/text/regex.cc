@@ -116,33 +116,34 @@ Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
                    ", expected an object with a string 'Regex' or 'String'"};
 }
 
-void Pattern::FindAll(std::string_view text, MatchBudget& budget, std::vector<Match>& out) const {
-  if (!regex_ && !literal_.empty()) {
-    for (size_t at = text.find(literal_); at != std::string_view::npos;
-         at = text.find(literal_, at + literal_.size())) {
-      out.push_back({at, at + literal_.size()});
-    }
-    return;
-  }
-  if (!regex_) {
-    for (size_t at = 0; at < text.size(); at += CharLength(text[at])) out.push_back({at, at});
-    out.push_back({text.size(), text.size()});
-    return;
-  }
-  size_t from = 0;
-  std::optional<size_t> last_end;
-  while (from <= text.size()) {
-    const std::optional<Match> m = regex_->Find(text, from, budget);
-    if (!m) return;
-    if (m->begin == m->end && last_end == m->end) {
-      // Searching goes on one character further, but from the last end, not from the empty match.
-      from += from < text.size() ? CharLength(text[from]) : 1;
+std::vector<Match> Pattern::FindAll(std::string_view text, MatchBudget& budget) const {
+  std::vector<Match> out;
+  MatchCursor cursor(*this, text, budget);
+  while (const auto m = cursor.Next()) out.push_back(*m);
+  return out;
+}
+
+std::optional<Match> MatchCursor::Find() const {
+  if (pattern_.regex_) return pattern_.regex_->Find(text_, from_, budget_);
+  const size_t at = text_.find(pattern_.literal_, from_);
+  if (at == std::string_view::npos) return std::nullopt;
+  return Match{at, at + pattern_.literal_.size()};
+}
+
+std::optional<Match> MatchCursor::Next() {
+  while (from_ <= text_.size()) {
+    const std::optional<Match> m = Find();
+    if (!m) break;
+    if (m->begin == m->end && last_end_ == m->end) {
+      // One character further, counted from where this search began.
+      from_ += from_ < text_.size() ? CharLength(text_[from_]) : 1;
       continue;
     }
-    from = m->end;
-    last_end = m->end;
-    out.push_back(*m);
+    from_ = m->end;
+    last_end_ = m->end;
+    return m;
   }
+  return std::nullopt;
 }
 
 }  // namespace mach::text

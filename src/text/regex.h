@@ -49,15 +49,35 @@ class Pattern {
   static Result<Pattern> FromJson(const json::Value& pattern);
   static Pattern FromRegex(Regex regex) { return Pattern(std::move(regex), {}); }
 
-  // Every match from left to right, none overlapping; an empty one is not taken right after another
-  // match. The empty string matches between all characters.
-  void FindAll(std::string_view text, MatchBudget& budget, std::vector<Match>& out) const;
+  // All matches of MatchCursor.
+  std::vector<Match> FindAll(std::string_view text, MatchBudget& budget) const;
 
  private:
   Pattern(std::optional<Regex> regex, std::string literal)
       : regex_(std::move(regex)), literal_(std::move(literal)) {}
+  friend class MatchCursor;
   std::optional<Regex> regex_;
   std::string literal_;
+};
+
+// The matches of a pattern from left to right, none overlapping; an empty one is not taken right
+// after another match. The empty string matches between all characters.
+class MatchCursor {
+ public:
+  // Borrows all three.
+  MatchCursor(const Pattern& pattern, std::string_view text, MatchBudget& budget)
+      : pattern_(pattern), text_(text), budget_(budget) {}
+
+  std::optional<Match> Next();
+
+ private:
+  std::optional<Match> Find() const;
+
+  const Pattern& pattern_;
+  const std::string_view text_;
+  MatchBudget& budget_;
+  size_t from_ = 0;
+  size_t last_end_ = std::string_view::npos;  // none yet
 };
 
 // White_Space as the inside of a PCRE2 class: \s under UCP would take U+180E too.

@@ -1,5 +1,7 @@
 #include "text/splitting.h"
 
+#include <algorithm>
+
 #include "text/component.h"
 
 namespace mach::text {
@@ -16,58 +18,37 @@ Result<Behavior> ParseBehavior(std::string_view name) {
                    "MergedWithNext"};
 }
 
-void CutAtMatches(size_t size, const std::vector<Match>& matches, Behavior behavior, bool invert,
-                  std::vector<Match>& out) {
-  const size_t first = out.size();
-  // Empty parts count for the neighbours' merging, as in the reference, and are dropped at the end.
-  bool previous = false;
-  const auto add = [&](size_t begin, size_t end, bool is_match) {
-    const bool delimiter = is_match != invert;
-    const bool some = out.size() > first;
-    switch (behavior) {
-      case Behavior::kRemoved:
-        if (!delimiter) out.push_back({begin, end});
-        break;
-      case Behavior::kIsolated:
-        out.push_back({begin, end});
-        break;
-      case Behavior::kContiguous:
-        if (delimiter == previous && some) {
-          out.back().end = end;
-        } else {
-          out.push_back({begin, end});
-        }
-        break;
-      case Behavior::kMergedWithPrevious:
-        if (delimiter && !previous && some) {
-          out.back().end = end;
-        } else {
-          out.push_back({begin, end});
-        }
-        break;
-      case Behavior::kMergedWithNext:
-        // From the left: a part joins the delimiter right before it, unless it is one itself.
-        if (!delimiter && previous && some) {
-          out.back().end = end;
-        } else {
-          out.push_back({begin, end});
-        }
-        break;
-    }
-    previous = delimiter;
-  };
-  size_t at = 0;
-  for (const Match& m : matches) {
-    if (at != m.begin) add(at, m.begin, false);
-    add(m.begin, m.end, true);
-    at = m.end;
+void Cutter::Part(Match part, bool delimiter) {
+  bool joins = false;  // the part before
+  switch (behavior_) {
+    case Behavior::kRemoved:
+      if (delimiter) return;
+      break;
+    case Behavior::kIsolated:
+      break;
+    case Behavior::kContiguous:
+      joins = delimiter == previous_;
+      break;
+    case Behavior::kMergedWithPrevious:
+      joins = delimiter && !previous_;
+      break;
+    case Behavior::kMergedWithNext:
+      joins = !delimiter && previous_;
+      break;
   }
-  if (at != size) add(at, size, false);
-  auto keep = out.begin() + static_cast<std::ptrdiff_t>(first);
-  for (auto it = keep; it != out.end(); ++it) {
-    if (it->begin != it->end) *keep++ = *it;
+  previous_ = delimiter;
+  if (joins && out_.size() > first_) {
+    out_.back().end = base_ + part.end;
+  } else {
+    out_.push_back({base_ + part.begin, base_ + part.end});
   }
-  out.erase(keep, out.end());
+}
+
+void Cutter::Finish(size_t size) {
+  if (at_ != size) Part({at_, size}, invert_);
+  const auto begin = out_.begin() + static_cast<std::ptrdiff_t>(first_);
+  out_.erase(std::remove_if(begin, out_.end(), [](Match m) { return m.begin == m.end; }),
+             out_.end());
 }
 
 }  // namespace mach::text

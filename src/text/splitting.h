@@ -22,9 +22,32 @@ enum class Behavior : unsigned char {
 
 Result<Behavior> ParseBehavior(std::string_view name);
 
-// Appends the parts, in order and none empty, that `matches` (of all of `size` bytes, as FindAll
-// gives them) cut a text into. invert: what is between the matches is the delimiter.
-void CutAtMatches(size_t size, const std::vector<Match>& matches, Behavior behavior, bool invert,
-                  std::vector<Match>& out);
+// Cuts one text, given its matches from left to right (as MatchCursor finds them).
+class Cutter {
+ public:
+  // invert: what is between the matches is the delimiter. Parts are appended to `out`, with `base`
+  // added to their places; out is borrowed.
+  Cutter(Behavior behavior, bool invert, size_t base, std::vector<Match>& out)
+      : behavior_(behavior), invert_(invert), base_(base), out_(out), first_(out.size()) {}
+
+  void Add(Match match) {
+    if (at_ != match.begin) Part({at_, match.begin}, invert_);
+    Part(match, !invert_);
+    at_ = match.end;
+  }
+  // The rest of a text of this size. Drops empty parts: until then they count for merging.
+  void Finish(size_t size);
+
+ private:
+  void Part(Match part, bool delimiter);
+
+  const Behavior behavior_;
+  const bool invert_;
+  const size_t base_;
+  std::vector<Match>& out_;
+  const size_t first_;
+  size_t at_ = 0;
+  bool previous_ = false;  // whether the part before is a delimiter
+};
 
 }  // namespace mach::text

@@ -41,8 +41,23 @@ bool IsInert(uint32_t c) {
          !IsHangulJamoTail(c) && !(c >= 0xAC00 && c <= 0xD7A3);
 }
 
-// Below U+0300 every character is its own NFC; a Hangul syllable too, without a jamo after it.
-bool IsInertInNfc(uint32_t c) { return c < 0x300 || (c >= 0xAC00 && c <= 0xD7A3) || IsInert(c); }
+// In NFC all characters below U+0300 are, and Hangul syllables.
+bool IsInert(uint32_t c, NormalForm form) {
+  return (form == NormalForm::kNfc && (c < 0x300 || (c >= 0xAC00 && c <= 0xD7A3))) || IsInert(c);
+}
+
+void AppendMapped(std::string& out, std::string_view text, NormalForm form) {
+  utf8proc_uint8_t* mapped = nullptr;
+  const utf8proc_ssize_t n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                          static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                                          static_cast<utf8proc_option_t>(Options(form)));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, &std::free);
+  if (n < 0) {  // out of memory: the text is valid
+    out += text;
+  } else {
+    out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(n));
+  }
+}
 
 // Whether the decomposition of `c` starts with a character that combines with none before it.
 bool StartsUnit(uint32_t c, NormalForm form) {
@@ -132,20 +147,25 @@ size_t TrailingSpace(std::string_view text) {
 }
 
 std::string Normalize(std::string_view text, NormalForm form) {
-  bool inert = true;
-  for (size_t at = 0; at < text.size() && inert; at += CharLength(text[at])) {
-    if (static_cast<uint8_t>(text[at]) < 0x80) continue;
-    const uint32_t c = CodePointAt(text, at);
-    inert = form == NormalForm::kNfc ? IsInertInNfc(c) : IsInert(c);
+  std::string out;
+  out.reserve(text.size());
+  size_t done = 0;                         // in out already
+  size_t before = std::string_view::npos;  // where the inert character before `at` starts
+  for (size_t at = 0; at < text.size();) {
+    if (static_cast<uint8_t>(text[at]) < 0x80 || IsInert(CodePointAt(text, at), form)) {
+      before = at;
+      at += CharLength(text[at]);
+      continue;
+    }
+    const size_t begin = before == std::string_view::npos ? at : before;
+    const size_t n = NormalizationUnit(text.substr(begin), form);
+    out += text.substr(done, begin - done);
+    AppendMapped(out, text.substr(begin, n), form);
+    done = at = begin + n;
+    before = std::string_view::npos;
   }
-  if (inert) return std::string(text);
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                          static_cast<utf8proc_ssize_t>(text.size()), &mapped,
-                                          static_cast<utf8proc_option_t>(Options(form)));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, &std::free);
-  if (n < 0) return std::string(text);  // out of memory: the text is valid
-  return std::string(reinterpret_cast<const char*>(mapped), static_cast<size_t>(n));
+  out += text.substr(done);
+  return out;
 }
 
 size_t NormalizationUnit(std::string_view text, NormalForm form) {
