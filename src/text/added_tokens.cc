@@ -147,8 +147,11 @@ void AddedTokens::Cut(const TokenTrie& trie, std::string_view text, std::string_
                               (stop < text.size() && IsWord(CodePointAt(text, stop))))) {
       continue;
     }
-    if (token.lstrip) begin = std::max(begin - TrailingSpace(text.substr(0, begin)), done);
-    if (token.rstrip) stop += LeadingSpace(text.substr(stop));
+    // A token before this one may have taken white space beyond its start, or its end.
+    if (token.lstrip) {
+      begin = begin > done ? begin - TrailingSpace(text.substr(done, begin - done)) : done;
+    }
+    if (token.rstrip) stop = stop < done ? done : stop + LeadingSpace(text.substr(stop));
     if (done < begin) out.push_back({done, begin, -1});
     out.push_back({begin, stop, token.id});
     done = stop;

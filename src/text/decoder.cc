@@ -93,15 +93,15 @@ std::string FallbackText(std::string_view run) {
 std::string DecoderStep::Replaced(std::string_view token) const {
   if (token.empty()) return {};
   MatchBudget budget;
-  const std::vector<Match> matches = pattern->FindAll(token, budget);
+  MatchCursor cursor(*pattern, token, budget);
   const size_t limit = token.size() * kGrowth + kGrowthBase;
   std::string out;
   size_t at = 0;
-  for (const Match& m : matches) {
+  while (const auto m = cursor.Next()) {
     if (out.size() + content.size() > limit) break;
-    out += token.substr(at, m.begin - at);
+    out += token.substr(at, m->begin - at);
     out += content;
-    at = m.end;
+    at = m->end;
   }
   out += token.substr(at);
   return out;

@@ -8,8 +8,12 @@
 namespace mach::text {
 namespace {
 
+bool AnyPlain(std::string_view plain, size_t begin, size_t end) {
+  return !plain.empty() && plain.substr(begin, end - begin).find('\1') != std::string_view::npos;
+}
+
 constexpr size_t kGrowth = 64;
-constexpr size_t kGrowthBase = 1 << 20;
+constexpr size_t kGrowthBase = 64 << 10;
 
 }  // namespace
 
@@ -79,7 +83,7 @@ void Normalizer::Run(NormalForm form, NormalizedText& t) {
   for (size_t at = 0; at < text.size();) {
     const size_t n = NormalizationUnit(text.substr(at), form);
     const std::string unit = Normalize(text.substr(at, n), form);
-    const bool plain = t.plain.find('\1', at) < at + n;
+    const bool plain = AnyPlain(t.plain, at, at + n);
     out.text += unit;
     out.plain.append(unit.size(), plain ? '\1' : '\0');
     at += n;
@@ -89,8 +93,7 @@ void Normalizer::Run(NormalForm form, NormalizedText& t) {
 }
 
 void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, MatchBudget& budget) {
-  const std::vector<Match> matches = step.pattern.FindAll(t.text, budget);
-  if (matches.empty()) return;
+  MatchCursor cursor(step.pattern, t.text, budget);
   NormalizedText out;
   size_t at = 0;
   const auto copy = [&](size_t end) {
@@ -98,14 +101,14 @@ void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, Match
     if (!t.plain.empty()) out.plain.append(t.plain, at, end - at);
     at = end;
   };
-  for (const Match& m : matches) {
+  while (const auto m = cursor.Next()) {
     if (out.text.size() + (t.text.size() - at) + step.content.size() > limit) break;
-    copy(m.begin);
-    if (at == 0 && step.content.empty() && m.end > 0) t.at_start = false;
-    const bool plain = !t.plain.empty() && t.plain.find('\1', m.begin) < m.end;
+    copy(m->begin);
+    if (at == 0 && step.content.empty() && m->end > 0) t.at_start = false;
+    const bool plain = AnyPlain(t.plain, m->begin, m->end);
     out.text += step.content;
     if (!t.plain.empty()) out.plain.append(step.content.size(), plain ? '\1' : '\0');
-    at = m.end;
+    at = m->end;
   }
   copy(t.text.size());
   t.text = std::move(out.text);

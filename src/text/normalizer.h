@@ -27,7 +27,7 @@ class Normalizer {
   static Result<Normalizer> FromJson(const json::Value& component);  // null: changes nothing
 
   bool empty() const { return steps_.empty(); }
-  // REQUIRES valid UTF-8. Text grows to at most 64 times its size and 1 MiB; Replace stops there.
+  // REQUIRES valid UTF-8. Text grows to at most 64 times its size and 64 KiB; Replace stops there.
   void Apply(NormalizedText& text, MatchBudget& budget) const;
 
  private:

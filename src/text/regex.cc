@@ -116,13 +116,6 @@ Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
                    ", expected an object with a string 'Regex' or 'String'"};
 }
 
-std::vector<Match> Pattern::FindAll(std::string_view text, MatchBudget& budget) const {
-  std::vector<Match> out;
-  MatchCursor cursor(*this, text, budget);
-  while (const auto m = cursor.Next()) out.push_back(*m);
-  return out;
-}
-
 std::optional<Match> MatchCursor::Find() const {
   if (pattern_.regex_) return pattern_.regex_->Find(text_, from_, budget_);
   const size_t at = text_.find(pattern_.literal_, from_);

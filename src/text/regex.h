@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "json/value.h"
@@ -48,9 +47,6 @@ class Pattern {
  public:
   static Result<Pattern> FromJson(const json::Value& pattern);
   static Pattern FromRegex(Regex regex) { return Pattern(std::move(regex), {}); }
-
-  // All matches of MatchCursor.
-  std::vector<Match> FindAll(std::string_view text, MatchBudget& budget) const;
 
  private:
   Pattern(std::optional<Regex> regex, std::string literal)
