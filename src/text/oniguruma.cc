@@ -197,9 +197,7 @@ class Translator {
       return false;
     }
     bool to_the_end = false;
-    if (!Take("?")) {
-      out_ += "(?:";
-    } else if (Take(":")) {
+    if (!Take("?") || Take(":")) {
       out_ += "(?:";
     } else if (Starts("=") || Starts("!") || Starts(">")) {
       out_ += "(?";
