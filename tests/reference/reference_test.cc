@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "model/golden_files.h"
+#include "reference/coverage_specs.h"
 #include "reference/reference_model.h"
+#include "reference/temporary_checkpoint.h"
 
 namespace mach::reference {
 namespace {
@@ -78,6 +80,116 @@ TEST(ReferenceGolden, MachTiny) {
     EXPECT_EQ(experts, golden.Ints(name + ".experts"));
   }
 }
+
+const std::vector<int32_t> kTokens = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8};
+
+Output RunSpec(const CheckpointSpec& spec) {
+  const TemporaryCheckpoint checkpoint(spec);
+  return Load(checkpoint.directory()).Forward(kTokens);
+}
+
+// The same weights in every layout, prefix and number of files.
+class ReferenceLayouts : public testing::TestWithParam<Family> {
+ protected:
+  CheckpointSpec Spec() const {
+    return {.family = GetParam(),
+            .seed = 7,
+            .negative_scales = true,
+            .grid = {4, 32},
+            .router_grid = Grid{8, 32}};
+  }
+};
+
+TEST_P(ReferenceLayouts, AgreeExactlyInF32) {
+  const Output expected = RunSpec(Spec());
+  for (const Layout layout :
+       {Layout::kHfPerExpert, Layout::kHfStacked, Layout::kMlxDense, Layout::kMlxAffine}) {
+    for (const Prefix prefix : {Prefix::kModel, Prefix::kBare, Prefix::kWrapper}) {
+      CheckpointSpec spec = Spec();
+      spec.layout = layout;
+      spec.prefix = prefix;
+      spec.shards = prefix == Prefix::kBare ? 3 : 1;
+      spec.foreign_tensors = prefix == Prefix::kWrapper;
+      const Output out = RunSpec(spec);
+      EXPECT_EQ(out.logits, expected.logits)
+          << "layout " << static_cast<int>(layout) << ", prefix " << static_cast<int>(prefix);
+      EXPECT_EQ(out.experts, expected.experts);
+    }
+  }
+}
+
+// Dense weights are rounded to 8 or 11 bits; scales and biases are not, and only norms, A_log and
+// the convolution differ from F32 in an affine checkpoint. Every expert is chosen: a rounded router
+// would choose others.
+TEST_P(ReferenceLayouts, AgreeNearlyInSixteenBits) {
+  CheckpointSpec plain = Spec();
+  plain.experts = plain.top_k = 4;
+  const Output expected = RunSpec(plain);
+  double largest = 0;
+  for (const double v : expected.logits) largest = std::max(largest, std::abs(v));
+  for (const tensor::DType dtype : {tensor::DType::kBF16, tensor::DType::kF16}) {
+    for (const Layout layout : {Layout::kHfStacked, Layout::kMlxAffine}) {
+      CheckpointSpec spec = plain;
+      spec.layout = layout;
+      spec.dtype = dtype;
+      const Output out = RunSpec(spec);
+      double difference = 0;
+      for (size_t i = 0; i < out.logits.size(); ++i) {
+        difference = std::max(difference, std::abs(out.logits[i] - expected.logits[i]));
+      }
+      const std::string which = std::string(tensor::DTypeName(dtype)) +
+                                (layout == Layout::kMlxAffine ? "_affine" : "_dense");
+      RecordProperty(which, std::to_string(difference / largest));
+      EXPECT_LE(difference, largest * (dtype == tensor::DType::kBF16 ? 0.1 : 0.02)) << which;
+    }
+  }
+}
+
+// Whatever a spec switches changes the outputs: a switch that nobody reads would not.
+TEST_P(ReferenceLayouts, EverySwitchCounts) {
+  const Output base = RunSpec(Spec());
+  std::vector<CheckpointSpec> others(5, Spec());
+  others[0].seed = 8;
+  others[1].tied_head = true;
+  others[2].attention_bias = true;
+  others[3].rope_theta = 500;
+  others[4].top_k = 3;
+  if (GetParam() == Family::kQwen3Moe) {
+    others.resize(8, Spec());
+    others[5].norm_topk = false;
+    others[6].mlp_only_layers = 0b0010;
+    others[7].sparse_step = 2;
+  } else {
+    others.resize(9, Spec());
+    others[5].partial_rotary = 0.25;
+    others[6].value_heads = 8;
+    others[7].conv_kernel = 3;
+    others[8].attention_interval = 3;
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_NE(RunSpec(others[i]).logits, base.logits) << "switch " << i;
+  }
+}
+
+// Activations stay about 1, so that the largest value is a fair measure of an error.
+TEST(CoverageSpecs, AreWellConditioned) {
+  for (const CheckpointSpec& spec : kCoverageSpecs) {
+    const Output out = RunSpec(spec);
+    for (size_t i = 0; i < out.hidden.size(); ++i) {
+      double square = 0;
+      for (const double v : out.hidden[i])
+        square += v * v / static_cast<double>(out.hidden[i].size());
+      EXPECT_GT(square, 0.25) << spec.name << " hidden " << i;
+      EXPECT_LT(square, 25) << spec.name << " hidden " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ReferenceLayouts,
+                         testing::Values(Family::kQwen3Moe, Family::kQwen3_5Moe),
+                         [](const auto& family) {
+                           return family.param == Family::kQwen3Moe ? "qwen3_moe" : "qwen3_5_moe";
+                         });
 
 }  // namespace
 }  // namespace mach::reference

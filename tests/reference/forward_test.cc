@@ -1,0 +1,88 @@
+// The engine's forward pass in float32 against the float64 reference, over what the golden files do
+// not reach.
+#include <cmath>
+
+#include <gmock/gmock.h>
+
+#include "json/write.h"
+#include "model/test_model.h"
+#include "reference/coverage_specs.h"
+#include "reference/reference_model.h"
+#include "reference/temporary_checkpoint.h"
+
+namespace mach::reference {
+namespace {
+
+// Relative to the largest value of what is compared. Float32 rounds by 6e-8; a sum of n = 50 to 500
+// products in any order is off by about sqrt(n) of that, 1e-6 of its terms' size. Some ten such
+// sums follow each other per layer and their errors add up in the residual stream: 1e-5. The gated
+// norm divides by the size of an output that may be small and magnifies what came before it by up
+// to ten: 1e-4. Every wrong formula is off by 1e-2 and more.
+constexpr double kTolerance = 1e-4;
+
+// Long enough for several chunks, tails of odd length and repeated tokens.
+std::vector<int32_t> Tokens(size_t vocab) {
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < 33; ++i) tokens.push_back(static_cast<int32_t>(i * i * 7 % vocab));
+  return tokens;
+}
+
+double RelativeError(std::span<const float> found, std::span<const double> expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  double largest = 0;
+  double error = 0;
+  for (size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    const double difference = std::abs(double{found[i]} - expected[i]);
+    if (!(difference <= error)) error = difference;  // NaN stays
+  }
+  return error / largest;
+}
+
+// Biases of attention are in the reference alone: the engine refuses them by name.
+class ForwardCoverage : public testing::TestWithParam<CheckpointSpec> {};
+
+TEST_P(ForwardCoverage, AgreesWithTheReference) {
+  const CheckpointSpec& spec = GetParam();
+  const TemporaryCheckpoint checkpoint(spec);
+  const auto reference = ReferenceModel::Load(checkpoint.directory());
+  ASSERT_TRUE(reference.ok()) << reference.error().message;
+  const std::vector<int32_t> tokens = Tokens(spec.vocab);
+  const Output expected = reference->Forward(tokens);
+  for (const auto& layer : expected.router_gaps) {
+    for (const double gap : layer) ASSERT_GT(gap, 1e-5) << "no order to hold a float32 pass to";
+  }
+
+  if (spec.attention_bias) {
+    const auto loaded =
+        model::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = checkpoint.directory()});
+    ASSERT_FALSE(loaded.ok());
+    EXPECT_EQ(loaded.error().code, Code::kUnsupported);
+    EXPECT_THAT(loaded.error().message, testing::HasSubstr("attention_bias"));
+    return;
+  }
+  const auto model =
+      test::TestModel::Load({.checkpoint = checkpoint.directory(), .compute = ops::Compute::kF32});
+  for (const size_t chunk : {tokens.size(), size_t{5}}) {
+    SCOPED_TRACE("chunks of " + std::to_string(chunk));
+    test::Recorder seen(spec.layers, spec.hidden);
+    const auto state = model->NewState();
+    const auto logits = model->Logits(model->Hidden(tokens, *state, chunk, &seen));
+    const double error = RelativeError(logits, expected.logits);
+    RecordProperty("logits_" + std::to_string(chunk), json::FormatDouble(error));
+    EXPECT_LE(error, kTolerance) << "logits";
+    for (size_t i = 0; i < expected.hidden.size(); ++i) {
+      const double hidden = RelativeError(seen.hidden_states[i], expected.hidden[i]);
+      RecordProperty("hidden_" + std::to_string(i) + "_" + std::to_string(chunk),
+                     json::FormatDouble(hidden));
+      EXPECT_LE(hidden, kTolerance) << "hidden_" << i;
+    }
+    EXPECT_EQ(seen.experts, expected.experts);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, ForwardCoverage, testing::ValuesIn(kCoverageSpecs),
+                         [](const auto& spec) { return std::string(spec.param.name); });
+
+}  // namespace
+}  // namespace mach::reference
