@@ -118,6 +118,19 @@ TEST_P(ReferenceLayouts, AgreeExactlyInF32) {
   }
 }
 
+// Spellings of the config say the same.
+TEST_P(ReferenceLayouts, SpellingsAgreeExactly) {
+  const Output expected = RunSpec(Spec());
+  std::vector<CheckpointSpec> others(4, Spec());
+  others[0].rope = RopeSpelling::kOldKeys;
+  others[1].rope = RopeSpelling::kParametersOverOld;
+  others[2].local_experts = true;
+  others[3].layer_types = false;
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_EQ(RunSpec(others[i]).logits, expected.logits) << "spelling " << i;
+  }
+}
+
 // Dense weights are rounded to 8 or 11 bits; scales and biases are not, and only norms, A_log and
 // the convolution differ from F32 in an affine checkpoint. Every expert is chosen: a rounded router
 // would choose others.
