@@ -1,0 +1,75 @@
+# The two commands: `make serve` and `make test`. `make help` lists the rest.
+JOBS ?= $(shell nproc)
+BUILD = build/release
+PORT ?= 8080
+MODEL ?= models/mach-tiny
+DATA ?=
+
+.PHONY: help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve        install what is missing, build, serve the demonstration model on port $(PORT)"
+	@echo "make test         set up, build and run every test"
+	@echo "make conformance DATA=DIR   hold tokenizers and chat templates against published ones in DIR"
+	@echo "make bench        benchmarks: memory bandwidth, int8 throughput, matrix products, tokenizer"
+	@echo "make asan, tsan   the tests under sanitizers      make fuzz   the fuzz targets, a minute each"
+	@echo "make format, lint clang-format, clang-tidy        make clean  remove the build folders"
+
+deps:
+	@tools/install_deps.sh tools/packages.txt
+
+dev-deps: deps
+	@tools/install_deps.sh tools/packages-dev.txt
+
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
+	cmake --preset release
+
+build: deps
+	@cmake --preset release >/dev/null
+	cmake --build --preset release -j $(JOBS)
+
+serve: deps
+	@cmake --preset release >/dev/null
+	cmake --build --preset release -j $(JOBS) --target mach
+	$(BUILD)/bin/mach serve $(MODEL) --port $(PORT)
+
+test: build
+	@tests/clients/install.sh
+	ctest --preset release -j $(JOBS)
+
+conformance: deps
+	@test -n "$(DATA)" || { echo "usage: make conformance DATA=DIR (a folder with templates/ and tokenizers/)"; exit 2; }
+	@cmake --preset release >/dev/null
+	cmake --build --preset release -j $(JOBS) --target tokenizers_conformance templates_conformance
+	$(BUILD)/bin/tokenizers_conformance $(DATA)
+	$(BUILD)/bin/templates_conformance $(DATA)
+
+bench: build
+	$(BUILD)/bin/matmul_bench
+	MACH_BENCH_TEXT=tests/goldens/mach-tiny/text.txt $(BUILD)/bin/text_bench
+
+asan tsan: deps
+	@cmake --preset $@ >/dev/null
+	cmake --build --preset $@ -j $(JOBS)
+	ctest --preset $@ -j $(JOBS)
+
+# SECONDS_EACH=600 is what a release runs.
+SECONDS_EACH ?= 60
+fuzz: dev-deps
+	@cmake --preset fuzz >/dev/null
+	cmake --build --preset fuzz -j $(JOBS)
+	tools/run_fuzzers.sh build/fuzz/bin fuzz/corpus $(SECONDS_EACH)
+
+format: dev-deps
+	git ls-files '*.cc' '*.h' | xargs clang-format -i
+
+lint: dev-deps
+	@cmake --preset release >/dev/null
+	tools/lint.sh build/release
+
+install: build
+	cmake --install build/release
+
+clean:
+	rm -rf build
