@@ -1,0 +1,84 @@
+#include "server/api_error.h"
+
+#include <algorithm>
+
+#include "json/write.h"
+
+namespace mach::server {
+
+ApiError BadRequest(std::string_view code, std::string_view param, std::string message) {
+  ApiError error;
+  error.code = code;
+  error.param = param;
+  error.message = std::move(message);
+  return error;
+}
+
+ApiError FromError(const Error& error) {
+  ApiError api;
+  api.message = error.message;
+  switch (error.code) {
+    case Code::kInvalidArgument:
+      api.code = "invalid_value";
+      break;
+    case Code::kNotFound:
+      api.status = 404;
+      api.type = "not_found_error";
+      api.code = "not_found";
+      break;
+    case Code::kUnsupported:
+      api.code = "unsupported_parameter";
+      break;
+    case Code::kBusy:
+      api.status = 429;
+      api.type = "rate_limit_error";
+      api.code = "queue_full";
+      api.retry_after_s = 2;
+      api.retryable = true;
+      break;
+    case Code::kCancelled:
+      api.status = 503;
+      api.type = "unavailable_error";
+      api.code = "cancelled";
+      api.retry_after_s = 5;
+      api.retryable = true;
+      break;
+    case Code::kCorrupt:
+    case Code::kIo:
+    case Code::kNoMemory:
+      api.status = 500;
+      api.type = "server_error";
+      api.code = CodeName(error.code);
+      break;
+  }
+  return api;
+}
+
+json::Value ToJson(const ApiError& error) {
+  const auto text_or_null = [](const std::string& text) {
+    return text.empty() ? json::Value() : json::Value(text);
+  };
+  json::Object body{{"message", error.message},
+                    {"type", error.type},
+                    {"param", text_or_null(error.param)},
+                    {"code", text_or_null(error.code)}};
+  for (const json::Member& member : error.extra) body.Set(member.key, member.value);
+  return json::Object{{"error", std::move(body)}};
+}
+
+HttpResponse ToResponse(const ApiError& error) {
+  HttpResponse response;
+  response.status = error.status;
+  response.body = json::Write(ToJson(error));
+  if (error.retry_after_s > 0) {
+    response.headers.push_back(
+        {"Retry-After", std::to_string(std::clamp(error.retry_after_s, 1, 60))});
+  }
+  if (error.status >= 500 && !error.retryable) {
+    response.headers.push_back({"x-should-retry", "false"});
+  }
+  if (error.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  return response;
+}
+
+}  // namespace mach::server

@@ -1,0 +1,35 @@
+// Errors as clients get them: OpenAI's envelope, string codes, the offending parameter by name.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "json/value.h"
+#include "server/http.h"
+
+namespace mach::server {
+
+struct ApiError {
+  int status = 400;
+  std::string type = "invalid_request_error";
+  std::string code;   // empty: null
+  std::string param;  // path of the field, as in "messages[2].content"; empty: null
+  std::string message;
+  json::Object extra;      // further members of "error"
+  int retry_after_s = 0;   // 1 to 60 where set; clients ignore longer waits
+  bool retryable = false;  // of a status that clients retry: whether that can help
+};
+
+// A fault of the request: status 400.
+ApiError BadRequest(std::string_view code, std::string_view param, std::string message);
+
+// An engine's or codec's error.
+ApiError FromError(const Error& error);
+
+// {"error":{"message","type","param","code",...}}
+json::Value ToJson(const ApiError& error);
+HttpResponse ToResponse(const ApiError& error);
+
+}  // namespace mach::server

@@ -1,0 +1,525 @@
+#include "server/connection.h"
+
+#include <ctime>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "base/log.h"
+#include "server/admission.h"
+#include "server/ids.h"
+
+namespace mach::server {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kSkippableBytes = 64 * 1024;  // of a refused body: read, to keep the connection
+
+ApiError Refusal(int status, std::string_view code, std::string message) {
+  ApiError error = BadRequest(code, "", std::move(message));
+  error.status = status;
+  return error;
+}
+
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[64];
+  const size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  return {text, n};
+}
+
+std::string Chunk(std::string_view bytes) {
+  char size[20];
+  const int n = std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  std::string out(size, static_cast<size_t>(n));
+  out += bytes;
+  out += "\r\n";
+  return out;
+}
+
+}  // namespace
+
+// Everything about the request being answered.
+struct Connection::Exchange {
+  http::request_parser<http::string_body> parser;
+  HttpRequest request;
+  Admission admission;
+  std::vector<Header> cors;
+  Clock::time_point began = Clock::now();
+  bool http11 = true;
+  bool keep_alive = false;
+  bool body_left = false;  // unread bytes of the body are in the way of the next request
+  bool head_only = false;
+  bool chunked = false;  // the answer's framing, once its head is sent
+  bool head_sent = false;
+  bool client_gone = false;
+  int status = 0;
+};
+
+// Shared with the coroutine that reads while an answer is under way.
+struct Connection::Watch {
+  bool stop = false;
+  bool gone = false;
+  bool finished = false;
+};
+
+void Wakeup::Notify() {
+  if (posted_.exchange(true)) return;
+  asio::post(loop_, [self = shared_from_this()] {
+    self->posted_ = false;
+    self->NotifyOnLoop();
+  });
+}
+
+void Wakeup::NotifyOnLoop() {
+  signaled_ = true;
+  timer_.cancel();
+}
+
+asio::awaitable<void> Wakeup::WaitUntil(std::chrono::steady_clock::time_point until) {
+  if (!signaled_) {
+    timer_.expires_at(until);
+    error_code ignored;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  signaled_ = false;
+}
+
+Connection::Connection(ConnectionContext& context, tcp::socket socket)
+    : context_(context),
+      socket_(std::move(socket)),
+      deadline_(context.loop),
+      wakeup_(std::make_shared<Wakeup>(context.loop)),
+      buffer_(context.options.limits.header_bytes + context.options.limits.pipelined_bytes +
+              kReadBytes) {
+  error_code ignored;
+  socket_.set_option(tcp::no_delay(true), ignored);
+  const auto endpoint = socket_.remote_endpoint(ignored);
+  client_ = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
+  context_.open.insert(this);
+  ++context_.open_count;
+}
+
+Connection::~Connection() {
+  context_.open.erase(this);
+  --context_.open_count;
+  if (context_.on_closed) context_.on_closed();
+}
+
+void Connection::Arm(milliseconds timeout) {
+  timed_out_ = false;
+  deadline_.expires_after(timeout);
+  deadline_.async_wait([weak = weak_from_this(), round = ++deadline_round_](error_code ec) {
+    const auto self = weak.lock();
+    if (ec || self == nullptr || self->deadline_round_ != round) return;
+    self->timed_out_ = true;
+    error_code ignored;
+    self->socket_.cancel(ignored);
+  });
+}
+
+void Connection::Disarm() {
+  ++deadline_round_;
+  deadline_.cancel();
+}
+
+void Connection::CloseNow() {
+  closing_ = true;
+  error_code ignored;
+  socket_.close(ignored);
+  wakeup_->NotifyOnLoop();
+}
+
+void Connection::CloseIfIdle() {
+  if (idle_) CloseNow();
+}
+
+void Connection::AbortReply(const ApiError& error) {
+  if (reply_ == nullptr) return;
+  reply_->Abort(error);
+  wakeup_->NotifyOnLoop();
+}
+
+asio::awaitable<void> Connection::Run(std::shared_ptr<Connection> self) {
+  for (;;) {
+    const bool go_on = co_await self->Serve();
+    if (!go_on || self->closing_ || self->context_.draining) break;
+  }
+  self->Disarm();
+  error_code ignored;
+  self->socket_.shutdown(tcp::socket::shutdown_both, ignored);
+  self->socket_.close(ignored);
+}
+
+asio::awaitable<bool> Connection::Serve() {
+  const bool began = co_await AwaitFirstByte();
+  if (!began) co_return false;
+  Exchange exchange;
+  const bool have_head = co_await ReadHead(exchange);
+  if (!have_head) co_return false;
+
+  if (!exchange.admission.answer) {
+    const bool have_body = co_await ReadBody(exchange);
+    if (!have_body && !exchange.admission.answer) co_return false;
+  } else if (exchange.body_left) {
+    const bool skipped = co_await SkipBody(exchange);
+    if (!skipped) co_return false;
+  }
+  if (exchange.body_left) exchange.keep_alive = false;
+  if (exchange.admission.answer) {
+    HttpResponse answer = std::move(*exchange.admission.answer);
+    co_await Send(exchange, std::move(answer));
+  } else {
+    co_await Dispatch(exchange);
+  }
+  if (exchange.body_left && !exchange.client_gone) co_await Linger();
+  co_return exchange.keep_alive && !exchange.client_gone;
+}
+
+asio::awaitable<bool> Connection::AwaitFirstByte() {
+  if (buffer_.size() != 0) co_return true;
+  idle_ = true;
+  Arm(context_.options.limits.idle_timeout);
+  error_code ec;
+  const size_t n = co_await socket_.async_read_some(buffer_.prepare(kReadBytes),
+                                                    asio::redirect_error(asio::use_awaitable, ec));
+  Disarm();
+  idle_ = false;
+  if (ec) co_return false;
+  buffer_.commit(n);
+  co_return true;
+}
+
+asio::awaitable<bool> Connection::ReadHead(Exchange& exchange) {
+  const Limits& limits = context_.options.limits;
+  exchange.began = Clock::now();
+  exchange.parser.header_limit(static_cast<uint32_t>(limits.header_bytes));
+  exchange.parser.body_limit(limits.body_bytes);
+  Arm(limits.header_timeout);
+  error_code ec;
+  co_await http::async_read_header(socket_, buffer_, exchange.parser,
+                                   asio::redirect_error(asio::use_awaitable, ec));
+  Disarm();
+
+  const auto& message = exchange.parser.get();
+  HttpRequest& request = exchange.request;
+  request.client = client_;
+  request.method = std::string(message.method_string());
+  request.target = std::string(message.target());
+  for (const auto& field : message) {
+    request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
+  }
+  request.id = RequestId(request);
+  exchange.http11 = message.version() >= 11;
+  exchange.head_only = request.method == "HEAD";
+
+  if (ec) {
+    exchange.body_left = true;
+    ApiError error;
+    if (timed_out_) {
+      error = Refusal(408, "request_timeout", "the head of the request did not arrive in time");
+    } else if (ec == http::error::header_limit || ec == http::error::buffer_overflow) {
+      error = Refusal(431, "headers_too_large",
+                      "the head of the request is longer than the limit of " +
+                          std::to_string(limits.header_bytes) + " bytes");
+    } else if (ec == http::error::body_limit) {
+      error = Refusal(413, "request_too_large",
+                      "the request body is larger than the limit of " +
+                          std::to_string(limits.body_bytes) + " bytes");
+    } else if (ec.category() == make_error_code(http::error::bad_method).category() &&
+               ec != http::error::end_of_stream && ec != http::error::partial_message) {
+      error = Refusal(400, "invalid_http", "this is no HTTP/1.1 request: " + ec.message());
+    } else {
+      co_return false;
+    }
+    if (request.id.empty()) request.id = RandomId("req_");
+    exchange.admission.answer = ToResponse(error);
+    co_return true;
+  }
+
+  exchange.keep_alive = message.keep_alive();
+  const auto length = exchange.parser.content_length();
+  const bool has_body = exchange.parser.chunked() || length.value_or(0) > 0;
+  exchange.body_left = has_body;
+  if (!SplitTarget(request.target, request.path, request.query)) {
+    exchange.admission.answer =
+        ToResponse(Refusal(400, "invalid_http", "the request target is no path"));
+    co_return true;
+  }
+  exchange.admission =
+      Admit(request, exchange.http11, has_body, limits, context_.security, context_.router);
+  exchange.cors = context_.security.CorsHeaders(request);
+  if (const std::string* expect = request.FindHeader("Expect");
+      expect != nullptr && !exchange.admission.answer && has_body) {
+    if (!EqualIgnoringCase(*expect, "100-continue")) {
+      exchange.admission.answer =
+          ToResponse(Refusal(417, "expectation_failed", "only 'Expect: 100-continue' is known"));
+      co_return true;
+    }
+    const bool sent = co_await Write("HTTP/1.1 100 Continue\r\n\r\n");
+    co_return sent;
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> Connection::ReadBody(Exchange& exchange) {
+  const Limits& limits = context_.options.limits;
+  const Clock::time_point end = Clock::now() + limits.body_total_timeout;
+  while (!exchange.parser.is_done()) {
+    const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
+    Arm(std::max(milliseconds(0), std::min(limits.body_timeout, left)));
+    error_code ec;
+    co_await http::async_read_some(socket_, buffer_, exchange.parser,
+                                   asio::redirect_error(asio::use_awaitable, ec));
+    Disarm();
+    if (!ec) continue;
+    if (timed_out_) {
+      exchange.admission.answer =
+          ToResponse(Refusal(408, "request_timeout", "the request body did not arrive in time"));
+    } else if (ec == http::error::body_limit) {
+      exchange.admission.answer =
+          ToResponse(Refusal(413, "request_too_large",
+                             "the request body is larger than the limit of " +
+                                 std::to_string(limits.body_bytes) + " bytes"));
+    } else if (ec == http::error::bad_chunk || ec == http::error::bad_chunk_extension ||
+               ec == http::error::bad_transfer_encoding) {
+      exchange.admission.answer =
+          ToResponse(Refusal(400, "invalid_http", "the chunked body is malformed"));
+    }
+    co_return false;
+  }
+  exchange.body_left = false;
+  exchange.request.body = std::move(exchange.parser.get().body());
+  co_return true;
+}
+
+// A short body of a refused request is read, so that the connection can go on.
+asio::awaitable<bool> Connection::SkipBody(Exchange& exchange) {
+  const auto length = exchange.parser.content_length();
+  const std::string* expect = exchange.request.FindHeader("Expect");
+  if (!length || *length > kSkippableBytes || expect != nullptr) co_return true;
+  std::optional<HttpResponse> refusal = std::move(exchange.admission.answer);
+  exchange.admission.answer.reset();
+  const bool read = co_await ReadBody(exchange);
+  exchange.admission.answer = std::move(refusal);
+  co_return read || timed_out_;
+}
+
+asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange) {
+  struct Job {
+    HandlerResult result;
+    std::atomic<bool> done{false};
+  };
+  const auto job = std::make_shared<Job>();
+  const Router::Match& match = exchange.admission.match;
+  asio::post(context_.workers, [job, &match, &exchange, wakeup = wakeup_] {
+    job->result = match.route->handle(exchange.request, match.tail);
+    job->done.store(true, std::memory_order_release);
+    wakeup->Notify();
+  });
+  // The exchange lives in this coroutine: it must not end before the worker is done with it.
+  while (!job->done.load(std::memory_order_acquire)) {
+    co_await wakeup_->WaitUntil(Clock::time_point::max());
+  }
+  co_return std::move(job->result);
+}
+
+asio::awaitable<void> Connection::Dispatch(Exchange& exchange) {
+  const Route& route = *exchange.admission.match.route;
+  HandlerResult result;
+  if (route.runs_on == RunsOn::kWorker) {
+    result = co_await RunOnWorker(exchange);
+  } else {
+    result = route.handle(exchange.request, exchange.admission.match.tail);
+  }
+  if (auto* response = std::get_if<HttpResponse>(&result)) {
+    co_await Send(exchange, std::move(*response));
+  } else {
+    co_await SendReply(exchange, std::move(std::get<std::unique_ptr<Reply>>(result)));
+  }
+}
+
+asio::awaitable<void> Connection::Send(Exchange& exchange, HttpResponse response) {
+  ReplyStep step;
+  step.head = std::move(response);
+  step.done = true;
+  const bool sent = co_await SendStep(exchange, std::move(step));
+  exchange.client_gone = !sent;
+  LogExchange(exchange, "");
+}
+
+asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<Reply> reply) {
+  const auto watch = std::make_shared<Watch>();
+  reply_ = reply.get();
+  reply->Start([wakeup = wakeup_] { wakeup->Notify(); });
+  asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
+
+  Clock::time_point last_byte = Clock::now();
+  bool streaming = false;
+  for (;;) {
+    if (watch->gone || closing_) {
+      exchange.client_gone = true;
+      break;
+    }
+    ReplyStep step = reply->Take();
+    streaming = streaming || (step.head && step.head->streaming);
+    const auto interval = reply->PingInterval();
+    if (!step.head && step.bytes.empty() && !step.done && streaming && interval &&
+        Clock::now() >= last_byte + *interval) {
+      step.bytes = reply->Ping();
+    }
+    const bool done = step.done;
+    if (step.head || !step.bytes.empty() || done) {
+      const bool sent = co_await SendStep(exchange, std::move(step));
+      if (!sent) {
+        exchange.client_gone = true;
+        break;
+      }
+      last_byte = Clock::now();
+    }
+    if (done) break;
+    co_await wakeup_->WaitUntil(streaming && interval ? last_byte + *interval
+                                                      : Clock::time_point::max());
+  }
+  reply_ = nullptr;
+  const std::string details = reply->Summary();
+  reply.reset();  // cancels what is left
+
+  watch->stop = true;
+  error_code ignored;
+  if (!watch->finished) socket_.cancel(ignored);
+  while (!watch->finished) co_await wakeup_->WaitUntil(Clock::time_point::max());
+  LogExchange(exchange, details);
+}
+
+// Keeps a read pending, so that a client that leaves is noticed at once. What it sends meanwhile is
+// the beginning of its next request.
+asio::awaitable<void> Connection::WatchClient(std::shared_ptr<Connection> self,
+                                              std::shared_ptr<Watch> watch) {
+  while (!watch->stop && self->buffer_.size() < self->context_.options.limits.pipelined_bytes) {
+    error_code ec;
+    const size_t n = co_await self->socket_.async_read_some(
+        self->buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
+    self->buffer_.commit(n);
+    if (ec) {
+      watch->gone = !watch->stop;
+      break;
+    }
+  }
+  watch->finished = true;
+  self->wakeup_->NotifyOnLoop();
+}
+
+std::string Connection::FormatHead(Exchange& exchange, const HttpResponse& response) const {
+  exchange.status = response.status;
+  const bool bodiless = response.status == 204;
+  exchange.chunked = response.streaming && exchange.http11;
+  if (context_.draining || (response.streaming && !exchange.http11)) exchange.keep_alive = false;
+
+  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " ";
+  head += ReasonPhrase(response.status);
+  head += "\r\n";
+  const auto add = [&head](std::string_view name, std::string_view value) {
+    head += name;
+    head += ": ";
+    head += HeaderSafe(value);
+    head += "\r\n";
+  };
+  add("Server", "mach");
+  add("Date", HttpDate());
+  add("x-request-id", exchange.request.id);
+  add("X-Content-Type-Options", "nosniff");
+  for (const Header& header : exchange.cors) add(header.name, header.value);
+  for (const Header& header : response.headers) add(header.name, header.value);
+  if (!bodiless) {
+    add("Content-Type", response.content_type);
+    if (exchange.chunked) {
+      add("Transfer-Encoding", "chunked");
+    } else if (!response.streaming) {
+      add("Content-Length", std::to_string(response.body.size()));
+    }
+  }
+  add("Connection", exchange.keep_alive ? "keep-alive" : "close");
+  head += "\r\n";
+  return head;
+}
+
+asio::awaitable<bool> Connection::SendStep(Exchange& exchange, ReplyStep step) {
+  std::string out;
+  std::string body;
+  if (step.head) {
+    out = FormatHead(exchange, *step.head);
+    exchange.head_sent = true;
+    body = std::move(step.head->body);
+  }
+  body += step.bytes;
+  if (!exchange.head_only) {
+    if (!exchange.chunked) {
+      out += body;
+    } else {
+      if (!body.empty()) out += Chunk(body);
+      if (step.done) out += "0\r\n\r\n";
+    }
+  }
+  if (out.empty()) co_return true;
+  const bool sent = co_await Write(std::move(out));
+  co_return sent;
+}
+
+asio::awaitable<bool> Connection::Write(std::string bytes) {
+  Arm(context_.options.limits.write_timeout);
+  error_code ec;
+  co_await asio::async_write(socket_, asio::buffer(bytes),
+                             asio::redirect_error(asio::use_awaitable, ec));
+  Disarm();
+  co_return !ec;
+}
+
+// Lets the client read the answer before the connection goes: a close with unread bytes would reset
+// it.
+asio::awaitable<void> Connection::Linger() {
+  error_code ec;
+  socket_.shutdown(tcp::socket::shutdown_send, ec);
+  if (ec) co_return;
+  std::string scratch(kReadBytes, '\0');
+  Arm(context_.options.limits.linger);
+  size_t total = 0;
+  while (!ec && total < context_.options.limits.body_bytes) {
+    total += co_await socket_.async_read_some(asio::buffer(scratch),
+                                              asio::redirect_error(asio::use_awaitable, ec));
+  }
+  Disarm();
+}
+
+void Connection::LogExchange(const Exchange& exchange, std::string_view details) const {
+  const auto ms = std::chrono::duration_cast<std::chrono::duration<double, std::milli>>(
+      Clock::now() - exchange.began);
+  char time[32];
+  std::snprintf(time, sizeof time, "%.1f", ms.count());
+  // 499 as nginx has it: the client left before the end.
+  const int status = exchange.client_gone ? 499 : exchange.status;
+  std::string line = "request id=" + exchange.request.id + " client=" + client_ +
+                     " method=" + exchange.request.method.substr(0, 20) +
+                     " path=" + exchange.request.path.substr(0, 200) +
+                     " status=" + std::to_string(status) + " ms=" + time;
+  line += details;
+  LogInfo(line);
+}
+
+}  // namespace mach::server

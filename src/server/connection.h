@@ -1,0 +1,105 @@
+// One client connection: reads requests, sends answers, notices when the client leaves. Loop thread
+// only; included by the two files that know Asio.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+
+#include "server/http_server.h"
+
+namespace mach::server {
+
+class Connection;
+
+// What connections share. Owned by the server, outlives them.
+struct ConnectionContext {
+  boost::asio::io_context& loop;
+  boost::asio::thread_pool& workers;
+  const HttpServerOptions& options;
+  const Security& security;
+  const Router& router;
+  bool draining = false;
+  std::set<Connection*> open;
+  std::atomic<size_t> open_count{0};
+  std::function<void()> on_closed;  // after a connection left `open`
+};
+
+// Wakes the coroutine that waits on it. Notify from any thread, the rest on the loop thread.
+class Wakeup : public std::enable_shared_from_this<Wakeup> {
+ public:
+  explicit Wakeup(boost::asio::io_context& loop) : loop_(loop), timer_(loop) {}
+  void Notify();
+  void NotifyOnLoop();
+  // Returns at the next (or a past, unseen) Notify, or at the time.
+  boost::asio::awaitable<void> WaitUntil(std::chrono::steady_clock::time_point until);
+
+ private:
+  boost::asio::io_context& loop_;
+  boost::asio::steady_timer timer_;
+  std::atomic<bool> posted_{false};
+  bool signaled_ = false;
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(ConnectionContext& context, boost::asio::ip::tcp::socket socket);
+  ~Connection();
+
+  // self keeps the connection alive while the coroutine runs.
+  static boost::asio::awaitable<void> Run(std::shared_ptr<Connection> self);
+
+  void CloseIfIdle();
+  void AbortReply(const ApiError& error);  // the answer under way, if there is one
+  void CloseNow();
+
+ private:
+  using tcp = boost::asio::ip::tcp;
+  using Clock = std::chrono::steady_clock;
+  struct Exchange;
+  struct Watch;
+
+  // One request and its answer; false: the connection is to be closed.
+  boost::asio::awaitable<bool> Serve();
+  boost::asio::awaitable<bool> AwaitFirstByte();
+  boost::asio::awaitable<bool> ReadHead(Exchange& exchange);
+  boost::asio::awaitable<bool> ReadBody(Exchange& exchange);
+  boost::asio::awaitable<bool> SkipBody(Exchange& exchange);
+  boost::asio::awaitable<void> Dispatch(Exchange& exchange);
+  boost::asio::awaitable<HandlerResult> RunOnWorker(Exchange& exchange);
+  boost::asio::awaitable<void> SendReply(Exchange& exchange, std::unique_ptr<Reply> reply);
+  static boost::asio::awaitable<void> WatchClient(std::shared_ptr<Connection> self,
+                                                  std::shared_ptr<Watch> watch);
+  boost::asio::awaitable<void> Send(Exchange& exchange, HttpResponse response);
+  boost::asio::awaitable<bool> SendStep(Exchange& exchange, ReplyStep step);
+  boost::asio::awaitable<bool> Write(std::string bytes);
+  boost::asio::awaitable<void> Linger();
+  void LogExchange(const Exchange& exchange, std::string_view details) const;
+  std::string FormatHead(Exchange& exchange, const HttpResponse& response) const;
+
+  // Every operation on the socket that is pending when the time comes is cancelled.
+  void Arm(std::chrono::milliseconds timeout);
+  void Disarm();
+
+  ConnectionContext& context_;
+  tcp::socket socket_;
+  std::string client_;
+  boost::asio::steady_timer deadline_;
+  uint64_t deadline_round_ = 0;
+  bool timed_out_ = false;
+  bool idle_ = false;
+  bool closing_ = false;
+  Reply* reply_ = nullptr;  // under way, owned by SendReply
+  std::shared_ptr<Wakeup> wakeup_;
+  boost::beast::flat_buffer buffer_;
+};
+
+}  // namespace mach::server
