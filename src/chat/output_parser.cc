@@ -1,0 +1,244 @@
+#include "chat/output_parser.h"
+
+#include <utility>
+
+namespace mach::chat {
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\n";
+constexpr std::string_view kBareCall = "<function=";
+
+std::string_view TrimLeft(std::string_view text) {
+  const size_t begin = text.find_first_not_of(kSpace);
+  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
+}
+
+void Emit(EventKind kind, std::string text, OutputEvents& events) {
+  if (!text.empty() || kind == EventKind::kCallEnd) events.push_back({kind, std::move(text)});
+}
+
+// Text with its trailing white space moved to `space`; what `space` held before comes in front.
+std::string HoldSpace(std::string_view text, std::string& space) {
+  const size_t last = text.find_last_not_of(kSpace);
+  if (last == std::string_view::npos) {
+    space += text;
+    return {};
+  }
+  std::string out = std::exchange(space, std::string(text.substr(last + 1)));
+  out += text.substr(0, last + 1);
+  return out;
+}
+
+}  // namespace
+
+OutputParser::OutputParser(const OutputFormat& format, const OutputParserOptions& options,
+                           const ToolSchemas& schemas)
+    : format_(format),
+      options_(options),
+      schemas_(schemas),
+      scanner_({format.reasoning_open, format.reasoning_close, format.call_open, format.call_close},
+               format.token_markers) {
+  if (options_.starts_in_reasoning) EnterReasoning();
+}
+
+void OutputParser::Push(std::string_view text, bool is_token, OutputEvents& events) {
+  std::vector<ScannedPart> parts;
+  scanner_.Push(text, is_token, parts);
+  for (const ScannedPart& part : parts) Handle(part, events);
+}
+
+void OutputParser::Handle(const ScannedPart& part, OutputEvents& events) {
+  switch (state_) {
+    case State::kContent:
+      HandleInContent(part, events);
+      break;
+    case State::kReasoning:
+      HandleInReasoning(part, events);
+      break;
+    case State::kDraft:
+      if (part.marker == kReasoningClose) {
+        EnterContent();
+      } else {
+        Draft(part);
+      }
+      break;
+    case State::kCall:
+      HandleInCall(part, events);
+      break;
+  }
+}
+
+void OutputParser::EnterContent() {
+  state_ = State::kContent;
+  fresh_ = true;
+  drop_space_ = true;
+  space_.clear();
+}
+
+void OutputParser::EnterReasoning() {
+  state_ = State::kReasoning;
+  fresh_ = true;
+  drop_space_ = true;
+  space_.clear();
+}
+
+void OutputParser::HandleInContent(const ScannedPart& part, OutputEvents& events) {
+  // In plain text only the very beginning can open a block; a token of its own can anywhere.
+  const bool is_fresh = fresh_ && TrimLeft(bare_).empty();
+  if (part.marker == kReasoningOpen && (is_fresh || format_.token_markers)) {
+    if (!is_fresh) EmitContent(std::exchange(bare_, {}), events);
+    bare_.clear();
+    ReturnDraft(events);
+    EnterReasoning();
+  } else if (part.marker == kReasoningClose && is_fresh) {
+    bare_.clear();
+    drop_space_ = true;
+  } else if (part.marker == kCallOpen && options_.tools) {
+    if (!is_fresh) EmitContent(std::exchange(bare_, {}), events);
+    bare_.clear();
+    OpenCall(part.text, events);
+  } else if (part.marker == kCallClose && is_fresh && calls_ > 0) {
+    bare_.clear();
+  } else {
+    AddContent(part.text, events);
+  }
+}
+
+void OutputParser::AddContent(std::string_view text, OutputEvents& events) {
+  if (!fresh_ || !options_.tools || format_.call_open.empty()) {
+    EmitContent(text, events);
+    return;
+  }
+  bare_ += text;
+  const std::string_view begun = TrimLeft(bare_);
+  if (begun.starts_with(kBareCall)) {
+    const std::string body(begun);
+    bare_.clear();
+    OpenCall("", events);
+    FeedCall(body, events);
+  } else if (!kBareCall.starts_with(begun)) {
+    EmitContent(std::exchange(bare_, {}), events);
+  }
+}
+
+void OutputParser::EmitContent(std::string_view text, OutputEvents& events) {
+  if (drop_space_) text = TrimLeft(text);
+  if (text.empty()) return;
+  if (!TrimLeft(text).empty()) ReturnDraft(events);
+  drop_space_ = false;
+  fresh_ = false;
+  Emit(EventKind::kContent, options_.tools ? HoldSpace(text, space_) : std::string(text), events);
+}
+
+void OutputParser::HandleInReasoning(const ScannedPart& part, OutputEvents& events) {
+  if (part.marker == kReasoningClose) {
+    EnterContent();
+  } else if (part.marker == kCallOpen && options_.tools) {
+    state_ = State::kDraft;
+    Draft(part);
+  } else if (part.marker != kReasoningOpen || !fresh_) {
+    AddReasoning(part.text, events);
+  }
+}
+
+void OutputParser::AddReasoning(std::string_view text, OutputEvents& events) {
+  if (drop_space_) text = TrimLeft(text);
+  if (text.empty()) return;
+  drop_space_ = false;
+  fresh_ = false;
+  Emit(EventKind::kReasoning, HoldSpace(text, space_), events);
+}
+
+void OutputParser::Draft(const ScannedPart& part) {
+  if (part.marker == Patterns::kNone && !draft_.empty() &&
+      draft_.back().marker == Patterns::kNone) {
+    draft_.back().text += part.text;
+  } else {
+    draft_.push_back(part);
+  }
+}
+
+// The provisional call was a draft: it goes back to the reasoning it stood in.
+void OutputParser::ReturnDraft(OutputEvents& events) {
+  std::string text;
+  for (const ScannedPart& part : std::exchange(draft_, {})) text += part.text;
+  const size_t last = text.find_last_not_of(kSpace);
+  text.resize(last == std::string::npos ? 0 : last + 1);
+  Emit(EventKind::kReasoning, std::move(text), events);
+}
+
+void OutputParser::PromoteDraft(OutputEvents& events) {
+  EnterContent();
+  for (const ScannedPart& part : std::exchange(draft_, {})) Handle(part, events);
+}
+
+void OutputParser::OpenCall(std::string opener, OutputEvents& events) {
+  ReturnDraft(events);
+  space_.clear();
+  call_ = std::make_unique<ToolCallParser>(schemas_, std::move(opener));
+  state_ = State::kCall;
+}
+
+void OutputParser::TakeCallEvents(OutputEvents parsed, OutputEvents& events) {
+  for (OutputEvent& event : parsed) {
+    if (event.kind == EventKind::kCallEnd) ++calls_;
+    Emit(event.kind, std::move(event.text), events);
+  }
+}
+
+void OutputParser::FeedCall(std::string_view text, OutputEvents& events) {
+  OutputEvents parsed;
+  call_->Feed(text, parsed);
+  TakeCallEvents(std::move(parsed), events);
+  if (call_->ended()) LeaveCall(events);
+}
+
+void OutputParser::CloseCall(bool truncated, std::string_view closer, OutputEvents& events) {
+  OutputEvents parsed;
+  call_->Close(truncated, closer, parsed);
+  TakeCallEvents(std::move(parsed), events);
+  LeaveCall(events);
+}
+
+void OutputParser::LeaveCall(OutputEvents& events) {
+  const std::string rest = call_->TakeRest();
+  const bool malformed = call_->malformed();
+  call_.reset();
+  EnterContent();
+  if (malformed) {
+    fresh_ = false;
+    drop_space_ = false;
+  }
+  if (!rest.empty()) AddContent(rest, events);
+}
+
+void OutputParser::HandleInCall(const ScannedPart& part, OutputEvents& events) {
+  if (part.marker == kCallClose) {
+    CloseCall(false, part.text, events);
+  } else if (part.marker == kCallOpen) {
+    CloseCall(false, "", events);
+    HandleInContent(part, events);
+  } else {
+    FeedCall(part.text, events);
+  }
+}
+
+void OutputParser::Finish(bool truncated, OutputEvents& events) {
+  std::vector<ScannedPart> parts;
+  scanner_.Finish(parts);
+  for (const ScannedPart& part : parts) Handle(part, events);
+  if (!draft_.empty()) {
+    if (truncated) {
+      ReturnDraft(events);
+    } else {
+      bare_.clear();
+      PromoteDraft(events);
+    }
+  }
+  if (state_ == State::kCall) CloseCall(truncated, "", events);
+  if (state_ != State::kContent) return;
+  EmitContent(std::exchange(bare_, {}), events);
+  Emit(EventKind::kContent, std::exchange(space_, {}), events);
+}
+
+}  // namespace mach::chat

@@ -1,0 +1,191 @@
+#include "chat/tool_values.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "json/parse.h"
+
+namespace mach::chat {
+namespace {
+
+constexpr int kMaxSchemaDepth = 16;
+constexpr size_t kMaxTypes = 16;
+
+void Add(std::vector<ValueType>& types, ValueType type) {
+  if (types.size() < kMaxTypes && std::find(types.begin(), types.end(), type) == types.end()) {
+    types.push_back(type);
+  }
+}
+
+void AddNamed(std::vector<ValueType>& types, std::string_view name) {
+  static constexpr std::pair<std::string_view, ValueType> kNames[] = {
+      {"string", ValueType::kString}, {"integer", ValueType::kInteger},
+      {"number", ValueType::kNumber}, {"boolean", ValueType::kBoolean},
+      {"null", ValueType::kNull},     {"object", ValueType::kObject},
+      {"array", ValueType::kArray},
+  };
+  for (const auto& [known, type] : kNames) {
+    if (known == name) Add(types, type);
+  }
+}
+
+void Collect(const json::Value& schema, int depth, std::vector<ValueType>& types) {
+  if (depth > kMaxSchemaDepth || types.size() >= kMaxTypes) return;
+  if (const json::Value* type = schema.Find("type"); type != nullptr) {
+    if (type->is_string()) AddNamed(types, type->AsString());
+    if (type->is_array()) {
+      for (const json::Value& one : type->AsArray()) {
+        if (one.is_string()) AddNamed(types, one.AsString());
+      }
+    }
+  }
+  for (const std::string_view key : {"anyOf", "oneOf", "allOf"}) {
+    const json::Value* choices = schema.Find(key);
+    if (choices == nullptr || !choices->is_array()) continue;
+    for (const json::Value& choice : choices->AsArray()) Collect(choice, depth + 1, types);
+  }
+  if (!types.empty()) return;
+  if (const json::Value* values = schema.Find("enum"); values != nullptr && values->is_array()) {
+    for (const json::Value& value : values->AsArray()) AddNamed(types, value.KindName());
+  }
+  if (const json::Value* value = schema.Find("const"); value != nullptr) {
+    AddNamed(types, value->KindName());
+  }
+}
+
+std::string_view Trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+// Python's spelling of dicts and lists as JSON: quotes, True, False and None.
+std::string FromPython(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\'' || c == '"') {
+      out += '"';
+      for (++i; i < text.size() && text[i] != c; ++i) {
+        if (text[i] == '\\' && i + 1 < text.size()) {
+          ++i;
+          if (text[i] != '\'') out += '\\';
+          out += text[i];
+        } else {
+          if (text[i] == '"') out += '\\';
+          out += text[i];
+        }
+      }
+      out += '"';
+      continue;
+    }
+    bool replaced = false;
+    for (const auto& [python, json] :
+         {std::pair<std::string_view, std::string_view>{"True", "true"},
+          {"False", "false"},
+          {"None", "null"}}) {
+      if (text.substr(i, python.size()) != python) continue;
+      out += json;
+      i += python.size() - 1;
+      replaced = true;
+      break;
+    }
+    if (!replaced) out += c;
+  }
+  return out;
+}
+
+std::optional<json::Value> ParseAs(std::string_view text, ValueType type) {
+  const std::string_view trimmed = Trim(text);
+  const auto parsed = [](std::string_view source) -> std::optional<json::Value> {
+    auto value = json::Parse(source);
+    if (!value) return std::nullopt;
+    return *std::move(value);
+  };
+  switch (type) {
+    case ValueType::kString:
+      return json::Value(text);
+    case ValueType::kInteger: {
+      const auto value = parsed(trimmed);
+      if (!value) return std::nullopt;
+      if (value->is_int() || value->is_big_integer()) return value;
+      if (value->is_double() && value->AsDouble() >= -9e15 && value->AsDouble() <= 9e15 &&
+          static_cast<double>(static_cast<int64_t>(value->AsDouble())) == value->AsDouble()) {
+        return json::Value(static_cast<int64_t>(value->AsDouble()));
+      }
+      return std::nullopt;
+    }
+    case ValueType::kNumber: {
+      auto value = parsed(trimmed);
+      return value && value->is_number() ? value : std::nullopt;
+    }
+    case ValueType::kBoolean:
+      if (trimmed == "true" || trimmed == "True") return json::Value(true);
+      if (trimmed == "false" || trimmed == "False") return json::Value(false);
+      return std::nullopt;
+    case ValueType::kNull:
+      if (trimmed == "null" || trimmed == "None") return json::Value();
+      return std::nullopt;
+    case ValueType::kObject:
+    case ValueType::kArray: {
+      const char open = type == ValueType::kObject ? '{' : '[';
+      if (trimmed.empty() || trimmed.front() != open) return std::nullopt;
+      auto value = parsed(trimmed);
+      return value ? value : parsed(FromPython(trimmed));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<ValueType> TypesOf(const json::Value& schema) {
+  std::vector<ValueType> types;
+  Collect(schema, 0, types);
+  return types;
+}
+
+json::Value ValueFromText(std::string_view text, const std::vector<ValueType>& types) {
+  for (const ValueType type : types) {
+    if (auto value = ParseAs(text, type)) return *std::move(value);
+  }
+  return json::Value(text);
+}
+
+ToolSchemas::ToolSchemas(const json::Array& tools) {
+  for (const json::Value& entry : tools) {
+    const json::Value* function = entry.Find("function");
+    if (function == nullptr) function = &entry;
+    const json::Value* name = function->Find("name");
+    if (name == nullptr || !name->is_string()) continue;
+    Tool tool;
+    tool.name = name->AsString();
+    const json::Value* parameters = function->Find("parameters");
+    const json::Value* properties =
+        parameters == nullptr ? nullptr : parameters->Find("properties");
+    if (properties != nullptr && properties->is_object()) {
+      for (const json::Member& member : properties->AsObject()) {
+        tool.parameters.emplace_back(member.key, TypesOf(member.value));
+      }
+    }
+    tools_.push_back(std::move(tool));
+  }
+}
+
+bool ToolSchemas::Has(std::string_view name) const {
+  return std::any_of(tools_.begin(), tools_.end(),
+                     [&](const Tool& tool) { return tool.name == name; });
+}
+
+std::vector<ValueType> ToolSchemas::Types(std::string_view tool, std::string_view parameter) const {
+  for (const Tool& known : tools_) {
+    if (known.name != tool) continue;
+    for (const auto& [name, types] : known.parameters) {
+      if (name == parameter) return types;
+    }
+  }
+  return {};
+}
+
+}  // namespace mach::chat

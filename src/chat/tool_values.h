@@ -1,0 +1,48 @@
+// Argument values of tool calls: raw text to JSON, by the tool's schema.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "json/value.h"
+
+namespace mach::chat {
+
+enum class ValueType : unsigned char {
+  kString,
+  kInteger,
+  kNumber,
+  kBoolean,
+  kNull,
+  kObject,
+  kArray
+};
+
+// The types that a JSON schema allows, in its order: "type" (a name or a list), "anyOf", "oneOf",
+// "allOf", "enum" and "const". Empty: it does not say.
+std::vector<ValueType> TypesOf(const json::Value& schema);
+
+// The value that the text stands for: the first type it can be read as. No types, or none that
+// fits: the text itself as a string. A string is never read as anything else where the schema has
+// string first. Objects and arrays may be spelled as Python literals.
+json::Value ValueFromText(std::string_view text, const std::vector<ValueType>& types);
+
+// Types of one parameter of one tool; empty where the tool or the parameter is unknown. tools: of
+// a request, {"type":"function","function":{"name","parameters"}} each.
+class ToolSchemas {
+ public:
+  ToolSchemas() = default;
+  explicit ToolSchemas(const json::Array& tools);
+  bool Has(std::string_view tool) const;
+  std::vector<ValueType> Types(std::string_view tool, std::string_view parameter) const;
+
+ private:
+  struct Tool {
+    std::string name;
+    std::vector<std::pair<std::string, std::vector<ValueType>>> parameters;
+  };
+  std::vector<Tool> tools_;
+};
+
+}  // namespace mach::chat
