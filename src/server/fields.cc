@@ -1,0 +1,159 @@
+#include "server/fields.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "json/parse.h"
+#include "json/write.h"
+
+namespace mach::server {
+namespace {
+
+std::string_view TypeName(FieldType type) {
+  switch (type) {
+    case FieldType::kBoolean:
+      return "a boolean";
+    case FieldType::kInteger:
+      return "an integer";
+    case FieldType::kNumber:
+      return "a number";
+    case FieldType::kString:
+      return "a string";
+    case FieldType::kArray:
+      return "an array";
+    case FieldType::kObject:
+      return "an object";
+    case FieldType::kAny:
+      break;
+  }
+  return "another type";
+}
+
+bool HasType(const json::Value& value, FieldType type) {
+  switch (type) {
+    case FieldType::kBoolean:
+      return value.is_bool();
+    case FieldType::kInteger:
+    case FieldType::kNumber:
+      return value.is_number();
+    case FieldType::kString:
+      return value.is_string();
+    case FieldType::kArray:
+      return value.is_array();
+    case FieldType::kObject:
+      return value.is_object();
+    case FieldType::kAny:
+      break;
+  }
+  return true;
+}
+
+// What asks for nothing.
+bool IsNeutral(const json::Value& value) {
+  if (value.is_bool()) return !value.AsBool();
+  if (value.is_number()) return value.AsDouble() == 0;
+  if (value.is_string()) return value.AsString().empty();
+  if (value.is_array()) return value.AsArray().empty();
+  return value.is_object() && value.AsObject().empty();
+}
+
+std::string RangeText(const Field& field) {
+  const bool low = std::isfinite(field.minimum);
+  const bool high = std::isfinite(field.maximum);
+  if (low && high) {
+    return json::Write(json::Value(field.minimum)) + " to " +
+           json::Write(json::Value(field.maximum));
+  }
+  return low ? "at least " + json::Write(json::Value(field.minimum))
+             : "at most " + json::Write(json::Value(field.maximum));
+}
+
+std::optional<ApiError> ReadField(const json::Value& value, const Field& field,
+                                  const Limits& limits, GenerationRequest& request) {
+  const std::string name(field.name);
+  if (field.handling == Handling::kAccepted) return std::nullopt;
+  if (field.handling == Handling::kRefused) {
+    if (IsNeutral(value)) return std::nullopt;
+    return BadRequest("unsupported_parameter", name,
+                      "'" + name + "' is not supported; " + std::string(field.help));
+  }
+  if (!HasType(value, field.type)) return WrongType(name, value, TypeName(field.type));
+  if (value.is_number()) {
+    if (field.type == FieldType::kInteger) {
+      const auto integer = AsInteger(value);
+      if (!integer) return WrongType(name, value, TypeName(field.type));
+      const auto d = static_cast<double>(*integer);
+      if (d < field.minimum || d > field.maximum) {
+        return WrongValue(name,
+                          "is " + std::to_string(*integer) + ", expected " + RangeText(field));
+      }
+      return field.read(json::Value(*integer), limits, request);
+    }
+    const double d = value.AsDouble();
+    if (!(d >= field.minimum && d <= field.maximum)) {
+      return WrongValue(name, "is " + json::Write(value) + ", expected " + RangeText(field));
+    }
+  }
+  return field.read(value, limits, request);
+}
+
+}  // namespace
+
+ApiError WrongType(std::string_view param, const json::Value& found, std::string_view expected) {
+  return BadRequest("invalid_type", param,
+                    "'" + std::string(param) + "' is of type " + std::string(found.KindName()) +
+                        ", expected " + std::string(expected));
+}
+
+ApiError WrongValue(std::string_view param, std::string message) {
+  return BadRequest("invalid_value", param, "'" + std::string(param) + "' " + message);
+}
+
+std::optional<int64_t> AsInteger(const json::Value& value) {
+  if (value.is_int()) return value.AsInt();
+  if (!value.is_double()) return std::nullopt;
+  const double d = value.AsDouble();
+  if (d != std::floor(d) || std::abs(d) >= 0x1p53) return std::nullopt;
+  return static_cast<int64_t>(d);
+}
+
+std::optional<ApiError> ReadFields(const json::Object& body, std::span<const Field> fields,
+                                   const Limits& limits, GenerationRequest& request) {
+  for (const Field& field : fields) {
+    const json::Value* value = body.Find(field.name);
+    if (value == nullptr || value->is_null()) continue;
+    if (auto error = ReadField(*value, field, limits, request)) return error;
+  }
+  constexpr size_t kMaxNamed = 32;
+  constexpr size_t kMaxNameBytes = 64;
+  for (const json::Member& member : body) {
+    const bool known = std::any_of(fields.begin(), fields.end(),
+                                   [&](const Field& field) { return field.name == member.key; });
+    if (known || request.ignored.size() >= kMaxNamed) continue;
+    request.ignored.push_back(HeaderSafe(member.key).substr(0, kMaxNameBytes));
+  }
+  return std::nullopt;
+}
+
+std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits) {
+  if (body.empty()) {
+    return BadRequest("invalid_json", "", "the request body is empty, expected a JSON object");
+  }
+  if (body.starts_with("\xEF\xBB\xBF")) {
+    return BadRequest("invalid_json", "",
+                      "the request body begins with a byte order mark at offset 0; leave it out");
+  }
+  auto value = json::Parse(body, {.max_depth = limits.json_depth, .unique_keys = true});
+  if (!value) {
+    return BadRequest("invalid_json", "",
+                      "the request body is not valid JSON: " + value.error().message);
+  }
+  if (!value->is_object()) {
+    return BadRequest("invalid_type", "",
+                      "the request body is of type " + std::string(value->KindName()) +
+                          ", expected a JSON object");
+  }
+  return std::move(value->AsObject());
+}
+
+}  // namespace mach::server

@@ -1,0 +1,62 @@
+// What a client asks for, in whichever protocol it came.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "json/value.h"
+
+namespace mach::server {
+
+// Messages as templates expect them (see NormalizeMessages), and what else the template sees.
+struct ChatInput {
+  json::Array messages;
+  json::Array tools;  // {"type":"function","function":{...}} each, as sent
+  json::Object kwargs;
+  bool add_generation_prompt = true;
+};
+
+// Unset: the model's default.
+struct SamplingRequest {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+  std::optional<double> repetition_penalty, presence_penalty, frequency_penalty;
+  std::vector<std::pair<TokenId, float>> logit_bias;
+  std::optional<uint64_t> seed;  // unset: a random one
+};
+
+struct GenerationRequest {
+  std::string model;  // as named by the client; empty: whatever is there
+  ChatInput chat;
+  SamplingRequest sampling;
+
+  std::optional<size_t> max_tokens;  // unset: what the context leaves
+  std::vector<std::string> stop;
+  bool include_stop = false;  // the matched stop string stays in the output
+  std::vector<TokenId> stop_token_ids;
+  bool ignore_eos = false;
+  size_t choices = 1;
+  bool logprobs = false;
+  size_t top_logprobs = 0;
+
+  bool parse_tools = false;  // there are tools, and calls of them are wanted
+  bool parallel_tool_calls = true;
+  bool include_reasoning = true;
+  bool inline_reasoning = false;  // reasoning stays in the content, in its marks
+
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage = false;
+  bool return_progress = false;
+  bool timings_per_token = false;
+  bool return_token_ids = false;
+  std::optional<int64_t> ping_interval_s;  // of silence; -1: no pings
+
+  std::vector<std::string> ignored;  // names of parameters that nobody here knows
+};
+
+}  // namespace mach::server

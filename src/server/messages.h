@@ -1,0 +1,27 @@
+// Chat messages and tools: from what clients send to what templates expect.
+#pragma once
+
+#include <variant>
+
+#include "json/value.h"
+#include "server/api_error.h"
+#include "server/limits.h"
+
+namespace mach::server {
+
+// Each message comes out with "role" (system, user, assistant, tool) and "content" (a string), and
+// where given "name", "tool_call_id", "reasoning_content" (a string) and "tool_calls", whose
+// "arguments" are objects. Text parts are joined with line breaks; the texts of all system and
+// developer messages become one message at the front; legacy "function" messages and
+// "function_call" become their successors. Arguments that are cut-off JSON are completed, and where
+// nothing helps {"raw_arguments": TEXT}, so that a truncated call does not poison a conversation.
+std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
+                                                      const Limits& limits);
+
+// Flat tools ({"type":"function","name":...}) are nested; the order of keys is kept.
+std::variant<json::Array, ApiError> NormalizeTools(const json::Value& tools, const Limits& limits);
+
+// The object that a JSON text stands for, even when its end is missing.
+json::Value RepairArguments(const std::string& text);
+
+}  // namespace mach::server
