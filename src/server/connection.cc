@@ -66,7 +66,8 @@ struct Connection::Exchange {
   bool keep_alive = false;
   bool body_left = false;  // unread bytes of the body are in the way of the next request
   bool head_only = false;
-  bool chunked = false;  // the answer's framing, once its head is sent
+  bool well_formed = false;  // its head, so that the body can be found
+  bool chunked = false;      // the answer's framing, once its head is sent
   bool head_sent = false;
   bool client_gone = false;
   int status = 0;
@@ -177,7 +178,7 @@ asio::awaitable<bool> Connection::Serve() {
   if (!exchange.admission.answer) {
     const bool have_body = co_await ReadBody(exchange);
     if (!have_body && !exchange.admission.answer) co_return false;
-  } else if (exchange.body_left) {
+  } else if (exchange.body_left && exchange.well_formed) {
     const bool skipped = co_await SkipBody(exchange);
     if (!skipped) co_return false;
   }
@@ -253,6 +254,7 @@ asio::awaitable<bool> Connection::ReadHead(Exchange& exchange) {
     co_return true;
   }
 
+  exchange.well_formed = true;
   exchange.keep_alive = message.keep_alive();
   const auto length = exchange.parser.content_length();
   const bool has_body = exchange.parser.chunked() || length.value_or(0) > 0;
