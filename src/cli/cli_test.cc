@@ -1,0 +1,176 @@
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/command_line.h"
+#include "cli/help.h"
+#include "cli/options.h"
+
+namespace mach::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using Environment = std::map<std::string, std::string>;
+
+std::variant<Invocation, Answer> Parse(const std::vector<std::string>& args,
+                                       const Environment& environment = {}) {
+  return ParseCommandLine(
+      args,
+      [&](const char* name) -> const char* {
+        const auto it = environment.find(name);
+        return it == environment.end() ? nullptr : it->second.c_str();
+      },
+      "9.8.7");
+}
+
+Values Parsed(const std::vector<std::string>& args, const Environment& environment = {}) {
+  auto result = Parse(args, environment);
+  if (const auto* answer = std::get_if<Answer>(&result)) {
+    ADD_FAILURE() << answer->err << answer->out;
+    return {};
+  }
+  return std::get<Invocation>(std::move(result)).values;
+}
+
+Answer Answered(const std::vector<std::string>& args, const Environment& environment = {}) {
+  auto result = Parse(args, environment);
+  if (!std::holds_alternative<Answer>(result)) {
+    ADD_FAILURE() << "a command line was accepted";
+    return {};
+  }
+  return std::get<Answer>(std::move(result));
+}
+
+TEST(CommandLine, FillsTypedOptions) {
+  const ServeOptions options = ServeOptionsFrom(
+      Parsed({"mach", "serve", "models/x", "--port=0", "--threads", "3", "--compute", "f32",
+              "--allow-host", "a.example", "--allow-host=b.example", "--strict-model"}));
+  EXPECT_EQ(options.model.checkpoint, "models/x");
+  EXPECT_EQ(options.port, 0);
+  EXPECT_EQ(options.host, "127.0.0.1");
+  EXPECT_EQ(options.model.threads, 3u);
+  EXPECT_TRUE(options.model.compute_f32);
+  EXPECT_TRUE(options.strict_model);
+  EXPECT_FALSE(options.insecure_no_auth);
+  EXPECT_THAT(options.allow_hosts, ElementsAre("a.example", "b.example"));
+  EXPECT_EQ(options.max_queue, 64u);
+
+  const GenerateOptions generate = GenerateOptionsFrom(
+      Parsed({"mach", "generate", "--prompt", "-5 is what?", "m", "--temperature", "0",
+              "--presence-penalty", "-1.5", "--seed", "7"}));
+  EXPECT_EQ(*generate.prompt, "-5 is what?");
+  EXPECT_EQ(*generate.temperature, 0.0);
+  EXPECT_FALSE(generate.top_p.has_value());
+  EXPECT_FALSE(generate.max_tokens.has_value());
+  EXPECT_EQ(generate.presence_penalty, -1.5);
+  EXPECT_EQ(*generate.seed, 7u);
+}
+
+TEST(CommandLine, TheProgramsNameChoosesTheCommand) {
+  EXPECT_EQ(ServeOptionsFrom(Parsed({"/usr/bin/mach-serve", "m"})).model.checkpoint, "m");
+  EXPECT_TRUE(ArchsOptionsFrom(Parsed({"mach-archs", "--json"})).json);
+  EXPECT_EQ(Answered({"mach-nothing"}).exit_code, kExitUsage);
+}
+
+TEST(CommandLine, FlagsWinOverTheEnvironment) {
+  const Environment environment{{"MANIAC_LOCAL_MOE_CHECKPOINT_PATH", "from-env"}};
+  const Values from_env = Parsed({"mach", "serve"}, environment);
+  EXPECT_EQ(from_env.Text("checkpoint"), "from-env");
+  EXPECT_THAT(from_env.environment(), ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env"));
+  const Values given = Parsed({"mach", "serve", "given"}, environment);
+  EXPECT_EQ(given.Text("checkpoint"), "given");
+  EXPECT_THAT(given.environment(), IsEmpty());
+}
+
+TEST(CommandLine, SaysWhatIsWrong) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"mach", "sevre"}, "unknown command 'sevre'; did you mean 'mach serve'?"},
+      {{"mach", "--frobnicate"}, "unknown option '--frobnicate'"},
+      {{"mach", "serve", "m", "--thread", "3"},
+       "unknown option '--thread'; did you mean '--threads'?"},
+      {{"mach", "serve", "m", "--ctx-sise=3"},
+       "unknown option '--ctx-sise=3'; did you mean '--ctx-size'?"},
+      {{"mach", "serve", "m", "n"}, "unexpected argument 'n'"},
+      {{"mach", "serve"}, "<checkpoint> is missing; give it or set MANIAC_LOCAL_MOE"},
+      {{"mach", "serve", "m", "--port", "65536"}, "--port is 65536, expected 0 to 65535"},
+      {{"mach", "serve", "m", "--port", "http"}, "--port is 'http', expected an integer"},
+      {{"mach", "serve", "m", "--port", "8.5"}, "--port is '8.5', expected an integer"},
+      {{"mach", "serve", "m", "--port", "1", "--port", "2"}, "--port is given 2 times"},
+      {{"mach", "serve", "m", "--port"}, "--port"},
+      {{"mach", "serve", "m", "--compute", "f64"}, "--compute is 'f64', expected one of int8, f32"},
+      {{"mach", "serve", "m", "--api-key-file", "f", "--insecure-no-auth"}, "exclude each other"},
+      {{"mach", "generate", "m", "--raw", "--messages", "f"}, "exclude each other"},
+      {{"mach", "generate", "m", "--top-p", "nan"}, "--top-p is 'nan', expected a number"},
+      {{"mach", "generate", "m", "--top-p", "0"}, "--top-p is 0, expected"},
+  };
+  for (const auto& [args, message] : cases) {
+    const Answer answer = Answered(args);
+    EXPECT_EQ(answer.exit_code, kExitUsage);
+    EXPECT_THAT(answer.err, HasSubstr(message));
+    EXPECT_THAT(answer.err, HasSubstr("--help'"));
+    EXPECT_EQ(answer.out, "");
+  }
+}
+
+TEST(CommandLine, HelpIsForStandardOutput) {
+  for (const auto& args :
+       std::vector<std::vector<std::string>>{{"mach", "--help"},
+                                             {"mach", "help"},
+                                             {"mach", "help", "serve"},
+                                             {"mach", "serve", "--help"},
+                                             {"mach-serve", "--port", "x", "-h"}}) {
+    const Answer answer = Answered(args);
+    EXPECT_EQ(answer.exit_code, kExitOk);
+    EXPECT_THAT(answer.out, HasSubstr("Usage: mach"));
+    EXPECT_EQ(answer.err, "");
+  }
+  EXPECT_EQ(Answered({"mach", "--version"}).out, "mach 9.8.7\n");
+  const Answer nothing = Answered({"mach"});
+  EXPECT_EQ(nothing.exit_code, kExitUsage);
+  EXPECT_THAT(nothing.err, HasSubstr("Commands:"));
+}
+
+// Of every command: unique names, defaults that are values, help that fits and tells all.
+TEST(OptionTable, IsSound) {
+  for (const Command& command : Commands()) {
+    const std::string help = CommandHelp(command);
+    std::map<std::string_view, int> seen;
+    for (const Option& option : command.options) {
+      EXPECT_EQ(++seen[option.name], 1) << option.name;
+      EXPECT_FALSE(option.help.empty()) << option.name;
+      EXPECT_FALSE(option.group.empty()) << option.name;
+      EXPECT_EQ(option.type == OptionType::kFlag, option.value.empty()) << option.name;
+      EXPECT_EQ(option.type == OptionType::kChoice, !option.choices.empty()) << option.name;
+      EXPECT_THAT(help, HasSubstr(std::string(option.name)));
+      if (!option.excludes.empty()) {
+        bool known = false;
+        for (const Option& other : command.options) known |= other.name == option.excludes;
+        EXPECT_TRUE(known) << option.excludes;
+      }
+      if (option.default_value.empty() || option.positional) continue;
+      std::vector<std::string> args{"mach", std::string(command.name), "m",
+                                    "--" + std::string(option.name),
+                                    std::string(option.default_value)};
+      EXPECT_EQ(Parsed(args).Text(option.name), option.default_value);
+    }
+    for (size_t at = 0; at < help.size();) {
+      const size_t end = help.find('\n', at);
+      EXPECT_LE(end - at, 100u) << help.substr(at, end - at);
+      at = end + 1;
+    }
+  }
+}
+
+TEST(OptionTable, SuggestsNearNamesOnly) {
+  const std::string_view names[] = {"serve", "generate", "eval"};
+  EXPECT_EQ(Nearest("generat", names), "generate");
+  EXPECT_EQ(Nearest("evl", names), "eval");
+  EXPECT_EQ(Nearest("frobnicate", names), "");
+  EXPECT_EQ(Nearest(std::string(10000, 'x'), names), "");
+}
+
+}  // namespace
+}  // namespace mach::cli

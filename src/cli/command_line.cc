@@ -1,0 +1,282 @@
+#include "cli/command_line.h"
+
+#include <charconv>
+#include <cmath>
+
+#include <CLI/CLI.hpp>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "cli/help.h"
+
+namespace mach::cli {
+namespace {
+
+std::string Spelled(const Option& option) {
+  return option.positional ? "<" + std::string(option.name) + ">" : "--" + std::string(option.name);
+}
+
+Answer UsageError(std::string_view command, const std::string& message) {
+  Answer answer;
+  answer.exit_code = kExitUsage;
+  answer.err = "mach" + (command.empty() ? "" : " " + std::string(command)) + ": " + message +
+               "\nTry 'mach" + (command.empty() ? "" : " " + std::string(command)) + " --help'.\n";
+  return answer;
+}
+
+std::string Did(std::string_view nearest, std::string_view prefix) {
+  if (nearest.empty()) return "";
+  return "; did you mean '" + std::string(prefix) + std::string(nearest) + "'?";
+}
+
+std::optional<double> ToNumber(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+std::optional<int64_t> ToInteger(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Why the text is no value of the option; empty when it is one.
+std::string WhyWrong(const Option& option, const std::string& text) {
+  switch (option.type) {
+    case OptionType::kFlag:
+    case OptionType::kText:
+      return "";
+    case OptionType::kPath:
+      return text.empty() ? "is empty, expected a path" : "";
+    case OptionType::kChoice: {
+      std::string known;
+      for (const std::string_view choice : option.choices) {
+        if (text == choice) return "";
+        known += (known.empty() ? "" : ", ") + std::string(choice);
+      }
+      return "is '" + EscapeForLog(text, false) + "', expected one of " + known;
+    }
+    case OptionType::kInteger:
+    case OptionType::kNumber: {
+      const bool integer = option.type == OptionType::kInteger;
+      std::optional<double> value = ToNumber(text);
+      if (integer) {
+        const auto exact = ToInteger(text);
+        value = exact ? std::optional<double>(static_cast<double>(*exact)) : std::nullopt;
+      }
+      if (!value) {
+        return "is '" + EscapeForLog(text, false) + "', expected " +
+               (integer ? "an integer" : "a number");
+      }
+      if (*value < option.minimum || *value > option.maximum) {
+        return "is " + text + ", expected " + RangeText(option);
+      }
+      return "";
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+bool Values::IsGiven(std::string_view name) const { return given_.find(name) != given_.end(); }
+
+std::string Values::Text(std::string_view name) const {
+  if (const auto it = given_.find(name); it != given_.end()) return it->second.back();
+  const auto it = defaults_.find(name);
+  return it == defaults_.end() ? "" : it->second;
+}
+
+int64_t Values::Integer(std::string_view name) const {
+  const auto value = ToInteger(Text(name));
+  MACH_CHECK(value.has_value());
+  return *value;
+}
+
+double Values::Number(std::string_view name) const {
+  const auto value = ToNumber(Text(name));
+  MACH_CHECK(value.has_value());
+  return *value;
+}
+
+std::optional<double> Values::MaybeNumber(std::string_view name) const {
+  return Text(name).empty() ? std::nullopt : std::optional(Number(name));
+}
+
+std::optional<int64_t> Values::MaybeInteger(std::string_view name) const {
+  return Text(name).empty() ? std::nullopt : std::optional(Integer(name));
+}
+
+std::vector<std::string> Values::List(std::string_view name) const {
+  const auto it = given_.find(name);
+  return it == given_.end() ? std::vector<std::string>() : it->second;
+}
+
+// Reads the arguments of one command.
+class Parser {
+ public:
+  Parser(const Command& command, const GetEnv& get_env) : command_(command), get_env_(get_env) {}
+
+  std::variant<Invocation, Answer> Parse(std::vector<std::string> args) {
+    if (auto answer = ReadArguments(std::move(args))) return *std::move(answer);
+    ReadEnvironment();
+    if (auto answer = Check()) return *std::move(answer);
+    return Invocation{&command_, std::move(values_)};
+  }
+
+ private:
+  std::optional<Answer> ReadArguments(std::vector<std::string> args) {
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    struct Slot {
+      std::vector<std::string> texts;
+      bool flag = false;
+    };
+    std::vector<Slot> slots(command_.options.size());
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const Option& option = command_.options[i];
+      const std::string name(option.name);
+      if (option.type == OptionType::kFlag) {
+        app.add_flag("--" + name, slots[i].flag)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+        continue;
+      }
+      CLI::Option* added = app.add_option(option.positional ? name : "--" + name, slots[i].texts);
+      added->expected(1)->type_size(1);
+      // Repetition is ours to judge.
+      added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+    }
+    std::reverse(args.begin(), args.end());  // as CLI11 takes them
+    try {
+      app.parse(args);
+    } catch (const CLI::ParseError& error) {
+      return UsageError(command_.name, error.what());
+    }
+    if (const auto extras = app.remaining(); !extras.empty()) return Unknown(extras.front());
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const Option& option = command_.options[i];
+      if (slots[i].texts.size() > 1 && !option.repeatable) {
+        return UsageError(command_.name, Spelled(option) + " is given " +
+                                             std::to_string(slots[i].texts.size()) +
+                                             " times, expected once");
+      }
+      if (slots[i].flag) slots[i].texts = {"1"};
+      if (!slots[i].texts.empty()) {
+        values_.given_[std::string(option.name)] = std::move(slots[i].texts);
+      }
+      if (!option.default_value.empty()) {
+        values_.defaults_[std::string(option.name)] = option.default_value;
+      }
+    }
+    return std::nullopt;
+  }
+
+  Answer Unknown(const std::string& argument) const {
+    if (!argument.starts_with('-')) {
+      return UsageError(command_.name,
+                        "unexpected argument '" + EscapeForLog(argument, false) + "'");
+    }
+    std::vector<std::string_view> names;
+    for (const Option& option : command_.options) {
+      if (!option.positional) names.push_back(option.name);
+    }
+    const size_t begin = argument.find_first_not_of('-');
+    const std::string typed =
+        begin == std::string::npos ? "" : argument.substr(begin, argument.find('=') - begin);
+    return UsageError(command_.name, "unknown option '" + EscapeForLog(argument, false) + "'" +
+                                         Did(Nearest(typed, names), "--"));
+  }
+
+  void ReadEnvironment() {
+    for (const Option& option : command_.options) {
+      if (option.env.empty() || values_.IsGiven(option.name)) continue;
+      const std::string name(option.env);
+      const char* value = get_env_(name.c_str());
+      if (value == nullptr || *value == '\0') continue;
+      values_.given_[std::string(option.name)] = {value};
+      values_.environment_.push_back(name + "=" + value);
+      from_environment_[std::string(option.name)] = name;
+    }
+  }
+
+  std::optional<Answer> Check() const {
+    for (const Option& option : command_.options) {
+      const auto it = values_.given_.find(option.name);
+      if (it == values_.given_.end()) {
+        if (!option.required) continue;
+        return UsageError(
+            command_.name,
+            Spelled(option) + " is missing" +
+                (option.env.empty() ? "" : "; give it or set " + std::string(option.env)));
+      }
+      for (const std::string& text : it->second) {
+        const std::string why = WhyWrong(option, text);
+        if (why.empty()) continue;
+        const auto source = from_environment_.find(option.name);
+        return UsageError(
+            command_.name,
+            (source == from_environment_.end() ? Spelled(option) : source->second) + " " + why);
+      }
+      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) {
+        return UsageError(command_.name, Spelled(option) + " and --" +
+                                             std::string(option.excludes) +
+                                             " exclude each other; give one of them");
+      }
+    }
+    return std::nullopt;
+  }
+
+  const Command& command_;
+  const GetEnv& get_env_;
+  Values values_;
+  std::map<std::string, std::string, std::less<>> from_environment_;
+};
+
+std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>& args,
+                                                  const GetEnv& get_env, std::string_view version) {
+  std::string program = args.empty() ? "mach" : args.front();
+  program = program.substr(program.find_last_of('/') + 1);
+  std::vector<std::string> rest(args.empty() ? args.end() : args.begin() + 1, args.end());
+  const auto print = [](std::string text) { return Answer{kExitOk, std::move(text), ""}; };
+
+  std::string name;
+  if (program.starts_with("mach-")) {
+    name = program.substr(5);
+  } else {
+    if (rest.empty()) return Answer{kExitUsage, "", ProgramHelp()};
+    name = rest.front();
+    rest.erase(rest.begin());
+    if (name == "--version" || name == "version")
+      return print("mach " + std::string(version) + "\n");
+    if (name == "--help" || name == "-h") return print(ProgramHelp());
+    if (name == "help") {
+      if (rest.empty()) return print(ProgramHelp());
+      name = rest.front();
+      rest = {"--help"};
+    }
+  }
+  const Command* command = FindCommand(name);
+  if (command == nullptr) {
+    if (name.starts_with('-')) {
+      return UsageError("", "unknown option '" + EscapeForLog(name, false) + "'");
+    }
+    std::vector<std::string_view> names;
+    for (const Command& known : Commands()) names.push_back(known.name);
+    return UsageError("", "unknown command '" + EscapeForLog(name, false) + "'" +
+                              Did(Nearest(name, names), "mach "));
+  }
+  for (const std::string& argument : rest) {
+    if (argument == "--") break;
+    if (argument == "--help" || argument == "-h") return print(CommandHelp(*command));
+    if (argument == "--version") return print("mach " + std::string(version) + "\n");
+  }
+  return Parser(*command, get_env).Parse(std::move(rest));
+}
+
+}  // namespace mach::cli

@@ -1,0 +1,131 @@
+#include "cli/help.h"
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+namespace mach::cli {
+namespace {
+
+constexpr size_t kWidth = 100;
+constexpr size_t kHelpColumn = 30;
+
+std::string Number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
+
+// Words of the text in lines that begin at the column.
+std::string Wrapped(std::string_view text, size_t column) {
+  std::string out;
+  size_t at = column;
+  for (size_t i = 0; i < text.size();) {
+    const size_t end = std::min(text.find(' ', i), text.size());
+    const std::string_view word = text.substr(i, end - i);
+    if (at > column && at + 1 + word.size() > kWidth) {
+      out += "\n" + std::string(column, ' ');
+      at = column;
+    } else if (at > column) {
+      out += ' ';
+      ++at;
+    }
+    out += word;
+    at += word.size();
+    i = end + 1;
+  }
+  return out;
+}
+
+std::string Row(const std::string& left, std::string_view right) {
+  std::string out = "  " + left;
+  if (out.size() + 2 > kHelpColumn) {
+    out += "\n" + std::string(kHelpColumn, ' ');
+  } else {
+    out.resize(kHelpColumn, ' ');
+  }
+  return out + Wrapped(right, kHelpColumn) + "\n";
+}
+
+std::string OptionHelp(const Option& option) {
+  std::string help(option.help);
+  if (!option.choices.empty()) {
+    std::string choices;
+    for (const std::string_view choice : option.choices) {
+      choices += (choices.empty() ? "" : ", ") + std::string(choice);
+    }
+    help += " One of " + choices + ".";
+  }
+  std::string notes;
+  const auto note = [&notes](const std::string& text) {
+    notes += (notes.empty() ? "" : "; ") + text;
+  };
+  if (!option.default_help.empty()) {
+    note("default: " + std::string(option.default_help));
+  } else if (!option.default_value.empty()) {
+    note("default: " + std::string(option.default_value));
+  }
+  if (!option.env.empty()) note("environment: " + std::string(option.env));
+  return notes.empty() ? help : help + " (" + notes + ")";
+}
+
+std::string OptionName(const Option& option) {
+  if (option.positional) return "<" + std::string(option.name) + ">";
+  std::string name = "--" + std::string(option.name);
+  if (!option.value.empty()) name += " " + std::string(option.value);
+  return name;
+}
+
+}  // namespace
+
+std::string RangeText(const Option& option) {
+  const bool low = std::isfinite(option.minimum);
+  const bool high = std::isfinite(option.maximum);
+  if (low && high) return Number(option.minimum) + " to " + Number(option.maximum);
+  if (low) return "at least " + Number(option.minimum);
+  return high ? "at most " + Number(option.maximum) : "";
+}
+
+std::string ProgramHelp() {
+  std::string out =
+      "Usage: mach COMMAND [options]\n\nRuns Mixture-of-Experts language models that are bigger "
+      "than memory.\n\nCommands:\n";
+  for (const Command& command : Commands()) {
+    out += Row(std::string(command.name), command.summary);
+  }
+  out += "\n" + Row("mach help COMMAND", "Everything about a command.");
+  out += Row("mach --version", "The version.");
+  out += "\nA link named mach-COMMAND to the program is that command.\n";
+  return out;
+}
+
+std::string CommandHelp(const Command& command) {
+  std::string out = "Usage: mach " + std::string(command.name) + " [options]";
+  std::vector<std::string_view> groups;
+  for (const Option& option : command.options) {
+    if (option.positional) {
+      out += option.required ? " <" + std::string(option.name) + ">"
+                             : " [" + std::string(option.name) + "]";
+    }
+    bool known = false;
+    for (const std::string_view group : groups) known |= group == option.group;
+    if (!known) groups.push_back(option.group);
+  }
+  out += "\n\n" + std::string(command.description) + "\n";
+  for (const std::string_view group : groups) {
+    out += "\n" + std::string(group) + ":\n";
+    for (const Option& option : command.options) {
+      if (option.group == group) out += Row(OptionName(option), OptionHelp(option));
+    }
+  }
+  out += "\nOther:\n" + Row("--help", "This text.") + Row("--version", "The version.");
+  if (!command.examples.empty()) out += "\nExamples:\n";
+  for (const Example& example : command.examples) {
+    out +=
+        "  " + std::string(example.command) + "\n      " + Wrapped(example.explanation, 6) + "\n";
+  }
+  out += "\nExit status: 0 success, 1 failure, 2 wrong usage.\n";
+  return out;
+}
+
+}  // namespace mach::cli

@@ -1,0 +1,391 @@
+#include "cli/option_table.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace mach::cli {
+namespace {
+
+constexpr double kMaxTokens = 1 << 30;
+
+constexpr std::string_view kComputeChoices[] = {"int8", "f32"};
+constexpr std::string_view kReasoningChoices[] = {"both", "reasoning_content", "reasoning", "none",
+                                                  "inline"};
+constexpr std::string_view kIsaChoices[] = {"auto",   "scalar",      "avx2",
+                                            "avx512", "avx512_vnni", "neon"};
+constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error", "off"};
+
+constexpr Option kCheckpoint{
+    .name = "checkpoint",
+    .value = "DIRECTORY",
+    .type = OptionType::kPath,
+    .group = "Model",
+    .help = "Directory of the model: config.json, tokenizer.json and safetensors files.",
+    .env = "MANIAC_LOCAL_MOE_CHECKPOINT_PATH",
+    .positional = true,
+    .required = true};
+constexpr Option kCtxSize{.name = "ctx-size",
+                          .value = "TOKENS",
+                          .type = OptionType::kInteger,
+                          .group = "Model",
+                          .help = "Longest sequence, prompt and answer together.",
+                          .default_value = "0",
+                          .default_help = "the model's own, at most 32768",
+                          .minimum = 0,
+                          .maximum = kMaxTokens};
+constexpr Option kThreads{.name = "threads",
+                          .value = "N",
+                          .type = OptionType::kInteger,
+                          .group = "Compute",
+                          .help = "Threads that compute. The result does not depend on it.",
+                          .default_value = "0",
+                          .default_help = "the processors there are",
+                          .minimum = 0,
+                          .maximum = 1024};
+constexpr Option kIsa{.name = "isa",
+                      .value = "NAME",
+                      .type = OptionType::kChoice,
+                      .group = "Compute",
+                      .help = "Instruction set of the kernels.",
+                      .default_value = "auto",
+                      .default_help = "the best this machine has",
+                      .choices = kIsaChoices};
+constexpr Option kCompute{
+    .name = "compute",
+    .value = "TYPE",
+    .type = OptionType::kChoice,
+    .group = "Compute",
+    .help = "Activations of quantized layers: int8 (fast) or f32 (the reference).",
+    .default_value = "int8",
+    .choices = kComputeChoices};
+constexpr Option kChunk{.name = "chunk",
+                        .value = "TOKENS",
+                        .type = OptionType::kInteger,
+                        .group = "Compute",
+                        .help = "Tokens of one forward pass over the prompt.",
+                        .default_value = "256",
+                        .minimum = 1,
+                        .maximum = 65536};
+constexpr Option kLogLevel{.name = "log-level",
+                           .value = "LEVEL",
+                           .type = OptionType::kChoice,
+                           .group = "Logging",
+                           .help = "Least level of the lines on standard error.",
+                           .default_value = "info",
+                           .choices = kLogLevels};
+constexpr Option kLogJson{.name = "log-json",
+                          .type = OptionType::kFlag,
+                          .group = "Logging",
+                          .help = "One JSON object a line."};
+
+constexpr Option kServe[] = {
+    kCheckpoint,
+    kCtxSize,
+    {.name = "alias",
+     .value = "NAME",
+     .type = OptionType::kText,
+     .group = "Model",
+     .help = "A further name that clients may use for the model. Repeatable.",
+     .repeatable = true},
+    {.name = "strict-model",
+     .type = OptionType::kFlag,
+     .group = "Model",
+     .help = "Refuse requests that name another model, instead of answering with this one."},
+    {.name = "host",
+     .value = "ADDRESS",
+     .type = OptionType::kText,
+     .group = "Server",
+     .help = "Address to listen on. Beyond this machine a key is needed.",
+     .default_value = "127.0.0.1"},
+    {.name = "port",
+     .value = "PORT",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Port to listen on; 0 takes any free one and prints it.",
+     .default_value = "8080",
+     .minimum = 0,
+     .maximum = 65535},
+    {.name = "max-queue",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Requests that may wait; further ones are answered with status 429.",
+     .default_value = "64",
+     .minimum = 0,
+     .maximum = 100000},
+    {.name = "drain-timeout",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Time for answers under way after the first SIGTERM or SIGINT. The second one ends "
+             "the server at once.",
+     .default_value = "30",
+     .minimum = 0,
+     .maximum = 86400},
+    {.name = "max-body-mb",
+     .value = "MB",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Largest request body, in MiB.",
+     .default_value = "32",
+     .minimum = 1,
+     .maximum = 1024},
+    {.name = "reasoning-field",
+     .value = "WHICH",
+     .type = OptionType::kChoice,
+     .group = "Server",
+     .help = "Where answers carry the model's reasoning; inline leaves it in the content.",
+     .default_value = "both",
+     .choices = kReasoningChoices},
+    {.name = "api-key-file",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Security",
+     .help = "Keys that clients must send, one a line. The file must be readable by you alone.",
+     .excludes = "insecure-no-auth"},
+    {.name = "insecure-no-auth",
+     .type = OptionType::kFlag,
+     .group = "Security",
+     .help = "Listen beyond this machine without a key."},
+    {.name = "allow-host",
+     .value = "NAME",
+     .type = OptionType::kText,
+     .group = "Security",
+     .help = "A Host name to accept, besides this machine's and the address of --host. Repeatable.",
+     .repeatable = true},
+    {.name = "allow-origin",
+     .value = "ORIGIN",
+     .type = OptionType::kText,
+     .group = "Security",
+     .help = "An origin whose pages may use the server, such as https://app.example or "
+             "moz-extension://*. Repeatable.",
+     .repeatable = true},
+    kThreads,
+    kIsa,
+    kCompute,
+    kChunk,
+    kLogLevel,
+    kLogJson,
+};
+constexpr Example kServeExamples[] = {
+    {"mach serve models/mach-tiny", "Serves on http://127.0.0.1:8080/v1."},
+    {"mach serve models/mach-tiny --port 0", "Takes a free port and prints it."},
+    {"mach serve models/mach-tiny --host 0.0.0.0 --api-key-file keys.txt",
+     "Serves the network, to clients with a key."},
+};
+
+constexpr Option kGenerate[] = {
+    kCheckpoint,
+    kCtxSize,
+    {.name = "prompt",
+     .value = "TEXT",
+     .type = OptionType::kText,
+     .group = "Input",
+     .help = "What the user says.",
+     .excludes = "messages"},
+    {.name = "messages",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Input",
+     .help = "A JSON file with the messages of a conversation; - is standard input."},
+    {.name = "system",
+     .value = "TEXT",
+     .type = OptionType::kText,
+     .group = "Input",
+     .help = "A system message in front.",
+     .excludes = "raw"},
+    {.name = "raw",
+     .type = OptionType::kFlag,
+     .group = "Input",
+     .help = "Continue the prompt as it stands, without the chat template.",
+     .excludes = "messages"},
+    {.name = "max-tokens",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Output",
+     .help = "Most tokens of the answer.",
+     .default_value = "0",
+     .default_help = "what the context leaves",
+     .minimum = 0,
+     .maximum = kMaxTokens},
+    {.name = "json",
+     .type = OptionType::kFlag,
+     .group = "Output",
+     .help = "Print one JSON object with text, tokens and timings."},
+    {.name = "temperature",
+     .value = "T",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "0 takes the most probable token.",
+     .default_help = "the model's own",
+     .minimum = 0,
+     .maximum = 100},
+    {.name = "top-k",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Sampling",
+     .help = "Draw from the N most probable tokens; 0 from all.",
+     .default_help = "the model's own",
+     .minimum = 0,
+     .maximum = kMaxTokens},
+    {.name = "top-p",
+     .value = "P",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "Draw from the most probable tokens that together have probability P.",
+     .default_help = "the model's own",
+     .minimum = 1e-6,
+     .maximum = 1},
+    {.name = "min-p",
+     .value = "P",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "Draw from tokens at least P times as probable as the most probable one.",
+     .default_help = "the model's own",
+     .minimum = 0,
+     .maximum = 1},
+    {.name = "repetition-penalty",
+     .value = "X",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "Factor against tokens of the prompt and the answer; 1 is off.",
+     .default_help = "the model's own",
+     .minimum = 0.01,
+     .maximum = 100},
+    {.name = "presence-penalty",
+     .value = "X",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "Taken from the logit of each token in the answer.",
+     .default_value = "0",
+     .minimum = -2,
+     .maximum = 2},
+    {.name = "frequency-penalty",
+     .value = "X",
+     .type = OptionType::kNumber,
+     .group = "Sampling",
+     .help = "As --presence-penalty, for each occurrence.",
+     .default_value = "0",
+     .minimum = -2,
+     .maximum = 2},
+    {.name = "seed",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Sampling",
+     .help = "The same seed gives the same answer.",
+     .default_help = "a random one",
+     .minimum = 0,
+     .maximum = 9007199254740992.0},
+    kThreads,
+    kIsa,
+    kCompute,
+    kChunk,
+    kLogLevel,
+    kLogJson,
+};
+constexpr Example kGenerateExamples[] = {
+    {"mach generate models/mach-tiny --prompt 'What is a heron?'", "Answers on standard output."},
+    {"mach generate models/mach-tiny --raw --prompt 'A heron is' --temperature 0 --max-tokens 20",
+     "Continues a text."},
+    {"mach generate models/mach-tiny --messages chat.json --json", "Answers a conversation."},
+};
+
+constexpr Option kEval[] = {
+    kCheckpoint,
+    kCtxSize,
+    {.name = "text",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Input",
+     .help = "A text to score: prints its perplexity.",
+     .excludes = "ids"},
+    {.name = "ids",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Input",
+     .help = "Token ids to score instead: a JSON array."},
+    {.name = "logits",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Output",
+     .help = "Write the logits of every position to this safetensors file."},
+    {.name = "hidden",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Output",
+     .help = "Write the residual stream before each layer to this safetensors file."},
+    {.name = "experts",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Output",
+     .help = "Write the experts that each layer chose to this safetensors file."},
+    kThreads,
+    kIsa,
+    kCompute,
+    kChunk,
+    kLogLevel,
+    kLogJson,
+};
+constexpr Example kEvalExamples[] = {
+    {"mach eval models/mach-tiny --text README.md", "Prints the perplexity of a text."},
+};
+
+constexpr Option kArchs[] = {
+    {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON array."},
+};
+constexpr Example kArchsExamples[] = {{"mach archs", "Lists what can be served."}};
+
+constexpr Command kCommands[] = {
+    {"serve", "Serve a model over an OpenAI-compatible API",
+     "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
+    {"generate", "Generate text on the command line",
+     "Answers one prompt or conversation on standard output.", kGenerate, kGenerateExamples},
+    {"eval", "Score a text, and write out what the model computes",
+     "Runs a model over a text and reports how probable it finds it.", kEval, kEvalExamples},
+    {"archs", "List the model architectures that are supported",
+     "Lists the model architectures that are supported.", kArchs, kArchsExamples},
+};
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const Command> Commands() { return kCommands; }
+
+const Command* FindCommand(std::string_view name) {
+  for (const Command& command : kCommands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+std::string_view Nearest(std::string_view typed, std::span<const std::string_view> names) {
+  constexpr size_t kMaxTyped = 64;
+  if (typed.size() > kMaxTyped) return {};
+  std::string_view best;
+  size_t least = std::max<size_t>(2, typed.size() / 3) + 1;
+  for (const std::string_view name : names) {
+    const size_t distance = EditDistance(typed, name);
+    if (distance < least) {
+      least = distance;
+      best = name;
+    }
+  }
+  return best;
+}
+
+}  // namespace mach::cli

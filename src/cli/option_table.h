@@ -1,0 +1,57 @@
+// The commands and their options, as plain data: parsing, help, manual pages and completions all
+// come from here.
+#pragma once
+
+#include <limits>
+#include <span>
+#include <string_view>
+
+namespace mach::cli {
+
+enum class OptionType : unsigned char {
+  kFlag,
+  kText,
+  kPath,
+  kInteger,
+  kNumber,
+  kChoice,
+};
+
+struct Option {
+  std::string_view name;   // "ctx-size" for --ctx-size; of a positional, its name in the usage line
+  std::string_view value;  // "TOKENS" in the help; empty for flags
+  OptionType type = OptionType::kText;
+  std::string_view group;               // heading in the help
+  std::string_view help;                // one or two sentences
+  std::string_view default_value = "";  // as it would be typed; empty: none
+  std::string_view default_help = "";   // said instead of default_value
+  std::string_view env = "";            // read when the option is not given
+  std::span<const std::string_view> choices = {};
+  double minimum = -std::numeric_limits<double>::infinity();
+  double maximum = std::numeric_limits<double>::infinity();
+  bool positional = false;
+  bool required = false;
+  bool repeatable = false;
+  std::string_view excludes = "";  // an option that may not be given beside this one
+};
+
+struct Example {
+  std::string_view command;
+  std::string_view explanation;
+};
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view description;
+  std::span<const Option> options;
+  std::span<const Example> examples;
+};
+
+std::span<const Command> Commands();
+const Command* FindCommand(std::string_view name);
+
+// Of a table's names, the one that was probably meant; empty when none is near.
+std::string_view Nearest(std::string_view typed, std::span<const std::string_view> names);
+
+}  // namespace mach::cli

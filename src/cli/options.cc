@@ -1,0 +1,96 @@
+#include "cli/options.h"
+
+namespace mach::cli {
+namespace {
+
+ModelOptions ModelOptionsFrom(const Values& values) {
+  ModelOptions options;
+  options.checkpoint = values.Text("checkpoint");
+  options.ctx_size = static_cast<size_t>(values.Integer("ctx-size"));
+  options.threads = static_cast<size_t>(values.Integer("threads"));
+  options.isa = values.Text("isa");
+  options.compute_f32 = values.Text("compute") == "f32";
+  options.chunk = static_cast<size_t>(values.Integer("chunk"));
+  return options;
+}
+
+std::optional<std::string> MaybeText(const Values& values, std::string_view name) {
+  return values.IsGiven(name) ? std::optional(values.Text(name)) : std::nullopt;
+}
+
+ReasoningField ReasoningFieldFrom(const std::string& name) {
+  if (name == "reasoning_content") return ReasoningField::kReasoningContent;
+  if (name == "reasoning") return ReasoningField::kReasoning;
+  if (name == "none") return ReasoningField::kNone;
+  if (name == "inline") return ReasoningField::kInline;
+  return ReasoningField::kBoth;
+}
+
+}  // namespace
+
+ServeOptions ServeOptionsFrom(const Values& values) {
+  ServeOptions options;
+  options.model = ModelOptionsFrom(values);
+  options.aliases = values.List("alias");
+  options.strict_model = values.Flag("strict-model");
+  options.host = values.Text("host");
+  options.port = static_cast<uint16_t>(values.Integer("port"));
+  options.max_queue = static_cast<size_t>(values.Integer("max-queue"));
+  options.drain_timeout_s = values.Integer("drain-timeout");
+  options.max_body_mb = static_cast<size_t>(values.Integer("max-body-mb"));
+  options.reasoning_field = ReasoningFieldFrom(values.Text("reasoning-field"));
+  options.api_key_file = values.Text("api-key-file");
+  options.insecure_no_auth = values.Flag("insecure-no-auth");
+  options.allow_hosts = values.List("allow-host");
+  options.allow_origins = values.List("allow-origin");
+  return options;
+}
+
+GenerateOptions GenerateOptionsFrom(const Values& values) {
+  GenerateOptions options;
+  options.model = ModelOptionsFrom(values);
+  options.prompt = MaybeText(values, "prompt");
+  options.messages_file = values.Text("messages");
+  options.system = MaybeText(values, "system");
+  options.raw = values.Flag("raw");
+  if (values.IsGiven("max-tokens")) {
+    options.max_tokens = static_cast<size_t>(values.Integer("max-tokens"));
+  }
+  options.json = values.Flag("json");
+  options.temperature = values.MaybeNumber("temperature");
+  options.top_p = values.MaybeNumber("top-p");
+  options.min_p = values.MaybeNumber("min-p");
+  options.repetition_penalty = values.MaybeNumber("repetition-penalty");
+  options.top_k = values.MaybeInteger("top-k");
+  options.presence_penalty = values.Number("presence-penalty");
+  options.frequency_penalty = values.Number("frequency-penalty");
+  if (const auto seed = values.MaybeInteger("seed")) options.seed = static_cast<uint64_t>(*seed);
+  return options;
+}
+
+EvalOptions EvalOptionsFrom(const Values& values) {
+  EvalOptions options;
+  options.model = ModelOptionsFrom(values);
+  options.text_file = values.Text("text");
+  options.ids_file = values.Text("ids");
+  options.logits_file = values.Text("logits");
+  options.hidden_file = values.Text("hidden");
+  options.experts_file = values.Text("experts");
+  return options;
+}
+
+ArchsOptions ArchsOptionsFrom(const Values& values) { return {.json = values.Flag("json")}; }
+
+LogOptions LogOptionsFrom(const Values& values) {
+  const std::string level = values.Text("log-level");
+  LogOptions options;
+  options.json = values.Flag("log-json");
+  options.level = level == "debug"     ? LogLevel::kDebug
+                  : level == "warning" ? LogLevel::kWarning
+                  : level == "error"   ? LogLevel::kError
+                  : level == "off"     ? LogLevel::kOff
+                                       : LogLevel::kInfo;
+  return options;
+}
+
+}  // namespace mach::cli

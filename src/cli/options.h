@@ -1,0 +1,74 @@
+// What each command is told, in types.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "cli/command_line.h"
+
+namespace mach::cli {
+
+struct ModelOptions {
+  std::string checkpoint;
+  size_t ctx_size = 0;  // 0: the model's own
+  size_t threads = 0;   // 0: the processors there are
+  std::string isa;      // "auto" or a name
+  bool compute_f32 = false;
+  size_t chunk = 256;
+};
+
+enum class ReasoningField : unsigned char { kBoth, kReasoningContent, kReasoning, kNone, kInline };
+
+struct ServeOptions {
+  ModelOptions model;
+  std::vector<std::string> aliases;
+  bool strict_model = false;
+  std::string host;
+  uint16_t port = 0;
+  size_t max_queue = 0;
+  int64_t drain_timeout_s = 0;
+  size_t max_body_mb = 0;
+  ReasoningField reasoning_field = ReasoningField::kBoth;
+  std::string api_key_file;  // empty: no keys
+  bool insecure_no_auth = false;
+  std::vector<std::string> allow_hosts;
+  std::vector<std::string> allow_origins;
+};
+
+// Unset sampling parameters are the model's.
+struct GenerateOptions {
+  ModelOptions model;
+  std::optional<std::string> prompt;
+  std::string messages_file;  // empty: none
+  std::optional<std::string> system;
+  bool raw = false;
+  std::optional<size_t> max_tokens;
+  bool json = false;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int64_t> top_k;
+  double presence_penalty = 0, frequency_penalty = 0;
+  std::optional<uint64_t> seed;
+};
+
+struct EvalOptions {
+  ModelOptions model;
+  std::string text_file, ids_file;                     // one of them
+  std::string logits_file, hidden_file, experts_file;  // empty: not written
+};
+
+struct ArchsOptions {
+  bool json = false;
+};
+
+ServeOptions ServeOptionsFrom(const Values& values);
+GenerateOptions GenerateOptionsFrom(const Values& values);
+EvalOptions EvalOptionsFrom(const Values& values);
+ArchsOptions ArchsOptionsFrom(const Values& values);
+
+// Of commands with --log-level and --log-json.
+LogOptions LogOptionsFrom(const Values& values);
+
+}  // namespace mach::cli
