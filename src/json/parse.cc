@@ -145,13 +145,19 @@ bool Convert(const simdjson::dom::element& element, const ParseOptions& options,
     }
     case element_type::OBJECT: {
       Object object;
-      std::unordered_map<std::string, size_t> places;
-      for (const auto& field : simdjson::dom::object(element)) {
+      const simdjson::dom::object fields(element);
+      std::unordered_map<std::string_view, size_t> places;  // keys of the parser, which outlives it
+      places.reserve(fields.size());
+      for (const auto& field : fields) {
         Value value;
         if (!Convert(field.value, options, value)) return false;
-        if (!AddMember(object, std::string(field.key), std::move(value), places) &&
-            options.unique_keys) {
+        const auto [place, added] = places.emplace(field.key, object.size());
+        if (added) {
+          object.Append(std::string(field.key), std::move(value));
+        } else if (options.unique_keys) {
           return false;
+        } else {
+          (object.begin() + static_cast<std::ptrdiff_t>(place->second))->value = std::move(value);
         }
       }
       out = Value(std::move(object));
