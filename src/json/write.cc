@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/utf8.h"
 
@@ -137,7 +136,9 @@ std::string FormatDouble(double d) {
       std::to_chars(digits, digits + sizeof(digits), d, std::chars_format::scientific).ptr;
   const std::string_view scientific(digits, static_cast<size_t>(end - digits));
   const size_t e = scientific.find('e');
-  const int exponent = std::atoi(scientific.data() + e + 1);
+  int exponent = 0;
+  const size_t sign = scientific[e + 1] == '+' ? 1 : 0;  // from_chars takes no plus
+  std::from_chars(scientific.data() + e + 1 + sign, end, exponent);
   if (exponent < -4 || exponent >= 16) return std::string(scientific);
   char fixed[400];
   const auto fixed_end =

@@ -1,0 +1,234 @@
+#include "cli/cmd_generate.h"
+
+#include <csignal>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+
+#include "base/random.h"
+#include "cli/load_model.h"
+#include "cli/progress.h"
+#include "io/file.h"
+#include "json/parse.h"
+#include "json/write.h"
+#include "server/messages.h"
+
+namespace mach::cli {
+namespace {
+
+constexpr size_t kMaxMessagesBytes = size_t{32} << 20;
+
+std::atomic<bool> g_interrupted{false};
+void Interrupt(int) { g_interrupted.store(true); }
+
+int Fail(const std::string& message) {
+  std::fprintf(stderr, "mach generate: %s\n", message.c_str());
+  return kExitFailure;
+}
+
+// The conversation: a messages file, or the prompt as a user's message, with a system text before it.
+Result<server::ChatInput> ReadChat(const GenerateOptions& options) {
+  json::Value messages = json::Array();
+  json::Value tools;
+  if (!options.messages_file.empty()) {
+    MACH_TRY(const std::string text,
+             io::ReadSmallFile(io::PosixFileSystem(), options.messages_file, kMaxMessagesBytes));
+    auto parsed = json::Parse(text);
+    if (!parsed) return std::move(parsed).error().In(options.messages_file);
+    const json::Value* found = parsed->Find("messages");
+    if (found == nullptr) {
+      return Error{Code::kInvalidArgument,
+                   options.messages_file + ": expected an object with \"messages\" and optionally \"tools\""};
+    }
+    messages = *found;
+    if (const json::Value* t = parsed->Find("tools")) tools = *t;
+  }
+  if (messages.is_array()) {
+    if (options.system) {
+      auto& list = messages.AsArray();
+      list.insert(list.begin(), json::Object{{"role", "system"}, {"content", *options.system}});
+    }
+    if (options.prompt) {
+      messages.AsArray().push_back(json::Object{{"role", "user"}, {"content", *options.prompt}});
+    }
+  }
+  const server::Limits limits;
+  server::ChatInput chat;
+  auto normal = server::NormalizeMessages(messages, limits);
+  if (auto* error = std::get_if<server::ApiError>(&normal)) {
+    return Error{Code::kInvalidArgument, error->param + ": " + error->message};
+  }
+  chat.messages = std::get<json::Array>(std::move(normal));
+  if (!tools.is_null()) {
+    auto normal_tools = server::NormalizeTools(tools, limits);
+    if (auto* error = std::get_if<server::ApiError>(&normal_tools)) {
+      return Error{Code::kInvalidArgument, error->param + ": " + error->message};
+    }
+    chat.tools = std::get<json::Array>(std::move(normal_tools));
+  }
+  return chat;
+}
+
+sample::Params Sampling(const GenerateOptions& o, sample::Params p) {
+  if (o.temperature) p.temperature = static_cast<float>(*o.temperature);
+  if (o.top_k) p.top_k = static_cast<int32_t>(std::clamp<int64_t>(*o.top_k, 0, INT32_MAX));
+  if (o.top_p) p.top_p = static_cast<float>(*o.top_p);
+  if (o.min_p) p.min_p = static_cast<float>(*o.min_p);
+  if (o.repetition_penalty) p.repetition_penalty = static_cast<float>(*o.repetition_penalty);
+  p.presence_penalty = static_cast<float>(o.presence_penalty);
+  p.frequency_penalty = static_cast<float>(o.frequency_penalty);
+  p.seed = o.seed ? *o.seed : RandomSeed();
+  return p;
+}
+
+// Collects the output on the engine thread; prints it as it comes unless quiet.
+class Printer final : public engine::Sink {
+ public:
+  Printer(std::unique_ptr<server::TokenDecoder> decoder, bool quiet)
+      : decoder_(std::move(decoder)), quiet_(quiet) {}
+
+  void OnPrefill(size_t, size_t) override {}
+  void OnToken(const engine::TokenEvent& event) override {
+    tokens_.push_back(event.token);
+    decoder_->Push(event.token, pieces_);
+    Print();
+  }
+  void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
+    decoder_->Finish(pieces_);
+    Print();
+    std::lock_guard lock(mu_);
+    result_.emplace(std::move(result));
+    timings_ = timings;
+    done_.notify_all();
+  }
+
+  // Returns when the request has ended, cancelling it on an interrupt.
+  void Wait(engine::Generation& generation) {
+    std::unique_lock lock(mu_);
+    while (!done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
+      if (g_interrupted.load()) generation.Cancel();
+    }
+  }
+
+  // After Wait.
+  const Result<engine::FinishReason>& result() const { return *result_; }
+  const engine::Timings& timings() const { return timings_; }
+  const std::string& text() const { return text_; }
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+
+ private:
+  void Print() {
+    for (const server::OutputPiece& piece : pieces_) {
+      text_ += piece.text;
+      if (!quiet_) std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
+    }
+    if (!quiet_ && !pieces_.empty()) std::fflush(stdout);
+    pieces_.clear();
+  }
+
+  const std::unique_ptr<server::TokenDecoder> decoder_;
+  const bool quiet_;
+  std::vector<server::OutputPiece> pieces_;
+  std::vector<TokenId> tokens_;
+  std::string text_;
+  std::mutex mu_;
+  std::condition_variable done_;
+  std::optional<Result<engine::FinishReason>> result_;  // guarded by mu_
+  engine::Timings timings_;                             // guarded by mu_
+};
+
+std::string_view ReasonName(engine::FinishReason reason) {
+  switch (reason) {
+    case engine::FinishReason::kStop:
+      return "stop";
+    case engine::FinishReason::kLength:
+      return "length";
+    case engine::FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "";
+}
+
+double PerSecond(size_t tokens, double ms) {
+  return ms > 0 ? static_cast<double>(tokens) * 1000 / ms : 0.0;
+}
+
+void PrintJson(const Printer& out, uint64_t seed) {
+  json::Array tokens;
+  for (const TokenId t : out.tokens()) tokens.push_back(json::Value(t));
+  const engine::Timings& t = out.timings();
+  const json::Value value = json::Object{
+      {"text", out.text()},
+      {"tokens", std::move(tokens)},
+      {"finish_reason", ReasonName(*out.result())},
+      {"seed", seed},
+      {"timings", json::Object{{"prompt_n", uint64_t{t.prompt_tokens}},
+                               {"prompt_ms", t.prefill_ms},
+                               {"prompt_per_second", PerSecond(t.prompt_tokens, t.prefill_ms)},
+                               {"predicted_n", uint64_t{t.output_tokens}},
+                               {"predicted_ms", t.decode_ms},
+                               {"predicted_per_second", PerSecond(t.output_tokens, t.decode_ms)}}}};
+  std::printf("%s\n", json::Write(value).c_str());
+}
+
+}  // namespace
+
+int RunGenerate(const GenerateOptions& options) {
+  std::signal(SIGINT, Interrupt);
+  std::signal(SIGTERM, Interrupt);
+  std::optional<server::ChatInput> chat;
+  if (!options.raw) {
+    auto read = ReadChat(options);
+    if (!read) return Fail(read.error().message);
+    chat = *std::move(read);
+  }
+
+  const SystemClock clock;
+  auto model = [&] {
+    Progress progress("loading");
+    return LoadServingModel(
+        options.model, /*max_queue=*/1,
+        [&](uint64_t done, uint64_t total) {
+          progress.Update(done, total);
+          return !g_interrupted.load();
+        },
+        clock);
+  }();
+  if (!model) return Fail(model.error().message);
+
+  engine::Request request;
+  if (chat) {
+    auto prompt = model->codec->RenderChat(*chat);
+    if (!prompt) return Fail(prompt.error().message);
+    request.prompt = std::move(prompt->tokens);
+  } else {
+    request.prompt = model->codec->EncodeText(options.prompt.value_or(""));
+  }
+  const engine::Info& info = model->engine->info();
+  request.sampling = Sampling(options, info.default_sampling);
+  request.max_tokens = options.max_tokens.value_or(info.context_tokens);
+  request.stop_tokens = info.stop_tokens;
+
+  const uint64_t seed = request.sampling.seed;
+  auto printer = std::make_shared<Printer>(model->codec->NewDecoder(), options.json);
+  auto generation = model->engine->Submit(std::move(request), printer);
+  if (!generation) return Fail(generation.error().message);
+  printer->Wait(**generation);
+  if (!options.json) std::fputs("\n", stdout);
+  if (!printer->result()) return Fail(printer->result().error().message);
+  if (options.json) {
+    PrintJson(*printer, seed);
+  } else {
+    const engine::Timings& t = printer->timings();
+    std::fprintf(stderr, "[%s; prompt %zu tokens, %.1f/s; output %zu tokens, %.1f/s]\n",
+                 std::string(ReasonName(*printer->result())).c_str(), t.prompt_tokens,
+                 PerSecond(t.prompt_tokens, t.prefill_ms), t.output_tokens,
+                 PerSecond(t.output_tokens, t.decode_ms));
+  }
+  return *printer->result() == engine::FinishReason::kCancelled ? kExitFailure : kExitOk;
+}
+
+}  // namespace mach::cli
