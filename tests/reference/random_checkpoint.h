@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 
@@ -93,6 +94,9 @@ struct CheckpointSpec {
   std::optional<Grid> router_grid;     // of routers and shared expert gates
   std::optional<Grid> embedding_grid;  // of embedding and head
 };
+
+// For GoogleTest, which else shows bytes.
+inline void PrintTo(const CheckpointSpec& spec, std::ostream* out) { *out << spec.name; }
 
 // Writes config.json and the weights into an existing directory.
 Status WriteRandomCheckpoint(const CheckpointSpec& spec, const std::string& directory);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,10 @@
 namespace mach::reference {
 
 enum class Family { kQwen3Moe, kQwen3_5Moe };
+
+inline void PrintTo(Family family, std::ostream* out) {
+  *out << (family == Family::kQwen3Moe ? "qwen3_moe" : "qwen3_5_moe");
+}
 
 struct LayerKind {
   bool full_attention = true;  // else gated delta net
