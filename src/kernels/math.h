@@ -58,6 +58,19 @@ inline float Silu(float x) { return SigmoidMul(x, x); }
 // 1 / sqrt(x + eps), the factor of the norms.
 inline float InverseRoot(float x, float eps) { return 1.0f / std::sqrt(x + eps); }
 
+// What attention_merge multiplies the two results by.
+struct MergeFactors {
+  float maximum;
+  float first;
+  float second;
+};
+inline MergeFactors FactorsOfMerge(float maximum, float maximum2) {
+  const float most = maximum > maximum2 ? maximum : maximum2;
+  // Compared first: two empty results have -inf - -inf.
+  return {most, maximum == most ? 1.0f : Exp(maximum - most),
+          maximum2 == most ? 1.0f : Exp(maximum2 - most)};
+}
+
 // The lanes that every reduction is spread over; see table.h.
 inline constexpr size_t kLanes = 16;
 

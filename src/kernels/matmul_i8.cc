@@ -259,9 +259,16 @@ HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes
   }
 }
 
+// The part of each block of the next tiles that a pass over the present ones prefetches.
+struct Ahead {
+  size_t begin;
+  size_t end;
+};
+
 // Tiles [tile, tile + kTiles) for rows [row, row + kRows).
 template <int kBits, size_t kTiles, size_t kRows>
-HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, size_t row) {
+HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, size_t row,
+                        Ahead ahead) {
   constexpr size_t kVecs = kTiles * kParts;
   const tensor::DType type = call.layout->type;
   const size_t type_bytes = type == tensor::DType::kF32 ? 4 : 2;
@@ -282,6 +289,13 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
     for (size_t r = 0; r < kRows; ++r) acc[v][r] = hn::Zero(D());
   }
   for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
+    MACH_UNROLL
+    for (size_t t = 0; t < kTiles; ++t) {
+      const std::byte* next = block + (t + kTiles) * call.tile_bytes;
+      for (size_t i = ahead.begin; i < ahead.end; i += 64) {
+        __builtin_prefetch(next + i, 0, 3);
+      }
+    }
     VI dot[kVecs][kRows];
     MACH_UNROLL
     for (size_t v = 0; v < kVecs; ++v) {
@@ -297,17 +311,22 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
       Accumulate32<kBits, kVecs, kRows>(codes, q, stride, dot);
       codes.Advance(32 * quant::kTileRows * kBits / 8);
     }
+    V scale[kVecs];
+    V bias[kVecs];
     MACH_UNROLL
     for (size_t v = 0; v < kVecs; ++v) {
       const std::byte* header = block + v / kParts * call.tile_bytes;
-      const V scale = LoadTyped(type, header, v % kParts);
-      const V bias = LoadTyped(type, header + header_bytes / 2, v % kParts);
+      scale[v] = LoadTyped(type, header, v % kParts);
+      bias[v] = LoadTyped(type, header + header_bytes / 2, v % kParts);
+    }
+    MACH_UNROLL
+    for (size_t r = 0; r < kRows; ++r) {
+      const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
+      const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
       MACH_UNROLL
-      for (size_t r = 0; r < kRows; ++r) {
-        const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
-        const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
-        acc[v][r] = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale, xs), acc[v][r]);
-        acc[v][r] = hn::MulAdd(bias, sum, acc[v][r]);
+      for (size_t v = 0; v < kVecs; ++v) {
+        acc[v][r] = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale[v], xs), acc[v][r]);
+        acc[v][r] = hn::MulAdd(bias[v], sum, acc[v][r]);
       }
     }
   }
@@ -321,24 +340,38 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
   }
 }
 
-// All rows of kTiles tiles, in blocks of kMaxRows and less while the tiles are in the cache.
-template <int kBits, size_t kTiles>
-HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows) {
+// Calls fn(row, std::integral_constant<size_t, n>) for blocks of n rows that make up `rows`.
+template <class F>
+HWY_INLINE void ForRowBlocks(size_t rows, F fn) {
   size_t row = 0;
   for (; row + kMaxRows <= rows; row += kMaxRows) {
-    Block<kBits, kTiles, kMaxRows>(call, data, tile, row);
+    fn(row, std::integral_constant<size_t, kMaxRows>());
   }
   if constexpr (kMaxRows > 4) {
     if (row + 4 <= rows) {
-      Block<kBits, kTiles, 4>(call, data, tile, row);
+      fn(row, std::integral_constant<size_t, 4>());
       row += 4;
     }
   }
   if (row + 2 <= rows) {
-    Block<kBits, kTiles, 2>(call, data, tile, row);
+    fn(row, std::integral_constant<size_t, 2>());
     row += 2;
   }
-  if (row < rows) Block<kBits, kTiles, 1>(call, data, tile, row);
+  if (row < rows) fn(row, std::integral_constant<size_t, 1>());
+}
+
+// All rows of kTiles tiles, block by block while the tiles are in the cache; meanwhile the next
+// ones come in, evenly.
+template <int kBits, size_t kTiles>
+HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows) {
+  const size_t passes = (rows + kMaxRows - 1) / kMaxRows;
+  const size_t lines = call.block_bytes / 64;
+  size_t pass = 0;
+  ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
+    const Ahead ahead{pass * lines / passes * 64, (pass + 1) * lines / passes * 64};
+    ++pass;
+    Block<kBits, kTiles, count()>(call, data, tile, row, ahead);
+  });
 }
 
 template <int kBits>
@@ -370,7 +403,8 @@ HWY_NOINLINE uint64_t Probe(size_t rounds) {
   const VI x = hn::BitCast(DI(), w);
   VI acc[kChains];
   MACH_UNROLL
-  for (size_t i = 0; i < kChains; ++i) acc[i] = hn::Zero(DI());
+  // Different starts: equal chains would be computed once.
+  for (size_t i = 0; i < kChains; ++i) acc[i] = hn::Set(DI(), static_cast<int32_t>(i));
 #if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
   constexpr size_t kDots = 8;
   for (size_t n = 0; n < rounds; ++n) {

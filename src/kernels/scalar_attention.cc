@@ -58,13 +58,10 @@ void Attention(const AttentionArgs& a) {
 
 void AttentionMerge(float* maximum, float* sum, float* out, const float* maximum2,
                     const float* sum2, const float* out2, size_t dim) {
-  const float most = std::max(*maximum, *maximum2);
-  // Compared first: two empty results have -inf - -inf.
-  const float a = *maximum == most ? 1.0f : Exp(*maximum - most);
-  const float b = *maximum2 == most ? 1.0f : Exp(*maximum2 - most);
-  *maximum = most;
-  *sum = std::fma(*sum2, b, *sum * a);
-  for (size_t d = 0; d < dim; ++d) out[d] = std::fma(out2[d], b, out[d] * a);
+  const MergeFactors f = FactorsOfMerge(*maximum, *maximum2);
+  *maximum = f.maximum;
+  *sum = std::fma(*sum2, f.second, *sum * f.first);
+  for (size_t d = 0; d < dim; ++d) out[d] = std::fma(out2[d], f.second, out[d] * f.first);
 }
 
 void StoreKv(std::byte* k_block, std::byte* v_block, size_t position, const float* k,

@@ -19,7 +19,8 @@ constexpr std::array<IsaRow, 5> kIsas = {{{Isa::kAvx512Vnni, "avx512_vnni", HWY_
                                           {Isa::kNeon, "neon", HWY_NEON},
                                           {Isa::kScalar, "scalar", 0}}};
 
-constexpr auto kVectorFills = {FillMatmulI8, FillVectorOps};
+constexpr std::array<const char* (*)(KernelTable&), kVectorFamilies> kVectorFills = {
+    FillMatmulI8, FillMatmulF32, FillVectorOps, FillAttention, FillDeltaRule};
 
 KernelTable MakeTable(Isa isa) {
   KernelTable table;

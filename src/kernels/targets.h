@@ -22,13 +22,14 @@ const char* FillMatmulF32(KernelTable& table);
 const char* FillVectorOps(KernelTable& table);
 const char* FillAttention(KernelTable& table);
 const char* FillDeltaRule(KernelTable& table);
+inline constexpr size_t kVectorFamilies = 5;
 
 // Byte dot products as matmul_i8 issues them on `isa`, on registers alone, `rounds` times; returns
 // the products (multiply-accumulates) of all rounds, 0 when this binary has no such target.
 // REQUIRES: isa is among AvailableIsas(). What a benchmark divides by.
 uint64_t ProbeDotProducts(Isa isa, size_t rounds);
 
-// What the Fill functions returned for the table of `isa`: proof of what it calls.
+// What the Fill functions returned for `isa`: proof of what its table calls.
 std::vector<std::string_view> CompiledTargets(Isa isa);
 
 }  // namespace mach::kernels

@@ -13,8 +13,7 @@ namespace {
 void QuantizeRow(const float* x, size_t cols, size_t group, int8_t* q, float* scale, float* sum) {
   const D d;
   const DI di;
-  const hn::Rebind<uint32_t, D> du;
-  const hn::Rebind<uint8_t, D> du8;
+  const hn::Rebind<int8_t, D> di8;
   for (size_t g = 0; g < cols / group; ++g, x += group, q += group) {
     V most_lanes = hn::Zero(d);
     for (size_t i = 0; i < group; i += kPart) {
@@ -32,9 +31,10 @@ void QuantizeRow(const float* x, size_t cols, size_t group, int8_t* q, float* sc
     VI total = hn::Zero(di);
     for (size_t i = 0; i < group; i += kPart) {
       const V shifted = hn::Add(hn::Mul(hn::LoadU(d, x + i), inverse), magic);
-      total = hn::Add(total, hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, magic)));
-      hn::StoreU(hn::TruncateTo(du8, hn::BitCast(du, shifted)), du8,
-                 reinterpret_cast<uint8_t*>(q + i));
+      const VI codes = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, magic));
+      total = hn::Add(total, codes);
+      // Not TruncateTo, which Highway 1.0.3 gets wrong on AVX3_DL.
+      hn::StoreU(hn::DemoteTo(di8, codes), di8, q + i);
     }
     scale[g] = most / 127.0f;
     sum[g] = scale[g] * static_cast<float>(hn::GetLane(hn::SumOfLanes(di, total)));

@@ -1,0 +1,248 @@
+// How close matmul_i8 comes to the memory and to the arithmetic of this machine.
+//
+// First the limits: bytes read per second, streaming a buffer far above any last-level cache, and
+// int8 products per second from registers, per ISA, on the same threads. Then the product of 1 to
+// 128 rows with matrices taken in turn from a working set above the cache. Limits and cases are
+// measured in rounds, each case once a round, so that a busy moment of a shared machine touches
+// them alike; medians are printed.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/aligned_memory.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
+#include "base/topology.h"
+#include "kernels/table.h"
+#include "kernels/targets.h"
+
+namespace mach {
+namespace {
+
+using kernels::Isa;
+using kernels::KernelTable;
+
+struct Options {
+  size_t threads = AvailableCpus();
+  size_t megabytes = 1024;
+  int rounds = 7;
+  int group = 64;
+  std::optional<Isa> isa;
+  bool quick = false;  // only the largest matrix
+};
+
+struct Shape {
+  size_t rows;
+  size_t cols;
+};
+constexpr Shape kShapes[] = {{2048, 512}, {2048, 2048}, {8192, 2048}};
+constexpr size_t kRowCounts[] = {1, 2, 4, 8, 16, 128};
+constexpr size_t kMostRows = 128;
+constexpr double kSecondsPerCase = 0.06;
+
+double Seconds(const std::function<void()>& fn) {
+  const auto start = std::chrono::steady_clock::now();
+  fn();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Median(std::vector<double> v) {
+  std::nth_element(v.begin(), v.begin() + static_cast<ptrdiff_t>(v.size() / 2), v.end());
+  return v[v.size() / 2];
+}
+
+// Bytes a second of all threads reading disjoint parts of the buffer from front to back.
+double ReadBandwidth(ThreadPool& pool, std::span<const std::byte> buffer) {
+  const auto* words = reinterpret_cast<const uint64_t*>(buffer.data());
+  std::vector<uint64_t> sums(pool.threads() * 8);
+  const double seconds = Seconds([&] {
+    pool.ParallelFor(buffer.size() / 64, 1, [&](size_t begin, size_t end, size_t worker) {
+      uint64_t sum[8] = {};
+      for (size_t line = begin; line < end; ++line) {
+        for (size_t i = 0; i < 8; ++i) sum[i] += words[line * 8 + i];
+      }
+      for (size_t i = 0; i < 8; ++i) sums[worker * 8] += sum[i];
+    });
+  });
+  volatile uint64_t sink = 0;
+  for (const uint64_t sum : sums) sink = sink + sum;
+  return static_cast<double>(buffer.size()) / seconds;
+}
+
+// Int8 products a second of all threads.
+double DotThroughput(ThreadPool& pool, Isa isa) {
+  std::vector<uint64_t> products(pool.threads());
+  const double seconds = Seconds([&] {
+    pool.ParallelFor(pool.threads(), 1, [&](size_t, size_t, size_t worker) {
+      products[worker] = kernels::ProbeDotProducts(isa, 400000);
+    });
+  });
+  double total = 0;
+  for (const uint64_t n : products) total += static_cast<double>(n);
+  return total / seconds;
+}
+
+struct Inputs {
+  std::vector<int8_t> q;
+  std::vector<float> scale;
+  std::vector<float> sum;
+  std::vector<float> out;
+};
+
+struct Case {
+  int bits;
+  Shape shape;
+  size_t rows;
+  size_t next = 0;  // matrix of the working set
+  std::vector<double> seconds;
+};
+
+// One visit: products with the next matrices of the working set for kSecondsPerCase, timed apiece
+// together; returns seconds for one.
+double Visit(Case& c, ThreadPool& pool, const KernelTable& table, const quant::TiledLayout& layout,
+             const AlignedBuffer& weights, Inputs& in) {
+  const size_t matrices = weights.size() / layout.bytes();
+  const kernels::QuantizedRows x{in.q.data(), in.scale.data(), in.sum.data(), layout.cols,
+                                 layout.groups()};
+  const kernels::OutputRows out{in.out.data(), layout.rows};
+  const auto product = [&] {
+    const quant::TiledMatrix w{layout, weights.data() + c.next * layout.bytes()};
+    c.next = (c.next + 1) % matrices;
+    pool.ParallelFor(layout.tiles(), 2, [&](size_t begin, size_t end, size_t) {
+      table.matmul_i8(w, begin, end, x, c.rows, out);
+    });
+  };
+  const double first = Seconds(product);
+  const auto times = static_cast<size_t>(std::clamp(kSecondsPerCase / first, 1.0, 1e5));
+  return Seconds([&] {
+           for (size_t i = 0; i < times; ++i) product();
+         }) /
+         static_cast<double>(times);
+}
+
+bool Parse(int argc, char** argv, Options& o) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--quick") {
+      o.quick = true;
+      continue;
+    }
+    if (i + 1 == argc) return false;
+    const std::string value = argv[++i];
+    const long number = std::strtol(value.c_str(), nullptr, 10);
+    if (flag == "--isa") {
+      o.isa = kernels::IsaFromName(value);
+      if (!o.isa) return false;
+    } else if (number <= 0) {
+      return false;
+    } else if (flag == "--threads") {
+      o.threads = static_cast<size_t>(number);
+    } else if (flag == "--mb") {
+      o.megabytes = static_cast<size_t>(number);
+    } else if (flag == "--rounds") {
+      o.rounds = static_cast<int>(number);
+    } else if (flag == "--group") {
+      o.group = static_cast<int>(number);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Options o;
+  if (!Parse(argc, argv, o)) {
+    std::fprintf(stderr,
+                 "usage: matmul_bench [--threads N] [--isa NAME] [--mb N] [--rounds N] "
+                 "[--group 32|64|128] [--quick]\n");
+    return 2;
+  }
+  const auto selected = kernels::SelectKernels(o.isa);
+  if (!selected) {
+    std::fprintf(stderr, "matmul_bench: %s\n", selected.error().message.c_str());
+    return 1;
+  }
+  const KernelTable& table = **selected;
+  auto allocated = AlignedBuffer::Allocate(o.megabytes << 20);
+  if (!allocated) {
+    std::fprintf(stderr, "matmul_bench: %s\n", allocated.error().message.c_str());
+    return 1;
+  }
+  AlignedBuffer weights = *std::move(allocated);
+  // Any bytes are valid weights: the speed does not depend on them, unless they are subnormal.
+  const auto pattern = Philox4x32({1, 2, 3, 4}, {5, 6});
+  for (size_t i = 0; i < weights.size(); i += sizeof(pattern)) {
+    std::memcpy(weights.data() + i, pattern.data(), sizeof(pattern));
+  }
+
+  ThreadPool pool(o.threads);
+  std::vector<Case> cases;
+  size_t most_cols = 0;
+  size_t most_rows = 0;
+  for (const int bits : {4, 8}) {
+    for (const Shape& shape : kShapes) {
+      if (o.quick && &shape != &kShapes[2]) continue;
+      most_cols = std::max(most_cols, shape.cols);
+      most_rows = std::max(most_rows, shape.rows);
+      for (const size_t rows : kRowCounts) cases.push_back({bits, shape, rows, 0, {}});
+    }
+  }
+  Inputs in;
+  in.q.resize(kMostRows * most_cols);
+  for (size_t i = 0; i < in.q.size(); ++i) {
+    in.q[i] = static_cast<int8_t>(static_cast<int>(UniformAt(1, i) * 255) - 127);
+  }
+  in.scale.assign(kMostRows * most_cols / 32, 0.01f);
+  in.sum.assign(in.scale.size(), 0.5f);
+  in.out.resize(kMostRows * most_rows);
+
+  std::vector<double> bandwidth;
+  std::vector<double> dots;
+  for (int round = 0; round < o.rounds; ++round) {
+    bandwidth.push_back(ReadBandwidth(pool, weights.bytes()));
+    dots.push_back(DotThroughput(pool, table.isa));
+    for (Case& c : cases) {
+      const quant::TiledLayout layout{c.shape.rows, c.shape.cols, tensor::DType::kBF16, c.bits,
+                                      o.group};
+      c.seconds.push_back(Visit(c, pool, table, layout, weights, in));
+    }
+  }
+
+  const double peak_bytes = Median(bandwidth);
+  const double peak_dots = Median(dots);
+  std::printf("isa %s, %zu threads, working set %zu MiB, group %d, medians of %d rounds\n",
+              std::string(kernels::IsaName(table.isa)).c_str(), pool.threads(), o.megabytes,
+              o.group, o.rounds);
+  std::printf("read bandwidth      %8.2f GB/s (%.2f to %.2f)\n", peak_bytes / 1e9,
+              *std::min_element(bandwidth.begin(), bandwidth.end()) / 1e9,
+              *std::max_element(bandwidth.begin(), bandwidth.end()) / 1e9);
+  std::printf("int8 dot throughput %8.2f Gmac/s (%.2f to %.2f)\n\n", peak_dots / 1e9,
+              *std::min_element(dots.begin(), dots.end()) / 1e9,
+              *std::max_element(dots.begin(), dots.end()) / 1e9);
+  std::printf(
+      "bits  matrix        rows        us   weights GB/s  of bandwidth     Gmac/s  of dots\n");
+  for (const Case& c : cases) {
+    const quant::TiledLayout layout{c.shape.rows, c.shape.cols, tensor::DType::kBF16, c.bits,
+                                    o.group};
+    const double seconds = Median(c.seconds);
+    const double bytes = static_cast<double>(layout.bytes()) / seconds;
+    const double macs = static_cast<double>(c.shape.rows * c.shape.cols * c.rows) / seconds;
+    std::printf("%4d  %5zu x %-5zu %5zu %10.1f %14.2f %12.1f%% %10.1f %7.1f%%\n", c.bits,
+                c.shape.rows, c.shape.cols, c.rows, seconds * 1e6, bytes / 1e9,
+                100 * bytes / peak_bytes, macs / 1e9, 100 * macs / peak_dots);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace mach
+
+int main(int argc, char** argv) { return mach::Main(argc, argv); }
