@@ -1,0 +1,46 @@
+#include "chat/jinja/text.h"
+
+#include <algorithm>
+
+#include "chat/jinja/unicode.h"
+
+namespace mach::chat::jinja {
+
+size_t Text::Length() const { return ascii ? bytes.size() : unicode::Length(bytes); }
+
+size_t Text::Offset(size_t code_point) const {
+  return ascii ? std::min(code_point, bytes.size()) : unicode::Offset(bytes, code_point);
+}
+
+void TextBuilder::Append(const Text& text, size_t begin, size_t end) {
+  const size_t base = bytes_.size();
+  bytes_.append(text.bytes, begin, end - begin);
+  auto it = std::upper_bound(text.plain.begin(), text.plain.end(), begin,
+                             [](size_t at, const Span& s) { return at < s.end; });
+  for (; it != text.plain.end() && it->begin < end; ++it) {
+    Mark(base + std::max(it->begin, begin) - begin, base + std::min(it->end, end) - begin);
+  }
+}
+
+void TextBuilder::AppendPlain(std::string_view bytes) {
+  const size_t begin = bytes_.size();
+  bytes_ += bytes;
+  Mark(begin, bytes_.size());
+}
+
+void TextBuilder::MarkFrom(size_t begin) {
+  while (!plain_.empty() && plain_.back().begin >= begin) plain_.pop_back();
+  if (!plain_.empty() && plain_.back().end > begin) plain_.back().end = begin;
+  Mark(begin, bytes_.size());
+}
+
+void TextBuilder::Mark(size_t begin, size_t end) {
+  if (begin >= end) return;
+  if (!plain_.empty() && plain_.back().end == begin) {
+    plain_.back().end = end;
+  } else {
+    plain_.push_back({begin, end});
+  }
+}
+
+}  // namespace mach::chat::jinja
