@@ -78,13 +78,19 @@ void Multiply(Context& ctx, const quant::TiledMatrix& w, size_t begin, size_t en
   }
 }
 
+// silu(gate) * up has outliers that cost the rest of their group its precision in 8 bits. So where
+// down uses integer dots, each row goes as two: its codes, and those of what they leave over.
+// Weights are read once for both, and a step of one token is bound by reading them.
+constexpr size_t kPlanes = 2;
+
 // What `rows` rows need on their way through a SwiGlu.
 struct Buffers {
   float* gate;    // [rows, width]
   float* up;      // [rows, width]
-  float* out;     // [rows, hidden]
-  int8_t* codes;  // of silu(gate) * up, when down uses integer dots
-  float* scales;
+  size_t planes;  // kPlanes, or 1 when down takes floats
+  float* out;     // [rows, planes, hidden], to be summed over the planes
+  int8_t* codes;  // [rows, planes, width]
+  float* scales;  // [rows, planes, groups]
   float* sums;
 };
 
@@ -103,23 +109,27 @@ size_t InnerGroups(const SwiGlu& w) {
   return w.down.layout.affine() ? w.down.layout.cols / GroupOf(w.down) : 0;
 }
 
-Buffers TakeBuffers(Context& ctx, const SwiGlu& w, size_t rows, float* out) {
+Buffers TakeBuffers(Context& ctx, const SwiGlu& w, size_t rows) {
   Buffers b{};
   const size_t width = w.gate.layout.rows;
+  b.planes = UsesInt8(w.down, ctx.compute) ? kPlanes : 1;
+  const size_t planes = rows * b.planes;
   b.gate = ctx.arena.Take<float>(rows * width);
   b.up = ctx.arena.Take<float>(rows * width);
-  b.out = out != nullptr ? out : ctx.arena.Take<float>(rows * w.down.layout.rows);
-  if (UsesInt8(w.down, ctx.compute)) {
-    b.codes = ctx.arena.Take<int8_t>(rows * width);
-    b.scales = ctx.arena.Take<float>(rows * InnerGroups(w));
-    b.sums = ctx.arena.Take<float>(rows * InnerGroups(w));
+  b.out = ctx.arena.Take<float>(planes * w.down.layout.rows);
+  if (b.planes == kPlanes) {
+    b.codes = ctx.arena.Take<int8_t>(planes * width);
+    b.scales = ctx.arena.Take<float>(planes * InnerGroups(w));
+    b.sums = ctx.arena.Take<float>(planes * InnerGroups(w));
   }
   return b;
 }
 
 size_t BufferBytes(size_t hidden, size_t width, size_t rows) {
-  return 2 * Arena::Footprint<float>(rows * width) + Arena::Footprint<float>(rows * hidden) +
-         Arena::Footprint<int8_t>(rows * width) + 2 * Arena::Footprint<float>(rows * (width / 32));
+  const size_t planes = rows * kPlanes;
+  return 2 * Arena::Footprint<float>(rows * width) + Arena::Footprint<float>(planes * hidden) +
+         Arena::Footprint<int8_t>(planes * width) +
+         2 * Arena::Footprint<float>(planes * (width / 32));
 }
 
 Buffers From(const Buffers& b, const SwiGlu& w, size_t row) {
@@ -127,11 +137,11 @@ Buffers From(const Buffers& b, const SwiGlu& w, size_t row) {
   Buffers o = b;
   o.gate += row * width;
   o.up += row * width;
-  o.out += row * w.down.layout.rows;
-  if (b.codes != nullptr) {
-    o.codes += row * width;
-    o.scales += row * InnerGroups(w);
-    o.sums += row * InnerGroups(w);
+  o.out += row * b.planes * w.down.layout.rows;
+  if (b.planes == kPlanes) {
+    o.codes += row * kPlanes * width;
+    o.scales += row * kPlanes * InnerGroups(w);
+    o.sums += row * kPlanes * InnerGroups(w);
   }
   return o;
 }
@@ -139,10 +149,23 @@ Buffers From(const Buffers& b, const SwiGlu& w, size_t row) {
 Operand Inner(const Item& item) {
   const Buffers& b = item.buffers;
   Operand o;
-  o.int8 = b.codes != nullptr;
+  o.int8 = b.planes == kPlanes;
   o.quantized = {b.codes, b.scales, b.sums, item.width(), InnerGroups(item.w)};
   o.floats = {b.gate, item.width()};
   return o;
+}
+
+// Both planes of one row. Leaves in x what the second one misses, which is dropped.
+void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* codes,
+                    float* scales, float* sums) {
+  const size_t groups = width / group;
+  for (size_t plane = 0; plane < kPlanes; ++plane) {
+    ctx.kernels.quantize_row(x, width, group, codes, scales, sums);
+    for (size_t i = 0; i < width; ++i) x[i] -= scales[i / group] * static_cast<float>(codes[i]);
+    codes += width;
+    scales += groups;
+    sums += groups;
+  }
 }
 
 // All items together, so that the threads meet three times and not three times an expert.
@@ -173,10 +196,10 @@ void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
         const size_t at = r - first;
         float* gate = b.gate + at * width;
         ctx.kernels.silu_mul(gate, b.up + at * width, width, gate);
-        if (b.codes == nullptr) continue;
+        if (b.planes != kPlanes) continue;
         const size_t groups = InnerGroups(item.w);
-        ctx.kernels.quantize_row(gate, width, GroupOf(item.w.down), b.codes + at * width,
-                                 b.scales + at * groups, b.sums + at * groups);
+        QuantizePlanes(ctx, gate, width, GroupOf(item.w.down), b.codes + at * kPlanes * width,
+                       b.scales + at * kPlanes * groups, b.sums + at * kPlanes * groups);
       }
       first += item.rows;
     }
@@ -184,12 +207,21 @@ void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
 
   work.Clear();
   for (const Item& item : items) {
-    work.Add(item.w.down.layout.tiles(), TileCost(item.w.down.layout, item.rows));
+    work.Add(item.w.down.layout.tiles(),
+             TileCost(item.w.down.layout, item.rows * item.buffers.planes));
   }
   work.Run(ctx.pool, [&](size_t i, size_t begin, size_t end) {
-    Multiply(ctx, items[i].w.down, begin, end, Inner(items[i]), items[i].rows,
-             items[i].buffers.out);
+    const Item& item = items[i];
+    Multiply(ctx, item.w.down, begin, end, Inner(item), item.rows * item.buffers.planes,
+             item.buffers.out);
   });
+}
+
+// to += weight * out of one row, plane after plane.
+void AddPlanes(Context& ctx, float* to, float weight, const Buffers& b, size_t row, size_t hidden) {
+  for (size_t plane = 0; plane < b.planes; ++plane) {
+    ctx.kernels.axpy(to, weight, b.out + (row * b.planes + plane) * hidden, hidden);
+  }
 }
 
 // Sorts the (row, k) pairs by expert, rows ascending within one.
@@ -270,19 +302,18 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, LayerId lay
       UsesInt8(shape_only.gate, ctx.compute) == UsesInt8(shape_only.up, ctx.compute) &&
       w.layout.gate.group == w.layout.up.group;
   const Operand up_x = same ? gate_x : operand(shape_only.up);
-  const Buffers pairs = TakeBuffers(ctx, shape_only, rows * shape.top_k, nullptr);
+  const Buffers pairs = TakeBuffers(ctx, shape_only, rows * shape.top_k);
   Item* items = ctx.arena.Take<Item>(scratch.ids.size() + 1);
   size_t count = 0;
 
-  float* shared = nullptr;
+  Buffers shared{};
   float* shared_gate = nullptr;
   if (shape.shared_width != 0) {
     shared_gate = ctx.arena.Take<float>(rows);
     Linear(ctx, x, {{&w.shared_gate, {shared_gate, 1}}}, Compute::kF32);
-    const Buffers b = TakeBuffers(ctx, w.shared, rows, nullptr);
-    shared = b.out;
+    shared = TakeBuffers(ctx, w.shared, rows);
     items[count++] = {w.shared, AllRows(ctx, w.shared.gate, x), AllRows(ctx, w.shared.up, x), rows,
-                      b};
+                      shared};
   }
   while (true) {
     for (const uint32_t i : acquired.ready()) {
@@ -306,12 +337,10 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, LayerId lay
       std::fill_n(to, shape.hidden, 0.0f);
       for (size_t k = 0; k < shape.top_k; ++k) {
         const size_t i = r * shape.top_k + k;
-        ctx.kernels.axpy(to, routing.weights[i], pairs.out + scratch.pair_of[i] * shape.hidden,
-                         shape.hidden);
+        AddPlanes(ctx, to, routing.weights[i], pairs, scratch.pair_of[i], shape.hidden);
       }
-      if (shared == nullptr) continue;
-      ctx.kernels.axpy(to, kernels::SigmoidMul(1.0f, shared_gate[r]), shared + r * shape.hidden,
-                       shape.hidden);
+      if (shape.shared_width == 0) continue;
+      AddPlanes(ctx, to, kernels::SigmoidMul(1.0f, shared_gate[r]), shared, r, shape.hidden);
     }
   });
   return Ok();
@@ -321,8 +350,15 @@ void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out) {
   const ArenaScope scope(ctx.arena);
   TileWork work;
   const Item item{w, AllRows(ctx, w.gate, x), AllRows(ctx, w.up, x), x.rows(),
-                  TakeBuffers(ctx, w, x.rows(), out)};
+                  TakeBuffers(ctx, w, x.rows())};
   RunItems(ctx, work, {&item, 1});
+  const size_t hidden = w.down.layout.rows;
+  ctx.pool.ParallelFor(x.rows(), 4, [&](size_t begin, size_t end, size_t) {
+    std::fill(out + begin * hidden, out + end * hidden, 0.0f);
+    for (size_t r = begin; r < end; ++r) {
+      AddPlanes(ctx, out + r * hidden, 1.0f, item.buffers, r, hidden);
+    }
+  });
 }
 
 size_t MoeScratchBytes(const MoeShape& s, size_t rows) {

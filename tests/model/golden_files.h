@@ -57,10 +57,14 @@ class GoldenFile {
   io::SafetensorsHeader header_;
 };
 
-inline json::Value GoldenJson(const std::string& path) {
+inline std::string ReadText(const std::string& path) {
   auto text = io::ReadSmallFile(io::PosixFileSystem(), SourcePath(path), size_t{64} << 20);
   EXPECT_TRUE(text.ok()) << text.error().message;
-  auto value = json::ParseLarge(*text);
+  return *std::move(text);
+}
+
+inline json::Value GoldenJson(const std::string& path) {
+  auto value = json::ParseLarge(ReadText(path));
   EXPECT_TRUE(value.ok()) << value.error().message;
   return *std::move(value);
 }
