@@ -39,7 +39,8 @@ std::string Table() {
   };
   const auto width = [](const Column& column) {
     size_t most = std::string_view(column.title).size();
-    for (const model::Arch& arch : model::Archs()) most = std::max(most, (arch.*column.field).size());
+    for (const model::Arch& arch : model::Archs())
+      most = std::max(most, (arch.*column.field).size());
     return most;
   };
   const size_t last = std::size(kColumns) - 1;

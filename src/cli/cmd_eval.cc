@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "cli/load_model.h"
 #include "cli/progress.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
@@ -23,8 +24,8 @@ Result<std::vector<TokenId>> ReadIds(const std::string& path, size_t vocab) {
   auto parsed = json::ParseLarge(text);
   if (!parsed) return std::move(parsed).error().In(path);
   if (!parsed->is_array()) {
-    return Error{Code::kInvalidArgument,
-                 path + ": found " + std::string(parsed->KindName()) + ", expected an array of token ids"};
+    return Error{Code::kInvalidArgument, path + ": found " + std::string(parsed->KindName()) +
+                                             ", expected an array of token ids"};
   }
   std::vector<TokenId> ids;
   for (const json::Value& v : parsed->AsArray()) {
@@ -37,7 +38,8 @@ Result<std::vector<TokenId>> ReadIds(const std::string& path, size_t vocab) {
   return ids;
 }
 
-Result<std::vector<TokenId>> ReadInput(const EvalOptions& options, const model::LoadedModel& model) {
+Result<std::vector<TokenId>> ReadInput(const EvalOptions& options,
+                                       const model::LoadedModel& model) {
   if (!options.ids_file.empty()) return ReadIds(options.ids_file, model.config().vocab);
   MACH_TRY(const std::string text,
            io::ReadSmallFile(io::PosixFileSystem(), options.text_file, kMaxInputBytes));
@@ -46,8 +48,8 @@ Result<std::vector<TokenId>> ReadInput(const EvalOptions& options, const model::
   std::vector<TokenId> ids = tokenizer->Encode(text);
   for (const TokenId id : ids) {
     if (static_cast<size_t>(id) >= model.config().vocab) {
-      return Error{Code::kCorrupt, "tokenizer.json gives id " + std::to_string(id) + "; the model has " +
-                                       std::to_string(model.config().vocab)};
+      return Error{Code::kCorrupt, "tokenizer.json gives id " + std::to_string(id) +
+                                       "; the model has " + std::to_string(model.config().vocab)};
     }
   }
   return ids;
@@ -57,15 +59,16 @@ Result<std::vector<TokenId>> ReadInput(const EvalOptions& options, const model::
 // reference outputs: hidden_0 .. hidden_L [T, hidden] f32, experts [layers, T, k] i32).
 class Keeper final : public model::ForwardObserver {
  public:
-  Keeper(size_t layers, size_t hidden, bool want_hidden) : hidden_states(layers + 1), experts(layers),
-        hidden_(hidden), want_hidden_(want_hidden) {}
+  Keeper(size_t layers, size_t hidden, bool want_hidden)
+      : hidden_states(layers + 1), experts(layers), hidden_(hidden), want_hidden_(want_hidden) {}
   void OnHidden(size_t layer, const float* rows, size_t count) override {
     if (!want_hidden_) return;
     hidden_states[layer].insert(hidden_states[layer].end(), rows, rows + count * hidden_);
   }
   void OnExperts(size_t layer, const ExpertId* ids, size_t count, size_t k) override {
     top_k = k;
-    for (size_t i = 0; i < count * k; ++i) experts[layer].push_back(static_cast<int32_t>(Index(ids[i])));
+    for (size_t i = 0; i < count * k; ++i)
+      experts[layer].push_back(static_cast<int32_t>(Index(ids[i])));
   }
   std::vector<std::vector<float>> hidden_states;
   std::vector<std::vector<int32_t>> experts;
@@ -97,7 +100,8 @@ Status WriteExperts(const std::string& path, const Keeper& keeper, size_t tokens
   const std::vector<io::TensorSpec> specs = {
       {"experts", tensor::DType::kI32, {layers.size(), tokens, keeper.top_k}}};
   MACH_TRY(auto writer, io::SafetensorsWriter::Create(path, specs));
-  for (const auto* layer : layers) MACH_RETURN_IF_ERROR(writer.Append(std::span<const int32_t>(*layer)));
+  for (const auto* layer : layers)
+    MACH_RETURN_IF_ERROR(writer.Append(std::span<const int32_t>(*layer)));
   return writer.Finish();
 }
 
@@ -124,7 +128,8 @@ Status Evaluate(const EvalOptions& options) {
   Keeper keeper(model.config().layers.size(), width, !options.hidden_file.empty());
   std::optional<io::SafetensorsWriter> logits_file;
   if (!options.logits_file.empty()) {
-    const std::vector<io::TensorSpec> specs = {{"logits_full", tensor::DType::kF32, {ids.size(), vocab}}};
+    const std::vector<io::TensorSpec> specs = {
+        {"logits_full", tensor::DType::kF32, {ids.size(), vocab}}};
     MACH_TRY(auto writer, io::SafetensorsWriter::Create(options.logits_file, specs));
     logits_file.emplace(std::move(writer));
   }
@@ -143,7 +148,8 @@ Status Evaluate(const EvalOptions& options) {
                                         .observer = keep ? &keeper : nullptr};
     MACH_RETURN_IF_ERROR(model.model().Forward(model.workspace(), request, *state, hidden.data()));
     model.model().Logits(model.workspace(), hidden.data(), n, logits.data());
-    if (logits_file) MACH_RETURN_IF_ERROR(logits_file->Append(std::span<const float>(logits).first(n * vocab)));
+    if (logits_file)
+      MACH_RETURN_IF_ERROR(logits_file->Append(std::span<const float>(logits).first(n * vocab)));
     for (size_t r = 0; r < n && at + r + 1 < ids.size(); ++r) {
       if (state->length() == window && r + 1 == n) break;  // the next token starts a window
       const auto row = std::span<const float>(logits).subspan(r * vocab, vocab);
@@ -161,8 +167,8 @@ Status Evaluate(const EvalOptions& options) {
     MACH_RETURN_IF_ERROR(WriteExperts(options.experts_file, keeper, ids.size()));
   }
   const double mean = nll / static_cast<double>(predicted);
-  std::printf("tokens=%zu predicted=%zu nll=%.6f perplexity=%.4f compute=%s isa=%s\n", ids.size(), predicted,
-              mean, std::exp(mean), options.model.compute_f32 ? "f32" : "int8",
+  std::printf("tokens=%zu predicted=%zu nll=%.6f perplexity=%.4f compute=%s isa=%s\n", ids.size(),
+              predicted, mean, std::exp(mean), options.model.compute_f32 ? "f32" : "int8",
               std::string(kernels::IsaName(model.kernels().isa)).c_str());
   return Ok();
 }

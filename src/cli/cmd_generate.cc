@@ -1,10 +1,9 @@
 #include "cli/cmd_generate.h"
 
-#include <csignal>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <mutex>
 
@@ -29,7 +28,8 @@ int Fail(const std::string& message) {
   return kExitFailure;
 }
 
-// The conversation: a messages file, or the prompt as a user's message, with a system text before it.
+// The conversation: a messages file, or the prompt as a user's message, with a system text before
+// it.
 Result<server::ChatInput> ReadChat(const GenerateOptions& options) {
   json::Value messages = json::Array();
   json::Value tools;
@@ -41,7 +41,8 @@ Result<server::ChatInput> ReadChat(const GenerateOptions& options) {
     const json::Value* found = parsed->Find("messages");
     if (found == nullptr) {
       return Error{Code::kInvalidArgument,
-                   options.messages_file + ": expected an object with \"messages\" and optionally \"tools\""};
+                   options.messages_file +
+                       ": expected an object with \"messages\" and optionally \"tools\""};
     }
     messages = *found;
     if (const json::Value* t = parsed->Find("tools")) tools = *t;
@@ -108,7 +109,8 @@ class Printer final : public engine::Sink {
   // Returns when the request has ended, cancelling it on an interrupt.
   void Wait(engine::Generation& generation) {
     std::unique_lock lock(mu_);
-    while (!done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
+    while (
+        !done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
       if (g_interrupted.load()) generation.Cancel();
     }
   }

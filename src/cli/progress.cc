@@ -1,8 +1,8 @@
 #include "cli/progress.h"
 
-#include <unistd.h>
-
 #include <cstdio>
+
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -28,7 +28,8 @@ Progress::~Progress() {
 void Progress::Update(uint64_t done, uint64_t total) {
   const int64_t now = Now();
   if (total == 0 || now - start_ns_ < kSilentNs) return;
-  const int percent = static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(total));
+  const int percent =
+      static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(total));
   const double seconds = static_cast<double>(now - start_ns_) * 1e-9;
   const double rate = static_cast<double>(done) / seconds;
   const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
@@ -43,7 +44,8 @@ void Progress::Update(uint64_t done, uint64_t total) {
   drawn_ns_ = now;
   const int filled = percent * kBarWidth / 100;
   std::fprintf(stderr, "\r%s [%.*s%*s] %3d %%  %.0f MB/s  %.0f s left ", what_.c_str(), filled,
-               "##############################", kBarWidth - filled, "", percent, rate * 1e-6, left);
+               "##############################", kBarWidth - filled, "", percent, rate * 1e-6,
+               left);
   open_ = true;
 }
 

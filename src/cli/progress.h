@@ -6,8 +6,8 @@
 
 namespace mach::cli {
 
-// Used by one thread. Nothing is drawn before the work has taken a quarter of a second, so that short
-// work stays silent.
+// Used by one thread. Nothing is drawn before the work has taken a quarter of a second, so that
+// short work stays silent.
 class Progress {
  public:
   // what: "loading".

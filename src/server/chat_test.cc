@@ -511,7 +511,7 @@ TEST_F(ChatTest, AClientThatLeavesCancelsItsRequest) {
       ASSERT_TRUE(Eventually([&] { return server.engine().running() == 1; }));
       TestClient queued(server.port());
       queued.Send(request);
-      ASSERT_TRUE(Eventually([&] { return server.http().connections() == 2; }));
+      ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 2; }));
       reset ? queued.Reset() : queued.Close();
       reset ? decoding.Reset() : decoding.Close();
       EXPECT_TRUE(Eventually([&] { return server.http().connections() == 0; }));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -37,6 +38,8 @@ class Codec {
   virtual ~Codec() = default;
   // kInvalidArgument when the template refuses the conversation.
   virtual Result<Prompt> RenderChat(const ChatInput& input) const = 0;
+  // Text as it is, without a template; special tokens in it count.
+  virtual std::vector<TokenId> EncodeText(std::string_view text) const = 0;
   virtual std::unique_ptr<TokenDecoder> NewDecoder() const = 0;
   // The bytes that the token stands for, perhaps a part of a character.
   virtual std::string TokenBytes(TokenId token) const = 0;

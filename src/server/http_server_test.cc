@@ -350,7 +350,7 @@ TEST_F(HttpServerTest, CutsOffWhatTheDrainTimeoutFinds) {
   ASSERT_NE(streaming.ReadUntil("He"), "");
   TestClient whole(server.port());
   whole.Send(Post(kChat, kHi));
-  ASSERT_TRUE(Eventually([&] { return server.http().connections() == 2; }));
+  ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 2; }));
   server.http().BeginShutdown();
   const std::vector<std::string> data = SseData(streaming.Read().body);
   ASSERT_GE(data.size(), 2u);

@@ -29,6 +29,7 @@ class ScriptedCodec final : public Codec {
  public:
   Result<Prompt> RenderChat(const ChatInput& input) const override;
   std::unique_ptr<TokenDecoder> NewDecoder() const override;
+  std::vector<TokenId> EncodeText(std::string_view text) const override;
   std::string TokenBytes(TokenId token) const override;
   const chat::OutputFormat& format() const override { return format_; }
 
@@ -57,6 +58,7 @@ class ScriptedEngine final : public engine::Engine {
                                                      std::shared_ptr<engine::Sink> sink) override;
 
   void Release();  // lets everything that is held go on
+  size_t submitted() const { return submitted_.load(); }
   size_t cancelled() const { return cancelled_.load(); }
   size_t finished() const { return finished_.load(); }
   size_t running() const { return running_.load(); }  // 0 or 1
@@ -69,6 +71,7 @@ class ScriptedEngine final : public engine::Engine {
 
   const ScriptedOptions options_;
   engine::Info info_;
+  std::atomic<size_t> submitted_{0};
   std::atomic<size_t> cancelled_{0};
   std::atomic<size_t> finished_{0};
   std::atomic<size_t> running_{0};

@@ -60,6 +60,10 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
   return prompt;
 }
 
+std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text) const {
+  return ScriptTokens(text);
+}
+
 std::unique_ptr<TokenDecoder> ScriptedCodec::NewDecoder() const {
   return std::make_unique<ByteDecoder>();
 }
@@ -111,6 +115,7 @@ Result<std::shared_ptr<engine::Generation>> ScriptedEngine::Submit(
     return Error{Code::kBusy, std::to_string(queue_.size()) + " requests are waiting already"};
   }
   last_ = job->request;
+  ++submitted_;
   queue_.push_back(job);
   wake_.notify_all();
   return std::shared_ptr<engine::Generation>(std::move(job));

@@ -1,0 +1,142 @@
+#include "cli/cmd_serve.h"
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "base/log.h"
+#include "cli/load_model.h"
+#include "cli/progress.h"
+#include "cli/version.h"
+#include "server/http_server.h"
+#include "server/service.h"
+
+namespace mach::cli {
+namespace {
+
+void PrintLine(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
+int Fail(const Error& error) {
+  std::fputs(("mach serve: " + error.message + "\n").c_str(), stderr);
+  return kExitFailure;
+}
+
+Result<server::SecurityOptions> SecurityFrom(const ServeOptions& options) {
+  server::SecurityOptions security;
+  security.bind_host = options.host;
+  security.extra_hosts = options.allow_hosts;
+  security.extra_origins = options.allow_origins;
+  if (!options.api_key_file.empty()) {
+    MACH_TRY(security.keys, server::ApiKeys::FromFile(options.api_key_file));
+  } else if (!server::IsLoopbackHost(options.host) && !options.insecure_no_auth) {
+    return Error{Code::kInvalidArgument,
+                 "--host " + options.host +
+                     " can be reached from other machines; give keys with --api-key-file, or "
+                     "--insecure-no-auth to do without"};
+  }
+  return security;
+}
+
+server::ServiceOptions ServiceFrom(const ServeOptions& options, const server::Limits& limits) {
+  server::ServiceOptions service;
+  service.limits = limits;
+  service.version = kVersion;
+  service.aliases = options.aliases;
+  service.strict_model = options.strict_model;
+  const ReasoningField field = options.reasoning_field;
+  service.reasoning_fields = {
+      .reasoning_content =
+          field == ReasoningField::kBoth || field == ReasoningField::kReasoningContent,
+      .reasoning = field == ReasoningField::kBoth || field == ReasoningField::kReasoning};
+  service.inline_reasoning = field == ReasoningField::kInline;
+  return service;
+}
+
+void PrintStart(const ServeOptions& options, const ServingModel& model) {
+  const engine::Info& info = model.engine->info();
+  PrintLine(
+      "startup mode profile=production effective_backend=production expert_residency=stacked "
+      "checkpoint=" +
+      EscapeForLog(options.model.checkpoint, false) + " arch=" + info.architecture);
+  PrintLine("production optimizations isa=" + model.isa + " compute=" + model.compute +
+            " threads=" + std::to_string(model.threads));
+  std::string memory = "startup memory limit=" + std::to_string(model.memory_limit_bytes);
+  for (const auto& [name, bytes] : model.reserved_bytes) {
+    memory += " " + name + "=" + std::to_string(bytes);
+  }
+  PrintLine(memory);
+  PrintLine("startup decode_path=target-only ctx_size=" + std::to_string(info.context_tokens));
+}
+
+void PrintReady(const ServeOptions& options, uint16_t port, const std::string& model_id) {
+  const bool ipv6 = options.host.find(':') != std::string::npos;
+  const std::string url = "http://" + (ipv6 ? "[" + options.host + "]" : options.host) + ":" +
+                          std::to_string(port) + "/v1";
+  PrintLine("serving on " + url);
+  const std::string key = options.api_key_file.empty() ? "" : " -H 'Authorization: Bearer KEY'";
+  const std::string chat =
+      "  curl -N " + url + "/chat/completions" + key + " -H 'Content-Type: application/json' -d '{";
+  const std::string body =
+      "\"model\":\"" + model_id + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'";
+  PrintLine("try:");
+  PrintLine(chat + body);
+  PrintLine(chat + "\"stream\":true," + body);
+  PrintLine("  curl " + url + "/models" + key);
+}
+
+}  // namespace
+
+int RunServe(const ServeOptions& options) {
+  auto security = SecurityFrom(options);
+  if (!security) return Fail(security.error());
+
+  const SystemClock clock;
+  server::HttpServerOptions http;
+  http.host = options.host;
+  http.port = options.port;
+  http.security = *std::move(security);
+  http.limits.body_bytes = options.max_body_mb << 20;
+  http.limits.drain_timeout = std::chrono::seconds(options.drain_timeout_s);
+  http.handle_signals = true;
+  server::Service service(ServiceFrom(options, http.limits), clock);
+  std::atomic<bool> draining{false};
+  http.on_drain = [&] {
+    draining = true;
+    service.BeginDrain();
+  };
+  const server::Router router = service.MakeRouter();
+  // Before the model is loaded: a taken port fails at once, and /health tells of the load.
+  auto listening = server::HttpServer::Listen(std::move(http), router);
+  if (!listening) return Fail(listening.error());
+  server::HttpServer& server = **listening;
+  bool finished = false;
+  std::thread loop([&] { finished = server.Run(); });
+
+  auto model = [&] {
+    Progress progress("loading");
+    return LoadServingModel(
+        options.model, options.max_queue,
+        [&](uint64_t done, uint64_t total) {
+          progress.Update(done, total);
+          return !draining.load();
+        },
+        clock);
+  }();
+  if (!model) {
+    server.StopNow();
+    loop.join();
+    return draining && model.error().code == Code::kCancelled ? kExitTerminated
+                                                              : Fail(model.error());
+  }
+  service.SetModel(model->engine, model->codec);
+  PrintStart(options, *model);
+  PrintReady(options, server.port(), model->engine->info().model_id);
+  loop.join();
+  return finished ? kExitOk : kExitTerminated;
+}
+
+}  // namespace mach::cli

@@ -1,0 +1,104 @@
+#include "cli/load_model.h"
+
+#include <optional>
+
+#include "base/log.h"
+#include "engine/local_engine.h"
+#include "io/file.h"
+#include "json/parse.h"
+#include "model/loaded_model.h"
+#include "server/text_codec.h"
+
+namespace mach::cli {
+namespace {
+
+constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
+constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
+
+// The directory's name: "models/mach-tiny/" is served as "mach-tiny".
+std::string ModelId(std::string directory) {
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  return directory.substr(directory.find_last_of('/') + 1);
+}
+
+// chat_template.jinja, else "chat_template" of tokenizer_config.json: a string, or a list of named
+// ones with a default.
+Result<std::string> ChatTemplate(const io::Checkpoint& checkpoint, const json::Value& config) {
+  if (checkpoint.HasFile("chat_template.jinja")) {
+    return checkpoint.ReadText("chat_template.jinja", kMaxTemplateBytes);
+  }
+  const json::Value* found = config.Find("chat_template");
+  if (found != nullptr && found->is_string()) return found->AsString();
+  if (found != nullptr && found->is_array()) {
+    for (const json::Value& named : found->AsArray()) {
+      const json::Value* name = named.Find("name");
+      const json::Value* source = named.Find("template");
+      if (name != nullptr && name->is_string() && name->AsString() == "default" &&
+          source != nullptr && source->is_string()) {
+        return source->AsString();
+      }
+    }
+  }
+  return Error{Code::kNotFound, checkpoint.directory() +
+                                    ": there is neither chat_template.jinja nor a chat_template in "
+                                    "tokenizer_config.json; a chat server needs one"};
+}
+
+Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
+                                                       const Clock& clock) {
+  server::TextCodecFiles files;
+  MACH_TRY(files.tokenizer_json, checkpoint.ReadText("tokenizer.json", kMaxTokenizerBytes));
+  files.tokenizer_config = json::Object();
+  if (checkpoint.HasFile("tokenizer_config.json")) {
+    MACH_TRY(const std::string text,
+             checkpoint.ReadText("tokenizer_config.json", kMaxTokenizerBytes));
+    auto parsed = json::ParseLarge(text);
+    if (!parsed) {
+      return std::move(parsed).error().In(checkpoint.directory() + "/tokenizer_config.json");
+    }
+    files.tokenizer_config = *std::move(parsed);
+  }
+  MACH_TRY(files.chat_template, ChatTemplate(checkpoint, files.tokenizer_config));
+  auto codec = server::MakeTextCodec(files, clock);
+  if (!codec) return std::move(codec).error().In(checkpoint.directory());
+  return codec;
+}
+
+}  // namespace
+
+model::LoadOptions ToLoadOptions(const ModelOptions& options) {
+  model::LoadOptions load;
+  load.checkpoint = options.checkpoint;
+  load.context_tokens = options.ctx_size;
+  load.threads = options.threads;
+  load.max_rows = options.chunk;
+  load.isa = options.isa == "auto" ? std::nullopt : kernels::IsaFromName(options.isa);
+  load.compute = options.compute_f32 ? ops::Compute::kF32 : ops::Compute::kInt8;
+  return load;
+}
+
+Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_queue,
+                                      const model::LoadProgress& progress, const Clock& clock) {
+  model::LoadOptions load = ToLoadOptions(options);
+  load.progress = progress;
+  MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
+
+  ServingModel model;
+  MACH_TRY(model.codec, LoadCodec(loaded->checkpoint(), clock));
+  model.isa = kernels::IsaName(loaded->kernels().isa);
+  model.compute = options.compute_f32 ? "f32" : "int8";
+  model.threads = loaded->threads();
+  model::LoadedModel& kept = *loaded;
+  MACH_TRY(model.engine,
+           engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
+                                                       .max_queue = max_queue}));
+  // After the engine has its state.
+  model.memory_limit_bytes = kept.ledger().limit();
+  for (size_t tag = 0; tag < kMemoryTags; ++tag) {
+    const auto name = static_cast<MemoryTag>(tag);
+    model.reserved_bytes.emplace_back(MemoryTagName(name), kept.ledger().reserved(name));
+  }
+  return model;
+}
+
+}  // namespace mach::cli

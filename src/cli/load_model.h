@@ -1,0 +1,39 @@
+// From a checkpoint directory to what a server serves.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "cli/options.h"
+#include "engine/engine.h"
+#include "model/loaded_model.h"
+#include "server/codec.h"
+
+namespace mach::cli {
+
+struct ServingModel {
+  std::shared_ptr<engine::Engine> engine;
+  std::shared_ptr<const server::Codec> codec;
+  // For the start-up lines.
+  std::string isa;
+  std::string compute;
+  size_t threads = 0;
+  size_t memory_limit_bytes = 0;
+  std::vector<std::pair<std::string, size_t>>
+      reserved_bytes;  // by memory tag, in the ledger's order
+};
+
+// What a load is told by the options of every command that loads a model.
+model::LoadOptions ToLoadOptions(const ModelOptions& options);
+
+// Reads everything; takes long. progress: false from it ends the load with kCancelled. clock
+// outlives the model.
+Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_queue,
+                                      const model::LoadProgress& progress, const Clock& clock);
+
+}  // namespace mach::cli

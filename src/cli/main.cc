@@ -1,0 +1,41 @@
+// The multi-call program `mach`.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "cli/cmd_archs.h"
+#include "cli/cmd_eval.h"
+#include "cli/cmd_generate.h"
+#include "cli/cmd_serve.h"
+#include "cli/version.h"
+
+namespace mach::cli {
+namespace {
+
+int Run(const Invocation& invocation) {
+  const Values& values = invocation.values;
+  const std::string_view name = invocation.command->name;
+  if (name == "archs") return RunArchs(ArchsOptionsFrom(values));
+  ConfigureLog(LogOptionsFrom(values));
+  for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
+  if (name == "serve") return RunServe(ServeOptionsFrom(values));
+  if (name == "generate") return RunGenerate(GenerateOptionsFrom(values));
+  return RunEval(EvalOptionsFrom(values));
+}
+
+}  // namespace
+}  // namespace mach::cli
+
+int main(int argc, char** argv) {
+  using namespace mach::cli;
+  const std::vector<std::string> args(argv, argv + argc);
+  const auto parsed = ParseCommandLine(
+      args, [](const char* name) { return std::getenv(name); }, kVersion);
+  if (const auto* answer = std::get_if<Answer>(&parsed)) {
+    std::fputs(answer->out.c_str(), stdout);
+    std::fputs(answer->err.c_str(), stderr);
+    return answer->exit_code;
+  }
+  return Run(std::get<Invocation>(parsed));
+}

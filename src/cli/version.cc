@@ -1,0 +1,7 @@
+#include "cli/version.h"
+
+namespace mach::cli {
+
+const char* const kVersion = MACH_VERSION;
+
+}  // namespace mach::cli

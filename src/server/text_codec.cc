@@ -1,0 +1,152 @@
+#include "server/text_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "chat/template.h"
+#include "text/stream_decoder.h"
+#include "text/tokenizer.h"
+
+namespace mach::server {
+namespace {
+
+// The markers of Qwen's families, in the order of chat::OutputFormat.
+constexpr std::array<std::string_view, 4> kMarkers = {"<think>", "</think>", "<tool_call>",
+                                                      "</tool_call>"};
+
+struct Marker {
+  TokenId token = 0;
+  std::string text;
+};
+
+class TextDecoder final : public TokenDecoder {
+ public:
+  TextDecoder(const text::Tokenizer& tokenizer, const std::vector<Marker>& markers)
+      : markers_(markers), decoder_(tokenizer, /*skip_special_tokens=*/true) {}
+
+  void Push(TokenId token, std::vector<OutputPiece>& out) override {
+    std::string text = decoder_.Push(token);
+    const auto marker = std::find_if(markers_.begin(), markers_.end(),
+                                     [&](const Marker& m) { return m.token == token; });
+    if (marker == markers_.end()) {
+      if (!text.empty()) out.push_back({std::move(text), false});
+      return;
+    }
+    // What was held back before it comes out with it; a special one is not in the text at all.
+    if (text.ends_with(marker->text)) text.resize(text.size() - marker->text.size());
+    if (!text.empty()) out.push_back({std::move(text), false});
+    out.push_back({marker->text, true});
+  }
+
+  void Finish(std::vector<OutputPiece>& out) override {
+    std::string text = decoder_.Finish();
+    if (!text.empty()) out.push_back({std::move(text), false});
+  }
+
+ private:
+  const std::vector<Marker>& markers_;
+  text::StreamDecoder decoder_;
+};
+
+// A token of tokenizer_config.json: a string, or an object with its "content".
+std::string TokenText(const json::Value& config, std::string_view key) {
+  const json::Value* value = config.Find(key);
+  if (value != nullptr && value->is_object()) value = value->Find("content");
+  return value != nullptr && value->is_string() ? value->AsString() : "";
+}
+
+class TextCodec final : public Codec {
+ public:
+  TextCodec(std::unique_ptr<text::Tokenizer> tokenizer, chat::Template chat_template,
+            const json::Value& config, const Clock& clock)
+      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), clock_(clock) {
+    for (const std::string_view key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+      const std::string text = TokenText(config, key);
+      if (!text.empty()) variables_.Set(key, text);
+    }
+    FindMarkers();
+  }
+
+  Result<Prompt> RenderChat(const ChatInput& input) const override {
+    json::Object variables = variables_;
+    variables.Set("messages", input.messages);
+    variables.Set("tools", input.tools.empty() ? json::Value() : json::Value(input.tools));
+    variables.Set("add_generation_prompt", input.add_generation_prompt);
+    for (const json::Member& member : input.kwargs) variables.Set(member.key, member.value);
+    chat::RenderOptions options;
+    options.now_unix_seconds = clock_.UnixSeconds();
+    MACH_TRY(const chat::Rendered rendered, template_.Render(variables, options));
+
+    std::vector<text::Span> plain;
+    plain.reserve(rendered.plain.size());
+    for (const chat::Span& span : rendered.plain) plain.push_back({span.begin, span.end});
+    Prompt prompt;
+    prompt.tokens =
+        tokenizer_->Encode(rendered.text, {.add_special_tokens = false, .plain = plain});
+    const size_t last = rendered.text.find_last_not_of(" \t\r\n");
+    prompt.ends_in_reasoning =
+        !format_.reasoning_open.empty() && last != std::string::npos &&
+        std::string_view(rendered.text).substr(0, last + 1).ends_with(format_.reasoning_open);
+    return prompt;
+  }
+
+  std::vector<TokenId> EncodeText(std::string_view text) const override {
+    return tokenizer_->Encode(text);
+  }
+
+  std::unique_ptr<TokenDecoder> NewDecoder() const override {
+    return std::make_unique<TextDecoder>(*tokenizer_, markers_);
+  }
+  std::string TokenBytes(TokenId token) const override { return tokenizer_->TokenBytes(token); }
+  const chat::OutputFormat& format() const override { return format_; }
+
+ private:
+  // A pair of markers counts when the template knows it; markers are tokens when all of them are.
+  void FindMarkers() {
+    const std::string& source = template_.source();
+    const auto known = [&](size_t i) { return source.find(kMarkers[i]) != std::string::npos; };
+    if (known(0) || known(1)) {
+      format_.reasoning_open = kMarkers[0];
+      format_.reasoning_close = kMarkers[1];
+    }
+    if (known(2)) {
+      format_.call_open = kMarkers[2];
+      format_.call_close = kMarkers[3];
+    }
+    format_.token_markers = true;
+    for (const std::string* marker : {&format_.reasoning_open, &format_.reasoning_close,
+                                      &format_.call_open, &format_.call_close}) {
+      if (marker->empty()) continue;
+      const auto token = tokenizer_->Find(*marker);
+      if (token && tokenizer_->IsAdded(*token)) {
+        markers_.push_back({*token, *marker});
+      } else {
+        format_.token_markers = false;
+      }
+    }
+    if (!format_.token_markers) markers_.clear();
+  }
+
+  const std::unique_ptr<text::Tokenizer> tokenizer_;
+  const chat::Template template_;
+  const Clock& clock_;
+  json::Object variables_;
+  chat::OutputFormat format_;
+  std::vector<Marker> markers_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files,
+                                                   const Clock& clock) {
+  auto tokenizer = text::Tokenizer::FromJson(files.tokenizer_json);
+  if (!tokenizer) return std::move(tokenizer).error().In("tokenizer.json");
+  auto chat_template = chat::Template::Parse(files.chat_template);
+  if (!chat_template) return std::move(chat_template).error().In("chat template");
+  (*tokenizer)->MarkStructural(files.chat_template);
+  return std::shared_ptr<const Codec>(std::make_shared<TextCodec>(
+      *std::move(tokenizer), *std::move(chat_template), files.tokenizer_config, clock));
+}
+
+}  // namespace mach::server
