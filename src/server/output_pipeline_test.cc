@@ -14,6 +14,7 @@ class PieceCodec final : public Codec {
  public:
   explicit PieceCodec(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
   Result<Prompt> RenderChat(const ChatInput&) const override { return Prompt{}; }
+  std::vector<TokenId> EncodeText(std::string_view) const override { return {}; }
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
     return std::make_unique<Decoder>(*this);
   }
