@@ -90,7 +90,7 @@ Result<Value> Interpreter::EvalDict(const Expr& expr, const Scope& scope) {
 Result<Value> Interpreter::EvalUnary(const Expr& expr, const Scope& scope) {
   MACH_TRY(const Value value, Eval(*expr.args[0], scope));
   if (expr.kind == ExprKind::kNot) return Value(!Truth(value));
-  if (expr.kind == ExprKind::kNegative) return Negate(value);
+  if (expr.kind == ExprKind::kNegative) return Negate(*this, value);
   if (value.is(Kind::kBool)) return Value(value.AsInt());
   if (value.is_number()) return value;
   if (value.is_undefined()) return RenderError(value.undefined().message);

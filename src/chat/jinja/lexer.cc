@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cctype>
+#include <cstdio>
 
 #include "base/utf8.h"
 #include "chat/jinja/unicode.h"
@@ -355,6 +356,16 @@ class Lexer {
         return SyntaxError(line_,
                            "the escape \\N{...} in a string is not supported; write the "
                            "character itself");
+      } else if (static_cast<unsigned char>(c) >= 0x80) {
+        // Jinja2 writes such characters as escapes first, which the backslash then takes apart.
+        const utf8::Decoded d = utf8::Decode(in, i - 1);
+        char escape[16];
+        const char* const format = d.code_point < 0x100     ? "\\x%02x"
+                                   : d.code_point < 0x10000 ? "\\u%04x"
+                                                            : "\\U%08x";
+        std::snprintf(escape, sizeof(escape), format, d.code_point);
+        out += escape;
+        i += d.length - 1u;
       } else {
         out += '\\';
         out += c;

@@ -125,12 +125,12 @@ Result<Value> FloatFilter(Interpreter& in, const Value& subject, Arguments& args
   return bound.Or(0, Value(0.0));
 }
 
-Result<Value> Abs(Interpreter&, const Value& subject, Arguments& args) {
+Result<Value> Abs(Interpreter& in, const Value& subject, Arguments& args) {
   MACH_RETURN_IF_ERROR(Bound::Bind("abs", args, {}));
   if (subject.is_undefined()) return RenderError(subject.undefined().message);
   if (subject.is_integral()) {
     if (subject.AsInt() >= 0) return Value(subject.AsInt());
-    return Negate(subject);
+    return Negate(in, subject);
   }
   if (subject.is(Kind::kFloat)) return Value(std::fabs(subject.AsDouble()));
   return RenderError("bad operand type for abs(): '" + std::string(TypeName(subject)) + "'");

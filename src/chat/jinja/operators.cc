@@ -403,8 +403,14 @@ Result<Value> Binary(Runtime& runtime, BinaryOp op, const Value& a, const Value&
   return UnsupportedOperands(kBinaryNames[static_cast<size_t>(op)], a, b);
 }
 
-Result<Value> Negate(const Value& a) {
+Result<Value> Negate(Runtime& runtime, const Value& a) {
   if (a.is_undefined()) return RenderError(a.undefined().message);
+  if (a.is(Kind::kBigInt)) {
+    std::string digits = static_cast<const BigInt&>(*a.object()).digits;
+    if (digits == "9223372036854775808") return Value(int64_t{INT64_MIN});
+    digits.starts_with('-') ? digits.erase(0, 1) : digits.insert(0, 1, '-');
+    return runtime.MakeBigInt(std::move(digits));
+  }
   if (a.is_integral()) {
     int64_t result = 0;
     if (__builtin_sub_overflow(int64_t{0}, a.AsInt(), &result)) return Overflow("-");

@@ -22,7 +22,7 @@ Result<bool> Contains(Runtime& runtime, const Value& container, const Value& ite
 
 // Integers stay within 64 bits: an overflow is an error.
 Result<Value> Binary(Runtime& runtime, BinaryOp op, const Value& a, const Value& b);
-Result<Value> Negate(const Value& a);
+Result<Value> Negate(Runtime& runtime, const Value& a);
 
 // object[start:stop:step], each part an integer or none.
 Result<Value> Slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
