@@ -60,8 +60,7 @@ void CheckRecorded(const std::string& name) {
       ADD_FAILURE() << "no error, but Jinja2 had: " << error << "\ngot: " << rendered->text;
       continue;
     }
-    EXPECT_EQ(rendered.error().code == Code::kInvalidArgument, refused)
-        << rendered.error().message;
+    EXPECT_EQ(rendered.error().code == Code::kInvalidArgument, refused) << rendered.error().message;
     if (refused) {
       EXPECT_EQ(rendered.error().message, error);
     } else {
@@ -76,8 +75,7 @@ TEST(TemplatesTest, Snippets) { CheckRecorded("snippets"); }
 TEST(TemplatesTest, Fragments) { CheckRecorded("fragments"); }
 
 TEST(TemplatesTest, MachTinyGoldens) {
-  const Result<Template> parsed =
-      Template::Parse(ReadText("models/mach-tiny/chat_template.jinja"));
+  const Result<Template> parsed = Template::Parse(ReadText("models/mach-tiny/chat_template.jinja"));
   ASSERT_TRUE(parsed) << parsed.error().message;
   const json::Value goldens = ReadJson("tests/goldens/mach-tiny/golden-4bit.json");
   size_t count = 0;
