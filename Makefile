@@ -52,7 +52,7 @@ bench: build
 asan tsan: deps
 	@cmake --preset $@ >/dev/null
 	cmake --build --preset $@ -j $(JOBS)
-	ctest --preset $@ -j $(JOBS)
+	ctest --preset $@ -j $(JOBS) -LE slow
 
 # SECONDS_EACH=600 is what a release runs.
 SECONDS_EACH ?= 60

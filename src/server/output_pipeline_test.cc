@@ -146,7 +146,7 @@ TEST(OutputPipeline, StopsAfterTheOneCallThatIsAllowed) {
   request.parallel_tool_calls = false;
   const std::string call = "<tool_call><function=f></function></tool_call>";
   const Output output = RunPipeline(Cut(call + call, 1), request, false);
-  EXPECT_EQ(output.text, "[2]f[3]{[3]}[4]");
+  EXPECT_EQ(output.text, "[2]f[3]{}[4]");
   EXPECT_TRUE(output.stopped);
 }
 
