@@ -26,6 +26,11 @@ inline constexpr size_t kMaxTiles = 1;
 inline constexpr size_t kMaxRows = 4;
 #endif
 
+// Up to so many rows are bound by memory: tiles one by one, as one stream, read ahead of the
+// arithmetic by a distance that hides the latency of memory and stays within the first-level cache.
+inline constexpr size_t kStreamRows = 2;
+inline constexpr size_t kStreamAhead = 4096;
+
 HWY_INLINE VU8 LoadCodes(const uint8_t* p) { return hn::LoadU(DU8(), p); }
 HWY_INLINE VU8 LowNibbles(VU8 codes) { return hn::And(codes, hn::Set(DU8(), 15)); }
 HWY_INLINE VU8 HighNibbles(VU8 codes) {
@@ -259,8 +264,10 @@ HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes
   }
 }
 
-// The part of each block of the next tiles that a pass over the present ones prefetches.
+// What a pass over a tile prefetches while it is at a block: bytes [begin, end) of the block that
+// lies `distance` further on.
 struct Ahead {
+  size_t distance;
   size_t begin;
   size_t end;
 };
@@ -291,7 +298,7 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
   for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
     MACH_UNROLL
     for (size_t t = 0; t < kTiles; ++t) {
-      const std::byte* next = block + (t + kTiles) * call.tile_bytes;
+      const std::byte* next = block + t * call.tile_bytes + ahead.distance;
       for (size_t i = ahead.begin; i < ahead.end; i += 64) {
         __builtin_prefetch(next + i, 0, 3);
       }
@@ -360,15 +367,23 @@ HWY_INLINE void ForRowBlocks(size_t rows, F fn) {
   if (row < rows) fn(row, std::integral_constant<size_t, 1>());
 }
 
-// All rows of kTiles tiles, block by block while the tiles are in the cache; meanwhile the next
-// ones come in, evenly.
+// All rows of kTiles tiles, block by block while the tiles are in the cache.
 template <int kBits, size_t kTiles>
 HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows) {
-  const size_t passes = (rows + kMaxRows - 1) / kMaxRows;
+  if (rows <= kStreamRows) {
+    ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
+      const Ahead ahead{kStreamAhead, 0, row == 0 ? call.block_bytes : 0};
+      Block<kBits, kTiles, count()>(call, data, tile, row, ahead);
+    });
+    return;
+  }
+  // The next tiles come in evenly over all passes, so that memory never waits for arithmetic.
   const size_t lines = call.block_bytes / 64;
+  const size_t passes = (rows + kMaxRows - 1) / kMaxRows;
   size_t pass = 0;
   ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
-    const Ahead ahead{pass * lines / passes * 64, (pass + 1) * lines / passes * 64};
+    const Ahead ahead{kTiles * call.tile_bytes, pass * lines / passes * 64,
+                      (pass + 1) * lines / passes * 64};
     ++pass;
     Block<kBits, kTiles, count()>(call, data, tile, row, ahead);
   });
@@ -378,8 +393,10 @@ template <int kBits>
 void Tiles(const Call& call, const std::byte* data, size_t begin, size_t end, size_t rows) {
   size_t tile = begin;
   if constexpr (kMaxTiles > 1) {
-    for (; tile + kMaxTiles <= end; tile += kMaxTiles) {
-      TileRows<kBits, kMaxTiles>(call, data, tile, rows);
+    if (rows > kStreamRows) {
+      for (; tile + kMaxTiles <= end; tile += kMaxTiles) {
+        TileRows<kBits, kMaxTiles>(call, data, tile, rows);
+      }
     }
   }
   for (; tile < end; ++tile) TileRows<kBits, 1>(call, data, tile, rows);
