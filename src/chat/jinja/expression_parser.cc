@@ -127,7 +127,7 @@ Result<ExprPtr> ExpressionParser::ParseTuple(const TupleOptions& options) {
 
 Result<ExprPtr> ExpressionParser::ParseExpression(bool condition) {
   const Nesting nesting(nesting_);
-  if (nesting.TooDeep()) return Fail("expressions and blocks are nested more than 100 levels deep");
+  if (nesting.TooDeep()) return TooDeep();
   const int line = Current().line;
   MACH_TRY(ExprPtr left, ParseOr());
   while (condition && SkipName("if")) {
@@ -265,16 +265,16 @@ Result<ExprPtr> ExpressionParser::ParsePower() {
 }
 
 Result<ExprPtr> ExpressionParser::ParseUnary(bool with_filter) {
-  const Nesting nesting(nesting_);
-  if (nesting.TooDeep()) return Fail("expressions and blocks are nested more than 100 levels deep");
   const int line = Current().line;
   ExprPtr node;
-  if (SkipOperator("-")) {
+  if (Current().IsOperator("-") || Current().IsOperator("+")) {
+    const Nesting nesting(nesting_);
+    if (nesting.TooDeep()) return TooDeep();
+    const bool negative = Current().IsOperator("-");
+    Next();
     MACH_TRY(ExprPtr operand, ParseUnary(false));
-    MACH_TRY(node, Make(ExprKind::kNegative, line, List(std::move(operand))));
-  } else if (SkipOperator("+")) {
-    MACH_TRY(ExprPtr operand, ParseUnary(false));
-    MACH_TRY(node, Make(ExprKind::kPositive, line, List(std::move(operand))));
+    MACH_TRY(node, Make(negative ? ExprKind::kNegative : ExprKind::kPositive, line,
+                        List(std::move(operand))));
   } else {
     MACH_TRY(node, ParsePrimary());
   }

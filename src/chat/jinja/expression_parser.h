@@ -26,6 +26,10 @@ class ExpressionParser {
   Result<std::string> ExpectName();
   Error Fail(std::string message) const { return SyntaxError(Current().line, std::move(message)); }
 
+  Error TooDeep() const {
+    return Fail("expressions and blocks are nested more than 100 levels deep");
+  }
+
   Symbol Intern(const std::string& name);
 
   struct TupleOptions {

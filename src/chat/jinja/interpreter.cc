@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.h"
 #include "chat/jinja/format.h"
 #include "chat/jinja/globals.h"
 #include "chat/jinja/operators.h"
@@ -30,7 +31,9 @@ Result<Rendered> Interpreter::Run(const json::Object& variables) {
   if (!flow) {
     Error error = flow.error();
     if (error.code != Code::kInvalidArgument) {
-      error.message = "chat template line " + std::to_string(error_line_) + ": " + error.message;
+      // A message may quote one byte of a character.
+      error.message =
+          "chat template line " + std::to_string(error_line_) + ": " + utf8::Repair(error.message);
     }
     return error;
   }

@@ -125,7 +125,7 @@ Result<Value> Repeat(Runtime& runtime, const Value& value, int64_t count) {
   }
   const size_t limit = runtime.options().limits.max_memory_bytes;
   MACH_RETURN_IF_ERROR(runtime.Reserve(times > limit / unit ? limit + 1 : times * unit));
-  MACH_RETURN_IF_ERROR(runtime.Step(times + times * unit / 64));
+  MACH_RETURN_IF_ERROR(runtime.Step(times / 8 + times * unit / 64));
   if (value.is_string()) {
     TextBuilder builder;
     for (size_t i = 0; i < times; ++i) builder.Append(value.text());

@@ -42,9 +42,7 @@ class Parser : private ExpressionParser {
   // up to the end of the template.
   Result<Body> ParseBody(EndTags end_tags) {
     const Nesting nesting(nesting_);
-    if (nesting.TooDeep()) {
-      return Fail("expressions and blocks are nested more than 100 levels deep");
-    }
+    if (nesting.TooDeep()) return TooDeep();
     Body body;
     while (Current().type != TokenType::kEof) {
       if (Current().type == TokenType::kData) {
@@ -155,7 +153,7 @@ class Parser : private ExpressionParser {
 
   Result<Target> OneTarget(std::string_view end_name) {
     const Nesting nesting(nesting_);
-    if (nesting.TooDeep()) return Fail("assignment targets are nested more than 100 levels deep");
+    if (nesting.TooDeep()) return TooDeep();
     if (!SkipOperator("(")) return NameTarget();
     MACH_TRY(Target inner, ParseTarget(end_name));
     MACH_RETURN_IF_ERROR(ExpectOperator(")"));
