@@ -22,9 +22,6 @@ deps:
 dev-deps: deps
 	@tools/install_deps.sh tools/packages-dev.txt
 
-$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
-	cmake --preset release
-
 build: deps
 	@cmake --preset release >/dev/null
 	cmake --build --preset release -j $(JOBS)
@@ -47,7 +44,8 @@ conformance: deps
 
 bench: build
 	$(BUILD)/bin/matmul_bench
-	MACH_BENCH_TEXT=tests/goldens/mach-tiny/text.txt $(BUILD)/bin/text_bench
+	MACH_BENCH_TOKENIZER=models/mach-tiny/tokenizer.json \
+	  MACH_BENCH_TEXT=tests/goldens/mach-tiny/text.txt $(BUILD)/bin/text_bench
 
 asan tsan: deps
 	@cmake --preset $@ >/dev/null
