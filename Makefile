@@ -33,7 +33,7 @@ serve: deps
 
 test: build
 	@tests/clients/install.sh
-	ctest --preset release -j $(JOBS)
+	ctest --preset release -j $(JOBS) --no-label-summary
 
 conformance: deps
 	@test -n "$(DATA)" || { echo "usage: make conformance DATA=DIR (a folder with templates/ and tokenizers/)"; exit 2; }
