@@ -13,6 +13,7 @@ namespace mach::chat::jinja {
 namespace {
 
 constexpr int kMaxTreeDepth = 250;
+constexpr size_t kMaxKeywords = 1000;       // they are compared with each other
 constexpr size_t kMaxIntegerDigits = 4300;  // Python's limit too
 
 Value TextConstant(std::string bytes) {
@@ -485,6 +486,7 @@ Result<std::unique_ptr<CallArgs>> ExpressionParser::ParseCallArgs() {
     } else if (Current().type == TokenType::kName && Look().IsOperator("=")) {
       if (call->more_keywords) return invalid();
       std::string name = Current().text;
+      if (call->keywords.size() >= kMaxKeywords) return Fail("a call has too many arguments");
       for (const auto& keyword : call->keywords) {
         if (keyword.first == name) return Fail("keyword argument repeated: " + name);
       }

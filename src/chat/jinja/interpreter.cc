@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "base/utf8.h"
@@ -46,10 +47,12 @@ Result<Rendered> Interpreter::Run(const json::Object& variables) {
 Interpreter::Scope Interpreter::MakeRootScope(const json::Object& variables) {
   auto root = MakeFrame(nullptr);
   // Only what the template names: a request may carry much that it does not use.
+  std::unordered_map<std::string_view, const json::Value*> given;
+  for (const json::Member& member : variables) given.emplace(member.key, &member.value);
   for (size_t symbol = 0; symbol < tree_.names.size(); ++symbol) {
     const std::string& name = tree_.names[symbol];
-    if (const json::Value* value = variables.Find(name)) {
-      root->Set(static_cast<Symbol>(symbol), FromVariable(name, *value));
+    if (const auto it = given.find(name); it != given.end()) {
+      root->Set(static_cast<Symbol>(symbol), FromVariable(name, *it->second));
       continue;
     }
     for (const Global& global : Globals()) {
@@ -217,18 +220,18 @@ Result<Interpreter::Flow> Interpreter::RunLoop(const Stmt& stmt, const Value& it
     loop->scope = scope;
     Keep(handle);
   }
-  bool any = false;
+  bool completed = false;  // as in Jinja2, an iteration that ends by a loop control does not count
   while (true) {
     MACH_TRY(const bool more, loop->Advance(*this));
     if (!more) break;
-    any = true;
     const auto inner = MakeFrame(scope);
     inner->Set(tree_.loop, handle);
     MACH_RETURN_IF_ERROR(Assign(stmt.targets[0], loop->current, inner));
     MACH_TRY(const Flow flow, Exec(stmt.bodies[0], inner, out));
     if (flow == Flow::kBreak) break;
+    completed |= flow == Flow::kNormal;
   }
-  if (any) return Flow::kNormal;
+  if (completed) return Flow::kNormal;
   return Exec(stmt.bodies[1], MakeFrame(scope), out);  // loop controls in it mean a loop around
 }
 

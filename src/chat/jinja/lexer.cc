@@ -84,9 +84,9 @@ class Lexer {
         end = before;
       }
     } else if (sign != '+' && lstrip) {
-      const size_t newline = source_.rfind('\n', tag == 0 ? 0 : tag - 1);
-      const bool has_newline = newline != std::string::npos && newline >= pos_ && newline < tag;
-      const size_t line_begin = has_newline ? newline + 1 : pos_;
+      const size_t newline = std::string_view(source_).substr(pos_, tag - pos_).rfind('\n');
+      const bool has_newline = newline != std::string_view::npos;
+      const size_t line_begin = has_newline ? pos_ + newline + 1 : pos_;
       if ((has_newline || line_starting_) && SkipSpace(line_begin) >= tag) end = line_begin;
     }
     if (end > pos_) Add(TokenType::kData, source_.substr(pos_, end - pos_));

@@ -133,6 +133,7 @@ Result<Value> Abs(Interpreter& in, const Value& subject, Arguments& args) {
     return Negate(in, subject);
   }
   if (subject.is(Kind::kFloat)) return Value(std::fabs(subject.AsDouble()));
+  if (subject.is(Kind::kBigInt)) return subject.AsDouble() < 0 ? Negate(in, subject) : subject;
   return RenderError("bad operand type for abs(): '" + std::string(TypeName(subject)) + "'");
 }
 
@@ -157,6 +158,7 @@ Result<Value> Round(Interpreter&, const Value& subject, Arguments& args) {
     return RenderError("round: method must be common, ceil or floor");
   }
   if (subject.is_undefined()) return RenderError(subject.undefined().message);
+  if (subject.is(Kind::kBigInt) && method == "common" && precision >= 0) return subject;
   if (!subject.is_number() || subject.is(Kind::kBigInt)) {
     return RenderError("round expects a number, not " + std::string(TypeName(subject)));
   }

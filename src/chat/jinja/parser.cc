@@ -268,6 +268,8 @@ class Parser : private ExpressionParser {
     MACH_RETURN_IF_ERROR(ExpectOperator("("));
     while (!Current().IsOperator(")")) {
       if (!macro.parameters.empty()) MACH_RETURN_IF_ERROR(ExpectOperator(","));
+      constexpr size_t kMaxParameters = 1000;  // they are compared with each other
+      if (macro.parameters.size() >= kMaxParameters) return Fail("too many parameters");
       const std::string name = Current().text;
       MACH_TRY(const Target parameter, NameTarget());
       if (std::find(macro.parameter_names.begin(), macro.parameter_names.end(), name) !=

@@ -190,15 +190,17 @@ Result<Value> SortFilter(Interpreter& in, const Value& subject, Arguments& args)
 
 Result<Value> Unique(Interpreter& in, const Value& subject, Arguments& args) {
   MACH_TRY(const Bound bound, Bound::Bind("unique", args, {"case_sensitive", "attribute"}));
-  MACH_TRY(Iterator iterator, Iterator::Make(subject));
   const bool case_sensitive = bound.Flag(0);
   const Value attribute = bound.Or(1);
-  auto it = std::make_shared<Iterator>(std::move(iterator));
+  auto it = std::make_shared<std::optional<Iterator>>();
   auto seen = std::make_shared<std::unordered_set<std::string>>();
   return in.MakeGenerator(
-      [&in, it, seen, case_sensitive, attribute](Value& out) -> Result<bool> {
+      [&in, it, seen, subject, case_sensitive, attribute](Value& out) -> Result<bool> {
+        if (!*it) {
+          MACH_TRY(*it, Iterator::Make(subject));
+        }
         while (true) {
-          MACH_TRY(const bool more, it->Next(in, out));
+          MACH_TRY(const bool more, (*it)->Next(in, out));
           if (!more) return false;
           MACH_TRY(Value key, ItemByPath(in, out, attribute, nullptr));
           if (!case_sensitive) key = IgnoreCase(in, key);

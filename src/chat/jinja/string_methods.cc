@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "chat/jinja/arguments.h"
+#include "chat/jinja/format.h"
 #include "chat/jinja/interpreter.h"
 #include "chat/jinja/methods.h"
 #include "chat/jinja/operators.h"
@@ -53,7 +54,7 @@ Result<Value> Partition(Interpreter& in, const Value& self, Arguments& args) {
   MACH_RETURN_IF_ERROR(in.Step(text.bytes.size() / 16));
   const size_t at =
       FromRight ? text.bytes.rfind(separator->bytes) : text.bytes.find(separator->bytes);
-  const Value empty = in.MakeText("");
+  const Value empty = in.MakeText("", false, text.safe);
   if (at == std::string::npos) {
     return FromRight ? in.MakeTuple({empty, empty, self}) : in.MakeTuple({self, empty, empty});
   }
@@ -71,6 +72,9 @@ Result<Value> JoinMethod(Interpreter& in, const Value& self, Arguments& args) {
   MACH_TRY(const Bound bound, Bound::Bind("join", args, {"iterable"}, 1));
   MACH_TRY(std::vector<Value> items, Collect(in, *bound.Get(0)));
   for (size_t i = 0; i < items.size(); ++i) {
+    if (self.text().safe) {
+      MACH_TRY(items[i], ToText(in, items[i]));
+    }
     if (!items[i].is_string()) {
       return RenderError("sequence item " + std::to_string(i) + ": expected str instance, " +
                          std::string(TypeName(items[i])) + " found");

@@ -141,13 +141,14 @@ Result<Value> Truncate(Interpreter& in, const Value& subject, Arguments& args) {
   if (length < end_length || leeway < 0) {
     return RenderError("truncate: length must not be less than that of `end`");
   }
+  const std::optional<size_t> known = LengthOf(subject);
+  const auto size = static_cast<int64_t>(known.value_or(0));
+  if (known && (size <= length || size - length <= leeway)) return subject;
   if (!subject.is_string()) {
     return RenderError("truncate expects a string, not " + std::string(TypeName(subject)));
   }
   const Text& text = subject.text();
-  const auto size = static_cast<int64_t>(text.Length());
   MACH_RETURN_IF_ERROR(in.Step(text.bytes.size() / 64));
-  if (size <= length || size - length <= leeway) return subject;
   size_t cut = text.Offset(static_cast<size_t>(length - end_length));
   if (!bound.Flag(1)) {
     const size_t blank = std::string_view(text.bytes).substr(0, cut).rfind(' ');
