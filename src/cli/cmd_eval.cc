@@ -176,6 +176,10 @@ Status Evaluate(const EvalOptions& options) {
 }  // namespace
 
 int RunEval(const EvalOptions& options) {
+  if (options.text_file.empty() == options.ids_file.empty()) {
+    std::fputs("mach eval: give one of --text FILE and --ids FILE\n", stderr);
+    return kExitUsage;
+  }
   if (const Status status = Evaluate(options); !status) {
     std::fprintf(stderr, "mach eval: %s\n", status.error().message.c_str());
     return kExitFailure;

@@ -28,14 +28,28 @@ int Fail(const std::string& message) {
   return kExitFailure;
 }
 
+// A file, or standard input for "-".
+Result<std::string> ReadMessages(const std::string& path) {
+  if (path != "-") return io::ReadSmallFile(io::PosixFileSystem(), path, kMaxMessagesBytes);
+  std::string text;
+  char buffer[65536];
+  while (const size_t n = std::fread(buffer, 1, sizeof(buffer), stdin)) {
+    text.append(buffer, n);
+    if (text.size() > kMaxMessagesBytes) {
+      return Error{Code::kInvalidArgument,
+                   "standard input has more than " + std::to_string(kMaxMessagesBytes) + " bytes"};
+    }
+  }
+  return text;
+}
+
 // The conversation: a messages file, or the prompt as a user's message, with a system text before
 // it.
 Result<server::ChatInput> ReadChat(const GenerateOptions& options) {
   json::Value messages = json::Array();
   json::Value tools;
   if (!options.messages_file.empty()) {
-    MACH_TRY(const std::string text,
-             io::ReadSmallFile(io::PosixFileSystem(), options.messages_file, kMaxMessagesBytes));
+    MACH_TRY(const std::string text, ReadMessages(options.messages_file));
     auto parsed = json::Parse(text);
     if (!parsed) return std::move(parsed).error().In(options.messages_file);
     const json::Value* found = parsed->Find("messages");
@@ -179,6 +193,11 @@ void PrintJson(const Printer& out, uint64_t seed) {
 }  // namespace
 
 int RunGenerate(const GenerateOptions& options) {
+  if (!options.prompt && options.messages_file.empty()) {
+    std::fputs("mach generate: there is nothing to answer; give --prompt TEXT or --messages FILE\n",
+               stderr);
+    return kExitUsage;
+  }
   std::signal(SIGINT, Interrupt);
   std::signal(SIGTERM, Interrupt);
   std::optional<server::ChatInput> chat;

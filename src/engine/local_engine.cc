@@ -59,7 +59,8 @@ class LocalEngine final : public Engine {
     {
       std::lock_guard lock(mu_);
       if (stop_) return Error{Code::kBusy, "the engine is shutting down"};
-      if (queue_.size() >= max_queue_ && running_ != nullptr) {
+      // One more while the engine is between two requests: it will take that one at once.
+      if (queue_.size() >= max_queue_ + (running_ == nullptr ? 1 : 0)) {
         return Error{Code::kBusy, std::to_string(queue_.size()) + " requests are waiting already"};
       }
       queue_.push_back(generation);
