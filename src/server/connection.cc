@@ -396,8 +396,10 @@ asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<
       last_byte = Clock::now();
     }
     if (done) break;
-    co_await wakeup_->WaitUntil(streaming && interval ? last_byte + *interval
-                                                      : Clock::time_point::max());
+    // Outside of the co_await: g++ 12 evaluates both arms of a conditional within one.
+    Clock::time_point deadline = Clock::time_point::max();
+    if (streaming && interval) deadline = last_byte + *interval;
+    co_await wakeup_->WaitUntil(deadline);
   }
   reply_ = nullptr;
   const std::string details = reply->Summary();
