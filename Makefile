@@ -50,7 +50,7 @@ bench: build
 asan tsan: deps
 	@cmake --preset $@ >/dev/null
 	cmake --build --preset $@ -j $(JOBS)
-	ctest --preset $@ -j $(JOBS) -LE slow
+	ctest --preset $@ -j $(JOBS) -LE slow --no-label-summary
 
 # SECONDS_EACH=600 is what a release runs.
 SECONDS_EACH ?= 60
