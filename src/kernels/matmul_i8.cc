@@ -300,7 +300,7 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
     for (size_t t = 0; t < kTiles; ++t) {
       const std::byte* next = block + t * call.tile_bytes + ahead.distance;
       for (size_t i = ahead.begin; i < ahead.end; i += 64) {
-        __builtin_prefetch(next + i, 0, 3);
+        __builtin_prefetch(next + i, 0, 2);  // to the second level: the first holds this tile
       }
     }
     VI dot[kVecs][kRows];
