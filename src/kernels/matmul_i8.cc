@@ -27,7 +27,7 @@ inline constexpr size_t kMaxRows = 4;
 #endif
 
 // Up to so many rows are bound by memory: tiles one by one, as one stream, read ahead of the
-// arithmetic by a distance that hides the latency of memory and stays within the first-level cache.
+// arithmetic by a distance that hides the latency of memory.
 inline constexpr size_t kStreamRows = 2;
 inline constexpr size_t kStreamAhead = 4096;
 
