@@ -1,13 +1,13 @@
 #include "engine/local_engine.h"
 
-#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
 #include "base/clock.h"
-#include "sample/sampler.h"
+#include "engine/decoder.h"
+#include "sample/params.h"
 
 namespace mach::engine {
 namespace {
@@ -24,18 +24,14 @@ class QueuedGeneration final : public Generation {
   std::atomic<bool> cancelled{false};
 };
 
-double Milliseconds(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
-
 class LocalEngine final : public Engine {
  public:
   LocalEngine(std::unique_ptr<model::LoadedModel> model, Info info,
-              std::unique_ptr<cache::SequenceState> state, size_t max_queue)
+              std::unique_ptr<Decoder> decoder, size_t max_queue)
       : model_(std::move(model)),
         info_(std::move(info)),
         max_queue_(max_queue),
-        state_(std::move(state)) {
-    hidden_.resize(model_->workspace().max_rows() * model_->config().hidden);
-    logits_.resize(model_->config().vocab);
+        decoder_(std::move(decoder)) {
     thread_ = std::thread([this] { Loop(); });
   }
 
@@ -106,63 +102,11 @@ class LocalEngine final : public Engine {
 
   void Run(QueuedGeneration& g) {
     Timings timings;
-    const int64_t start = clock_.NowNs();
-    timings.queue_ms = Milliseconds(start - g.queued_ns);
+    timings.queue_ms = static_cast<double>(clock_.NowNs() - g.queued_ns) * 1e-6;
     timings.prompt_tokens = g.request.prompt.size();
-    Result<FinishReason> result = Generate(g, start, timings);
+    Result<FinishReason> result = decoder_->Run(g.request, g.cancelled, *g.sink, timings);
     if (!result && result.error().code == Code::kCancelled) result = FinishReason::kCancelled;
     g.sink->OnDone(std::move(result), timings);
-  }
-
-  // One forward pass over tokens; the logits of the last one when wanted.
-  Status Step(QueuedGeneration& g, std::span<const TokenId> tokens, bool want_logits) {
-    MACH_RETURN_IF_ERROR(model_->model().Forward(
-        model_->workspace(), {.tokens = tokens, .cancel = &g.cancelled}, *state_, hidden_.data()));
-    if (want_logits) {
-      const float* last = hidden_.data() + (tokens.size() - 1) * model_->config().hidden;
-      model_->model().Logits(model_->workspace(), last, 1, logits_.data());
-    }
-    return Ok();
-  }
-
-  Result<FinishReason> Generate(QueuedGeneration& g, int64_t start, Timings& timings) {
-    if (g.cancelled.load()) return FinishReason::kCancelled;
-    const std::span<const TokenId> prompt = g.request.prompt;
-    state_->Reset();
-    const size_t chunk = model_->workspace().max_rows();
-    for (size_t at = 0; at < prompt.size(); at += chunk) {
-      const size_t n = std::min(chunk, prompt.size() - at);
-      MACH_RETURN_IF_ERROR(Step(g, prompt.subspan(at, n), at + n == prompt.size()));
-      g.sink->OnPrefill(at + n, prompt.size());
-    }
-    const int64_t prefilled = clock_.NowNs();
-    timings.prefill_ms = Milliseconds(prefilled - start);
-
-    sample::Sampler sampler(g.request.sampling, info_.vocab_size);
-    sampler.AcceptPrompt(prompt);
-    const size_t most = std::min(g.request.max_tokens, info_.context_tokens - prompt.size());
-    for (size_t n = 0; n < most; ++n) {
-      const TokenId token = sampler.Choose(logits_, prompt.size() + n);
-      const auto& stops = g.request.stop_tokens;
-      if (std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
-      sampler.Accept(token);
-      g.sink->OnToken(Describe(g.request, token));
-      timings.output_tokens = n + 1;
-      timings.decode_ms = Milliseconds(clock_.NowNs() - prefilled);
-      if (n + 1 == most) break;
-      if (g.cancelled.load(std::memory_order_relaxed)) return FinishReason::kCancelled;
-      MACH_RETURN_IF_ERROR(Step(g, {&token, 1}, true));
-    }
-    return FinishReason::kLength;
-  }
-
-  TokenEvent Describe(const Request& request, TokenId token) const {
-    TokenEvent event{.token = token};
-    if (!request.want_logprobs) return event;
-    const sample::LogProbs p = sample::ComputeLogProbs(logits_, token, request.logprobs);
-    event.logprob = p.chosen;
-    for (const sample::LogProb& t : p.top) event.top.push_back({t.token, t.logprob});
-    return event;
   }
 
   const SystemClock clock_;
@@ -170,10 +114,7 @@ class LocalEngine final : public Engine {
   const Info info_;
   const size_t max_queue_;
 
-  // Owned by the engine thread.
-  std::unique_ptr<cache::SequenceState> state_;
-  std::vector<float> hidden_;
-  std::vector<float> logits_;
+  const std::unique_ptr<Decoder> decoder_;  // used by the engine thread
 
   std::mutex mu_;
   std::condition_variable wake_;
@@ -183,62 +124,15 @@ class LocalEngine final : public Engine {
   std::thread thread_;
 };
 
-// eos_token_id is one id or a list.
-std::vector<TokenId> StopTokens(const json::Value& config) {
-  std::vector<TokenId> stops;
-  const json::Value* eos = config.Find("eos_token_id");
-  if (eos == nullptr) return stops;
-  if (eos->is_int()) stops.push_back(static_cast<TokenId>(eos->AsInt()));
-  if (eos->is_array()) {
-    for (const json::Value& id : eos->AsArray()) {
-      if (id.is_int()) stops.push_back(static_cast<TokenId>(id.AsInt()));
-    }
-  }
-  return stops;
-}
-
 }  // namespace
-
-Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id) {
-  Info info;
-  info.model_id = model_id;
-  info.architecture = model.config().architecture;
-  info.context_tokens = model.context_tokens();
-  info.vocab_size = model.config().vocab;
-  info.parameter_count = model.model().ParameterCount();
-  const json::Value& generation = model.checkpoint().generation_config();
-  const json::Value& config = model.checkpoint().config();
-  info.stop_tokens = StopTokens(generation);
-  if (info.stop_tokens.empty()) info.stop_tokens = StopTokens(config);
-  const json::Value* text = config.Find("text_config");
-  if (info.stop_tokens.empty() && text != nullptr) info.stop_tokens = StopTokens(*text);
-
-  sample::Params& p = info.default_sampling;
-  const auto read = [&]() -> Status {
-    MACH_TRY(const double temperature, json::GetDouble(generation, "temperature", 1.0));
-    MACH_TRY(const double top_p, json::GetDouble(generation, "top_p", 1.0));
-    MACH_TRY(const double min_p, json::GetDouble(generation, "min_p", 0.0));
-    MACH_TRY(const double repetition, json::GetDouble(generation, "repetition_penalty", 1.0));
-    MACH_TRY(const int64_t top_k, json::GetInt(generation, "top_k", 0));
-    p.temperature = static_cast<float>(temperature);
-    p.top_p = static_cast<float>(top_p);
-    p.min_p = static_cast<float>(min_p);
-    p.repetition_penalty = static_cast<float>(repetition);
-    p.top_k = static_cast<int32_t>(std::clamp<int64_t>(top_k, 0, INT32_MAX));
-    return sample::ValidateParams(p, info.vocab_size);
-  };
-  if (Status status = read(); !status) {
-    return std::move(status).error().In(model.checkpoint().directory() + "/generation_config.json");
-  }
-  return info;
-}
 
 Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel> model,
                                                 const LocalEngineOptions& options) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id));
-  MACH_TRY(auto state, model->NewState());
+  static const SystemClock clock;
+  MACH_TRY(auto decoder, Decoder::Create(*model, clock));
   return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(
-      std::move(model), std::move(info), std::move(state), options.max_queue));
+      std::move(model), std::move(info), std::move(decoder), options.max_queue));
 }
 
 }  // namespace mach::engine

@@ -1,0 +1,58 @@
+#include <algorithm>
+
+#include "engine/local_engine.h"
+
+namespace mach::engine {
+namespace {
+
+// eos_token_id is one id or a list.
+std::vector<TokenId> StopTokens(const json::Value& config) {
+  std::vector<TokenId> stops;
+  const json::Value* eos = config.Find("eos_token_id");
+  if (eos == nullptr) return stops;
+  if (eos->is_int()) stops.push_back(static_cast<TokenId>(eos->AsInt()));
+  if (eos->is_array()) {
+    for (const json::Value& id : eos->AsArray()) {
+      if (id.is_int()) stops.push_back(static_cast<TokenId>(id.AsInt()));
+    }
+  }
+  return stops;
+}
+
+}  // namespace
+
+Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id) {
+  Info info;
+  info.model_id = model_id;
+  info.architecture = model.config().architecture;
+  info.context_tokens = model.context_tokens();
+  info.vocab_size = model.config().vocab;
+  info.parameter_count = model.model().ParameterCount();
+  const json::Value& generation = model.checkpoint().generation_config();
+  const json::Value& config = model.checkpoint().config();
+  info.stop_tokens = StopTokens(generation);
+  if (info.stop_tokens.empty()) info.stop_tokens = StopTokens(config);
+  const json::Value* text = config.Find("text_config");
+  if (info.stop_tokens.empty() && text != nullptr) info.stop_tokens = StopTokens(*text);
+
+  sample::Params& p = info.default_sampling;
+  const auto read = [&]() -> Status {
+    MACH_TRY(const double temperature, json::GetDouble(generation, "temperature", 1.0));
+    MACH_TRY(const double top_p, json::GetDouble(generation, "top_p", 1.0));
+    MACH_TRY(const double min_p, json::GetDouble(generation, "min_p", 0.0));
+    MACH_TRY(const double repetition, json::GetDouble(generation, "repetition_penalty", 1.0));
+    MACH_TRY(const int64_t top_k, json::GetInt(generation, "top_k", 0));
+    p.temperature = static_cast<float>(temperature);
+    p.top_p = static_cast<float>(top_p);
+    p.min_p = static_cast<float>(min_p);
+    p.repetition_penalty = static_cast<float>(repetition);
+    p.top_k = static_cast<int32_t>(std::clamp<int64_t>(top_k, 0, INT32_MAX));
+    return sample::ValidateParams(p, info.vocab_size);
+  };
+  if (Status status = read(); !status) {
+    return std::move(status).error().In(model.checkpoint().directory() + "/generation_config.json");
+  }
+  return info;
+}
+
+}  // namespace mach::engine
