@@ -18,9 +18,9 @@ using VU8 = hn::Vec<DU8>;
 inline constexpr size_t kVectorBytes = kPart * 4;
 
 #if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3
-// Two tiles share the broadcast of an activation: loads, two a cycle, would bound one tile.
-inline constexpr size_t kMaxTiles = 2;
-inline constexpr size_t kMaxRows = 8;
+// Four tiles share the broadcast of an activation: loads, two a cycle, would bound fewer.
+inline constexpr size_t kMaxTiles = 4;
+inline constexpr size_t kMaxRows = 4;
 #else
 inline constexpr size_t kMaxTiles = 1;
 inline constexpr size_t kMaxRows = 4;
@@ -264,12 +264,16 @@ HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes
   }
 }
 
+// Whether the float sums do not fit into the registers beside as many integer ones.
+template <size_t kVecs, size_t kRows>
+inline constexpr bool kSumsInMemory = 2 * kVecs* kRows >= (kPart == 16 ? 32 : 16);
+
 // What a pass over a tile prefetches while it is at a block: bytes [begin, end) of the block that
 // lies `distance` further on.
 struct Ahead {
-  size_t distance;
-  size_t begin;
-  size_t end;
+  size_t distance = 0;
+  size_t begin = 0;
+  size_t end = 0;
 };
 
 // Tiles [tile, tile + kTiles) for rows [row, row + kRows).
@@ -289,20 +293,22 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
   const float* x_sum = call.x->sum + row * group_stride;
   const std::byte* block = data + tile * call.tile_bytes;
 
-  V acc[kVecs][kRows];
+  HWY_ALIGN float sums[kVecs][kRows][kPart];
   MACH_UNROLL
   for (size_t v = 0; v < kVecs; ++v) {
     MACH_UNROLL
-    for (size_t r = 0; r < kRows; ++r) acc[v][r] = hn::Zero(D());
+    for (size_t r = 0; r < kRows; ++r) hn::Store(hn::Zero(D()), D(), sums[v][r]);
   }
   for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
-    MACH_UNROLL
-    for (size_t t = 0; t < kTiles; ++t) {
-      const std::byte* next = block + t * call.tile_bytes + ahead.distance;
-      for (size_t i = ahead.begin; i < ahead.end; i += 64) {
-        __builtin_prefetch(next + i, 0, 2);  // to the second level: the first holds this tile
+    for (size_t i = ahead.begin; i < ahead.end; i += 64) {
+      MACH_UNROLL
+      for (size_t t = 0; t < kTiles; ++t) {
+        // To the second level: the first holds this tile.
+        __builtin_prefetch(block + t * call.tile_bytes + ahead.distance + i, 0, 2);
       }
     }
+    // The registers are the dots': without this the compiler moves both kinds in and out.
+    if constexpr (kSumsInMemory<kVecs, kRows>) asm volatile("" : "+m"(sums));
     VI dot[kVecs][kRows];
     MACH_UNROLL
     for (size_t v = 0; v < kVecs; ++v) {
@@ -332,8 +338,9 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
       const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
       MACH_UNROLL
       for (size_t v = 0; v < kVecs; ++v) {
-        acc[v][r] = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale[v], xs), acc[v][r]);
-        acc[v][r] = hn::MulAdd(bias[v], sum, acc[v][r]);
+        const V before = hn::Load(D(), sums[v][r]);
+        const V with_dot = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale[v], xs), before);
+        hn::Store(hn::MulAdd(bias[v], sum, with_dot), D(), sums[v][r]);
       }
     }
   }
@@ -341,8 +348,9 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
   for (size_t t = 0; t < kTiles; ++t) {
     MACH_UNROLL
     for (size_t r = 0; r < kRows; ++r) {
-      StoreTile(call, tile + t, row + r,
-                ForParts([&](size_t i) HWY_ATTR { return acc[t * kParts + i][r]; }));
+      StoreTile(call, tile + t, row + r, ForParts([&](size_t i) HWY_ATTR {
+                  return hn::Load(D(), sums[t * kParts + i][r]);
+                }));
     }
   }
 }
@@ -367,21 +375,27 @@ HWY_INLINE void ForRowBlocks(size_t rows, F fn) {
   if (row < rows) fn(row, std::integral_constant<size_t, 1>());
 }
 
-// All rows of kTiles tiles, block by block while the tiles are in the cache.
+// All rows of kTiles tiles, block by block while the tiles are in the cache. cold: no tiles before
+// these have had them prefetched.
 template <int kBits, size_t kTiles>
-HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows) {
+HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows,
+                         bool cold) {
+  const Ahead stream{kStreamAhead, 0, call.block_bytes};
   if (rows <= kStreamRows) {
     ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
-      const Ahead ahead{kStreamAhead, 0, row == 0 ? call.block_bytes : 0};
-      Block<kBits, kTiles, count()>(call, data, tile, row, ahead);
+      Block<kBits, kTiles, count()>(call, data, tile, row, row == 0 ? stream : Ahead{});
     });
     return;
   }
   // The next tiles come in evenly over all passes, so that memory never waits for arithmetic.
   const size_t lines = call.block_bytes / 64;
-  const size_t passes = (rows + kMaxRows - 1) / kMaxRows;
+  const size_t passes = std::max<size_t>((rows + kMaxRows - 1) / kMaxRows - (cold ? 1 : 0), 1);
   size_t pass = 0;
   ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
+    if (cold && row == 0) {
+      Block<kBits, kTiles, count()>(call, data, tile, row, stream);
+      return;
+    }
     const Ahead ahead{kTiles * call.tile_bytes, pass * lines / passes * 64,
                       (pass + 1) * lines / passes * 64};
     ++pass;
@@ -395,11 +409,11 @@ void Tiles(const Call& call, const std::byte* data, size_t begin, size_t end, si
   if constexpr (kMaxTiles > 1) {
     if (rows > kStreamRows) {
       for (; tile + kMaxTiles <= end; tile += kMaxTiles) {
-        TileRows<kBits, kMaxTiles>(call, data, tile, rows);
+        TileRows<kBits, kMaxTiles>(call, data, tile, rows, tile == begin);
       }
     }
   }
-  for (; tile < end; ++tile) TileRows<kBits, 1>(call, data, tile, rows);
+  for (; tile < end; ++tile) TileRows<kBits, 1>(call, data, tile, rows, tile == begin);
 }
 
 void MatmulI8(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
