@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "cli/cmd_archs.h"
+#include "cli/cmd_check.h"
 #include "cli/cmd_eval.h"
 #include "cli/cmd_generate.h"
+#include "cli/cmd_models.h"
 #include "cli/cmd_serve.h"
 #include "cli/version.h"
 
@@ -17,6 +19,8 @@ int Run(const Invocation& invocation) {
   const Values& values = invocation.values;
   const std::string_view name = invocation.command->name;
   if (name == "archs") return RunArchs(ArchsOptionsFrom(values));
+  if (name == "check") return RunCheck(CheckOptionsFrom(values));
+  if (name == "models") return RunModels(ModelsOptionsFrom(values));
   ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
   if (name == "serve") return RunServe(ServeOptionsFrom(values));

@@ -67,6 +67,14 @@ constexpr Option kChunk{.name = "chunk",
                         .default_value = "256",
                         .minimum = 1,
                         .maximum = 65536};
+constexpr Option kWiredGb{.name = "wired-gb",
+                          .value = "GB",
+                          .type = OptionType::kNumber,
+                          .group = "Memory",
+                          .help = "Ceiling on all memory that is kept, in units of 2^30 bytes.",
+                          .default_help = "9, or what is free less a reserve",
+                          .minimum = 0.001,
+                          .maximum = 1 << 20};
 constexpr Option kLogLevel{.name = "log-level",
                            .value = "LEVEL",
                            .type = OptionType::kChoice,
@@ -336,6 +344,30 @@ constexpr Option kArchs[] = {
 };
 constexpr Example kArchsExamples[] = {{"mach archs", "Lists what can be served."}};
 
+constexpr Option kCheck[] = {
+    kCheckpoint,
+    kCtxSize,
+    kWiredGb,
+    kThreads,
+    kChunk,
+    {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON object."},
+};
+constexpr Example kCheckExamples[] = {
+    {"mach check models/mach-tiny", "Says whether the model fits into this machine's memory."},
+    {"mach check ~/models/big --wired-gb 12 --json", "The same for a given ceiling, as JSON."},
+};
+
+constexpr Option kModels[] = {
+    {.name = "dir",
+     .value = "DIRECTORY",
+     .type = OptionType::kPath,
+     .group = "Model",
+     .help = "Where models are, each in a directory of its own.",
+     .default_value = "models"},
+    {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON array."},
+};
+constexpr Example kModelsExamples[] = {{"mach models --dir ~/models", "Lists what is there."}};
+
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
      "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
@@ -345,6 +377,15 @@ constexpr Command kCommands[] = {
      "Runs a model over a text and reports how probable it finds it.", kEval, kEvalExamples},
     {"archs", "List the model architectures that are supported",
      "Lists the model architectures that are supported.", kArchs, kArchsExamples},
+    {"check", "Tell whether a model fits into this machine",
+     "Reads headers only, and says how each way of keeping the experts would fit into memory: all "
+     "of them (stacked), or a bank of them with the rest on disk (streaming). Exits with 0 when "
+     "one "
+     "fits, 1 when it is tight, 2 when none fits, 3 when the checkpoint cannot be read.",
+     kCheck, kCheckExamples},
+    {"models", "List the models that are installed",
+     "Lists the models in a directory, with their sizes and whether they can be served.", kModels,
+     kModelsExamples},
 };
 
 size_t EditDistance(std::string_view a, std::string_view b) {

@@ -81,6 +81,23 @@ EvalOptions EvalOptionsFrom(const Values& values) {
 
 ArchsOptions ArchsOptionsFrom(const Values& values) { return {.json = values.Flag("json")}; }
 
+CheckCommandOptions CheckOptionsFrom(const Values& values) {
+  return {.checkpoint = values.Text("checkpoint"),
+          .wired_gb = values.MaybeNumber("wired-gb"),
+          .ctx_size = static_cast<size_t>(values.Integer("ctx-size")),
+          .threads = static_cast<size_t>(values.Integer("threads")),
+          .chunk = static_cast<size_t>(values.Integer("chunk")),
+          .json = values.Flag("json")};
+}
+
+ModelsOptions ModelsOptionsFrom(const Values& values) {
+  return {.directory = values.Text("dir"), .json = values.Flag("json")};
+}
+
+size_t BytesOfGigabytes(double gigabytes) {
+  return static_cast<size_t>(gigabytes * static_cast<double>(size_t{1} << 30));
+}
+
 LogOptions LogOptionsFrom(const Values& values) {
   const std::string level = values.Text("log-level");
   LogOptions options;

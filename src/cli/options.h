@@ -63,10 +63,29 @@ struct ArchsOptions {
   bool json = false;
 };
 
+struct CheckCommandOptions {
+  std::string checkpoint;
+  std::optional<double> wired_gb;
+  size_t ctx_size = 0;
+  size_t threads = 0;
+  size_t chunk = 0;
+  bool json = false;
+};
+
+struct ModelsOptions {
+  std::string directory;
+  bool json = false;
+};
+
 ServeOptions ServeOptionsFrom(const Values& values);
 GenerateOptions GenerateOptionsFrom(const Values& values);
 EvalOptions EvalOptionsFrom(const Values& values);
 ArchsOptions ArchsOptionsFrom(const Values& values);
+CheckCommandOptions CheckOptionsFrom(const Values& values);
+ModelsOptions ModelsOptionsFrom(const Values& values);
+
+// Gigabytes of options are 2^30 bytes.
+size_t BytesOfGigabytes(double gigabytes);
 
 // Of commands with --log-level and --log-json.
 LogOptions LogOptionsFrom(const Values& values);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "model/plan.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
 
@@ -15,7 +16,7 @@ Result<std::unique_ptr<Workspace>> Workspace::Create(const Model& model,
                                                      experts::ExpertStore& experts,
                                                      ops::Compute compute, size_t rows,
                                                      size_t context, MemoryLedger& ledger) {
-  const size_t bytes = model.ScratchBytes(rows, context, pool.threads());
+  const size_t bytes = ForwardScratchBytes(model.config(), rows, context, pool.threads());
   MACH_TRY(MemoryReservation reservation, ledger.Reserve(MemoryTag::kScratch, bytes));
   MACH_TRY(Arena arena, Arena::Create(bytes));
   std::unique_ptr<Workspace> made(
@@ -59,44 +60,7 @@ size_t Model::ParameterCount() const {
 }
 
 cache::StateShape Model::StateShape(size_t max_tokens, bool kv_f16) const {
-  cache::StateShape shape;
-  shape.max_tokens = max_tokens;
-  shape.kv_f16 = kv_f16;
-  for (const LayerConfig& layer : config_.layers) {
-    if (const auto* a = std::get_if<ops::AttentionShape>(&layer.mixer)) {
-      shape.kv.push_back({a->kv_heads, a->head_dim});
-    } else {
-      const auto& d = std::get<ops::DeltaNetShape>(layer.mixer);
-      shape.recurrent.push_back(
-          {d.value_heads, d.key_dim, d.value_dim, d.conv_channels(), d.conv_taps});
-    }
-  }
-  return shape;
-}
-
-size_t Model::ScratchBytes(size_t rows, size_t context, size_t threads) const {
-  size_t most = 0;
-  size_t top_k = 0;
-  for (const LayerConfig& layer : config_.layers) {
-    if (const auto* a = std::get_if<ops::AttentionShape>(&layer.mixer)) {
-      most = std::max(most, ops::AttentionScratchBytes(*a, rows, context, threads));
-    } else {
-      most = std::max(most, ops::DeltaNetScratchBytes(std::get<ops::DeltaNetShape>(layer.mixer),
-                                                      rows, threads));
-    }
-    if (const auto* m = std::get_if<ops::MoeShape>(&layer.ffn)) {
-      most = std::max(most, ops::MoeScratchBytes(*m, rows));
-      top_k = std::max(top_k, m->top_k);
-    } else {
-      most = std::max(most, ops::DenseFfnScratchBytes(config_.hidden,
-                                                      std::get<DenseShape>(layer.ffn).width, rows));
-    }
-  }
-  const size_t row_buffers = 3 * Arena::Footprint<float>(rows * config_.hidden);
-  return RoundUp(most + row_buffers + ops::Activations::ScratchBytes(rows, config_.hidden) +
-                     2 * Arena::Footprint<float>(rows * config_.rotary) +
-                     2 * Arena::Footprint<float>(rows * top_k),
-                 kPageBytes);
+  return StateShapeOf(config_, max_tokens, kv_f16);
 }
 
 Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::SequenceState& state,

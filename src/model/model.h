@@ -92,7 +92,6 @@ class Model {
 
  private:
   friend class Workspace;
-  size_t ScratchBytes(size_t rows, size_t context, size_t threads) const;
   ModelConfig config_;
   std::vector<float> inv_freq_;
   std::unique_ptr<Weights> weights_;

@@ -163,6 +163,14 @@ Result<std::unique_ptr<Weights>> Weights::Load(const ModelConfig& config,
   return weights;
 }
 
+Result<size_t> Weights::MeasureBytes(const ModelConfig& config, const io::TensorSource& source) {
+  Weights unread;
+  const LoadProgress none;
+  Loader loader(config, source, none);
+  MACH_RETURN_IF_ERROR(loader.Measure(unread));
+  return loader.bytes();
+}
+
 namespace {
 
 Result<ops::ExpertLayout> LayoutOf(const io::ExpertSource& e) {

@@ -34,6 +34,9 @@ class Weights {
                                                const io::TensorSource& source, MemoryLedger& ledger,
                                                const LoadProgress& progress);
 
+  // What Load would reserve, by the headers alone.
+  static Result<size_t> MeasureBytes(const ModelConfig& config, const io::TensorSource& source);
+
   const quant::TiledMatrix& embedding() const { return embedding_; }
   const quant::TiledMatrix& head() const { return head_; }
   const float* final_norm() const { return final_norm_; }

@@ -1,0 +1,199 @@
+#include "cli/check_report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "base/topology.h"
+#include "experts/hit_rate.h"
+#include "io/checkpoint.h"
+#include "model/arch_registry.h"
+#include "model/loaded_model.h"
+
+namespace mach::cli {
+namespace {
+
+// Below this share of hits a model runs at the speed of the disk.
+constexpr double kLowHitRate = 0.6;
+// A resident model that leaves less than this share of the ceiling is tight.
+constexpr double kHeadroom = 0.05;
+// Of the ceiling, for reads under way (experts::PlanStreaming).
+constexpr size_t kStaging = size_t{32} << 20;
+
+std::string Percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0f %%", share * 100);
+  return text;
+}
+
+std::string FormatName(const quant::TiledLayout& layout) {
+  if (!layout.affine()) return std::string(tensor::DTypeName(layout.type));
+  return std::to_string(layout.bits) + "-bit affine, group " + std::to_string(layout.group);
+}
+
+ModeReport Stacked(const CheckReport& r) {
+  ModeReport mode{.mode = "stacked"};
+  mode.bytes = r.needs.resident() + r.needs.all_experts();
+  if (mode.bytes > r.ceiling) {
+    mode.reason = "all experts in memory take " + BytesText(mode.bytes) + ", " +
+                  BytesText(mode.bytes - r.ceiling) + " more than the ceiling";
+    return mode;
+  }
+  const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
+  mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
+  mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
+  return mode;
+}
+
+ModeReport Streaming(const CheckReport& r) {
+  ModeReport mode{.mode = "streaming"};
+  const model::MemoryNeeds& n = r.needs;
+  if (n.expert_count == 0) {
+    mode.reason = "the model has no routed experts to stream; it runs with --no-streaming";
+    return mode;
+  }
+  const size_t taken = n.resident() + kStaging;
+  const size_t least = taken + n.floor_slots * n.expert_record;
+  mode.bytes = least;
+  if (least > r.ceiling) {
+    mode.reason = "the least is " + BytesText(least) + ": " + BytesText(n.resident()) +
+                  " resident and a bank of " + std::to_string(n.floor_slots) +
+                  " experts, what one token uses";
+    return mode;
+  }
+  mode.bank_slots = std::min((r.ceiling - taken) / n.expert_record, n.expert_count);
+  mode.bytes = taken + mode.bank_slots * n.expert_record;
+  mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
+  mode.hit_rate = experts::EstimateHitRate(
+      n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
+  mode.verdict = mode.hit_rate < kLowHitRate ? Verdict::kTight : Verdict::kFits;
+  mode.reason = "a bank of " + std::to_string(mode.bank_slots) + " of " +
+                std::to_string(n.expert_count) + " experts (" + Percent(mode.bank_share) +
+                "); about " + Percent(mode.hit_rate) + " of requests would hit it (an estimate)";
+  return mode;
+}
+
+}  // namespace
+
+std::string_view VerdictName(Verdict verdict) {
+  constexpr std::array<std::string_view, 3> kNames = {"fits", "tight", "wont_fit"};
+  return kNames[static_cast<size_t>(verdict)];
+}
+
+std::string BytesText(size_t bytes) {
+  char text[32];
+  if (bytes >= size_t{1} << 30) {
+    std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
+  } else if (bytes >= size_t{1} << 20) {
+    std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+  } else {
+    std::snprintf(text, sizeof text, "%.1f KiB", static_cast<double>(bytes) / (1 << 10));
+  }
+  return text;
+}
+
+Verdict CheckReport::verdict() const {
+  Verdict best = Verdict::kWontFit;
+  for (const ModeReport& mode : modes) best = std::min(best, mode.verdict);
+  return best;
+}
+
+Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options) {
+  CheckReport report;
+  report.checkpoint = options.checkpoint;
+  MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.checkpoint));
+  const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
+  auto config = model::ParseConfig(checkpoint->config());
+  if (!config) return in_checkpoint(std::move(config).error());
+  auto source = io::TensorSource::Create(*checkpoint);
+  if (!source) return in_checkpoint(std::move(source).error());
+
+  report.architecture = config->architecture;
+  report.layers = config->layers.size();
+  report.context_tokens = options.ctx_size != 0
+                              ? options.ctx_size
+                              : std::min(config->max_positions, model::kDefaultContext);
+  report.free_bytes = options.free_bytes;
+  MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
+  report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
+  auto needs =
+      model::MeasureNeeds(*config, *source,
+                          {.context_tokens = report.context_tokens,
+                           .max_rows = std::min(options.chunk, report.context_tokens),
+                           .threads = options.threads != 0 ? options.threads : AvailableCpus()});
+  if (!needs) return in_checkpoint(std::move(needs).error());
+  report.needs = *std::move(needs);
+  if (report.needs.expert_count != 0) {
+    report.expert_format = FormatName(report.needs.expert_layout.gate);
+  }
+  report.modes = {Streaming(report), Stacked(report)};
+  return report;
+}
+
+json::Value ToJson(const CheckReport& r) {
+  const model::MemoryNeeds& n = r.needs;
+  const auto number = [](size_t x) { return static_cast<int64_t>(x); };
+  json::Object modes;
+  for (const ModeReport& mode : r.modes) {
+    json::Object one = {{"verdict", VerdictName(mode.verdict)},
+                        {"reason", mode.reason},
+                        {"bytes", number(mode.bytes)}};
+    if (mode.bank_slots != 0) {
+      one.Set("bank_slots", number(mode.bank_slots));
+      one.Set("bank_share", mode.bank_share);
+      one.Set("estimated_hit_rate", mode.hit_rate);
+    }
+    modes.Set(mode.mode, std::move(one));
+  }
+  return json::Object{
+      {"checkpoint", r.checkpoint},
+      {"verdict", VerdictName(r.verdict())},
+      {"architecture", r.architecture},
+      {"layers", number(r.layers)},
+      {"context_tokens", number(r.context_tokens)},
+      {"free_bytes", number(r.free_bytes)},
+      {"wired_bytes", number(r.ceiling)},
+      {"memory", json::Object{{"weights", number(n.weights)},
+                              {"state", number(n.state)},
+                              {"kv", number(n.kv)},
+                              {"scratch", number(n.scratch)}}},
+      {"experts", json::Object{{"layers", number(n.moe_layers)},
+                               {"per_layer", number(n.experts)},
+                               {"format", r.expert_format},
+                               {"bytes_each", number(n.expert_record)},
+                               {"bytes_all", number(n.all_experts())},
+                               {"floor_slots", number(n.floor_slots)},
+                               {"floor_bytes", number(n.floor_slots * n.expert_record)}}},
+      {"residency", std::move(modes)},
+      {"continuous_batching", false},
+  };
+}
+
+std::string ToText(const CheckReport& r) {
+  const model::MemoryNeeds& n = r.needs;
+  std::string out = r.checkpoint + ": " + std::string(VerdictName(r.verdict())) + "\n";
+  const auto line = [&](std::string_view key, const std::string& value) {
+    out += "  " + std::string(key) + std::string(16 - key.size(), ' ') + value + "\n";
+  };
+  line("architecture", r.architecture + ", " + std::to_string(r.layers) + " layers, context " +
+                           std::to_string(r.context_tokens));
+  line("memory",
+       BytesText(r.free_bytes) + " free, ceiling " + BytesText(r.ceiling) + " (--wired-gb)");
+  line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
+                       ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
+                       BytesText(n.state) + ", scratch " + BytesText(n.scratch));
+  if (n.expert_count != 0) {
+    line("experts", std::to_string(n.moe_layers) + " layers of " + std::to_string(n.experts) +
+                        ", " + r.expert_format + ", " + BytesText(n.expert_record) + " each, all " +
+                        BytesText(n.all_experts()));
+    line("smallest bank", std::to_string(n.floor_slots) + " experts, " +
+                              BytesText(n.floor_slots * n.expert_record) + ": what one token uses");
+  }
+  for (const ModeReport& mode : r.modes) {
+    line(mode.mode, std::string(VerdictName(mode.verdict)) + ": " + mode.reason);
+  }
+  line("batching", "one request at a time; the others wait in a queue");
+  return out;
+}
+
+}  // namespace mach::cli

@@ -1,0 +1,61 @@
+// Whether a checkpoint runs on this machine, told from headers alone.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/file.h"
+#include "json/value.h"
+#include "model/plan.h"
+
+namespace mach::cli {
+
+// In order: a report's exit code is its verdict's number.
+enum class Verdict : unsigned char { kFits = 0, kTight = 1, kWontFit = 2 };
+std::string_view VerdictName(Verdict verdict);  // "fits", "tight", "wont_fit"
+
+struct CheckOptions {
+  std::string checkpoint;
+  std::optional<size_t> wired_bytes;  // nothing: the default
+  size_t ctx_size = 0;                // 0: as when serving
+  size_t threads = 0;                 // 0: the processors there are
+  size_t chunk = 0;
+  size_t free_bytes = 0;  // of memory, on this machine
+};
+
+struct ModeReport {
+  std::string mode;  // "streaming", "stacked"
+  Verdict verdict = Verdict::kWontFit;
+  std::string reason;
+  size_t bytes = 0;       // what the mode would reserve
+  size_t bank_slots = 0;  // streaming: experts in memory at a time
+  double bank_share = 0;  // of all experts
+  double hit_rate = 0;    // an estimate (experts::EstimateHitRate)
+};
+
+struct CheckReport {
+  std::string checkpoint;
+  std::string architecture;
+  size_t layers = 0;
+  size_t context_tokens = 0;
+  std::string expert_format;  // "4-bit affine, group 64"
+  size_t free_bytes = 0;
+  size_t ceiling = 0;
+  model::MemoryNeeds needs;
+  std::vector<ModeReport> modes;
+
+  Verdict verdict() const;  // of the mode that fits best
+};
+
+// Fails when the checkpoint cannot be read or is of an unknown kind. A ceiling beyond the free
+// memory is a verdict, not a failure.
+Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options);
+
+json::Value ToJson(const CheckReport& report);
+std::string ToText(const CheckReport& report);
+
+// "1.25 GiB"
+std::string BytesText(size_t bytes);
+
+}  // namespace mach::cli

@@ -1,0 +1,56 @@
+// What a checkpoint takes of memory, known from its headers alone; and how much may be taken.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "base/result.h"
+#include "cache/state_shape.h"
+#include "io/tensor_source.h"
+#include "model/config.h"
+
+namespace mach::model {
+
+struct PlanOptions {
+  size_t context_tokens = 0;  // of the one sequence
+  size_t max_rows = 0;        // tokens of one forward pass
+  size_t threads = 0;
+  bool kv_f16 = true;
+};
+
+// All in bytes unless said otherwise.
+struct MemoryNeeds {
+  size_t weights = 0;  // everything but the routed experts
+  size_t state = 0;    // recurrent layers
+  size_t kv = 0;       // at the full context
+  size_t scratch = 0;
+
+  ops::ExpertLayout expert_layout;
+  size_t expert_record = 0;  // of one routed expert; 0: the model has none
+  size_t expert_count = 0;   // of all layers
+  size_t experts = 0;        // of one layer, at most
+  size_t moe_layers = 0;
+  size_t floor_slots = 0;  // one token's working set: the sum of top-k over the layers
+
+  size_t resident() const { return weights + state + kv + scratch; }
+  size_t all_experts() const { return expert_count * expert_record; }
+};
+
+// Checks every tensor that the config asks for by its header; reads none of them.
+Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
+                                 const PlanOptions& options);
+
+// What a sequence of at most max_tokens remembers.
+cache::StateShape StateShapeOf(const ModelConfig& config, size_t max_tokens, bool kv_f16);
+
+// Scratch of a forward pass of `rows` tokens at `context` positions.
+size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t context, size_t threads);
+
+inline constexpr size_t kDefaultCeiling = size_t{9} << 30;
+
+// The ceiling on all that the process keeps, of `free` bytes of memory. Without a wish the default,
+// or what is free less a reserve for the system where that is smaller. A wish beyond what is free
+// is refused with kNoMemory and both numbers.
+Result<size_t> ChooseCeiling(std::optional<size_t> asked, size_t free);
+
+}  // namespace mach::model
