@@ -151,9 +151,12 @@ TEST(OptionTable, IsSound) {
         EXPECT_TRUE(known) << option.excludes;
       }
       if (option.default_value.empty() || option.positional) continue;
-      std::vector<std::string> args{"mach", std::string(command.name), "m",
-                                    "--" + std::string(option.name),
-                                    std::string(option.default_value)};
+      std::vector<std::string> args{"mach", std::string(command.name)};
+      for (const Option& other : command.options) {
+        if (other.positional) args.push_back("m");
+      }
+      args.push_back("--" + std::string(option.name));
+      args.push_back(std::string(option.default_value));
       EXPECT_EQ(Parsed(args).Text(option.name), option.default_value);
     }
     for (size_t at = 0; at < help.size();) {
