@@ -19,6 +19,12 @@ void ExpertStore::Begin(Acquisition& out, size_t n) {
   out.pins_.reserve(n);
 }
 
+void ExpertStore::ReleaseReady(Acquisition& out) {
+  out.pins_.clear();
+  for (const uint32_t index : out.ready_) out.bytes_[index] = {};
+  out.ready_.clear();
+}
+
 void ExpertStore::HandOut(Acquisition& out, uint32_t index, uint32_t slot,
                           std::span<const std::byte> bytes) {
   out.pins_.push_back(ExpertPin(this, slot, bytes));

@@ -39,9 +39,11 @@ class ExpertPin {
 // again layer after layer, so that its vectors do not allocate in the steady state.
 class Acquisition {
  public:
-  // Experts that became ready by the last Acquire or Wait: indices into the ids asked for.
+  // Experts that became ready by the last Acquire or Wait: indices into the ids asked for. They
+  // stay where they are until the next Wait, Acquire or Clear: use them before, so that more
+  // experts than there is memory for go through in waves.
   std::span<const uint32_t> ready() const { return ready_; }
-  // REQUIRES: index was in ready() since Acquire.
+  // REQUIRES: index is in ready().
   std::span<const std::byte> Bytes(uint32_t index) const { return bytes_[index]; }
   bool complete() const { return handed_out_ == bytes_.size(); }
   // Unpins everything.
@@ -60,16 +62,22 @@ class ExpertStore {
  public:
   virtual ~ExpertStore() = default;
 
+  // A forward pass of so many tokens begins: what follows until the next one belongs to it.
+  virtual void BeginPass(size_t rows) { static_cast<void>(rows); }
+
   // Begins to get the experts `ids` (distinct) of a layer. What is in memory is ready at once; call
-  // Wait for the rest until complete(). Errors name the layer, the expert and the file.
+  // Wait for the rest until complete(). Errors name the layer, the expert and the file, and leave
+  // `out` cleared: a failed acquisition holds no pin, and the store goes on with the next.
   virtual Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) = 0;
-  // Waits until at least one more expert is ready. REQUIRES: !out.complete().
+  // Lets go of what was ready, then waits until at least one more expert is.
+  // REQUIRES: !out.complete(), and out is of the last Acquire.
   virtual Status Wait(Acquisition& out) = 0;
 
  protected:
-  // For implementations: starts an acquisition of n experts, and hands out index as ready.
+  // For implementations: starts an acquisition of n experts, lets go of what is ready, and hands
+  // out index as ready.
   static void Begin(Acquisition& out, size_t n);
-  static void ClearReady(Acquisition& out) { out.ready_.clear(); }
+  static void ReleaseReady(Acquisition& out);
   void HandOut(Acquisition& out, uint32_t index, uint32_t slot, std::span<const std::byte> bytes);
 
  private:

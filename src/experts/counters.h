@@ -1,0 +1,64 @@
+// What the bank did, readable at any moment from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace mach::experts {
+
+// Written by one thread, so that adding needs no locked instruction.
+class Counter {
+ public:
+  void Add(uint64_t n = 1) { Set(Get() + n); }
+  void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// Fetched ahead of need. used + wasted <= issued; the rest is in flight or waits for its layer.
+struct GuessCounters {
+  Counter issued;
+  Counter used;
+  Counter wasted;
+};
+
+struct BankCounters {
+  // Experts asked for by passes through the bank: in memory, or not yet. A merged read is a miss.
+  Counter hits;
+  Counter misses;
+  Counter merged;  // misses whose read was under way already
+  // The same for passes through the transient arena (large chunks of a prompt).
+  Counter transient_hits;
+  Counter transient_misses;
+
+  Counter evictions;
+  Counter resident;  // experts in the bank now, not a sum
+  Counter bytes_read;
+  Counter reads;
+  Counter read_retries;   // reads begun again after an error or a wrong checksum
+  Counter read_failures;  // that failed the second time too
+  Counter stall_ns;       // the forward pass had nothing to do but wait for reads
+
+  GuessCounters prefetch;    // by the next layers' routers
+  GuessCounters read_ahead;  // the next layer's file, while a large chunk goes through
+};
+
+// One moment's values.
+struct BankStats {
+  uint64_t slots = 0;
+  uint64_t bank_bytes = 0;
+  uint64_t hits = 0;
+  uint64_t misses = 0;
+  uint64_t evictions = 0;
+  uint64_t resident = 0;
+  uint64_t bytes_read = 0;
+  double stall_ms = 0;
+  uint64_t read_retries = 0;
+  uint64_t prefetch_issued = 0;
+  uint64_t prefetch_used = 0;
+  uint64_t prefetch_wasted = 0;
+};
+
+}  // namespace mach::experts

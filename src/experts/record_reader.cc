@@ -1,0 +1,136 @@
+#include "experts/record_reader.h"
+
+#include <cstdio>
+
+#include <xxhash.h>
+
+#include "base/aligned_memory.h"
+#include "base/check.h"
+
+namespace mach::experts {
+
+Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalog,
+                                                           std::unique_ptr<io::AsyncReader> reader,
+                                                           std::span<std::byte> memory,
+                                                           size_t slots, BankCounters& counters) {
+  for (uint32_t i = 0; i < catalog.files.size(); ++i) {
+    MACH_TRY(const uint32_t number, reader->AddFile(catalog.files[i]));
+    MACH_CHECK(number == i);
+  }
+  for (ExpertKey key = 0; key < catalog.keys(); ++key) {
+    const ExpertRecord& r = catalog.records[key];
+    if (r.bytes == 0) continue;
+    const uint64_t size = reader->FileBytes(r.file);
+    if (r.offset > size || r.bytes > size - r.offset) {
+      return Error{Code::kCorrupt,
+                   catalog.Describe(key) + ": the file has " + std::to_string(size) +
+                       " bytes, expected " + std::to_string(r.bytes) + " at offset " +
+                       std::to_string(r.offset) + "; it was cut off, export the sidecar again"};
+    }
+  }
+  reader->RegisterBuffers(std::span(&memory, 1));
+  std::unique_ptr<RecordReader> made(new RecordReader(catalog, std::move(reader), slots, counters));
+  made->queued_.reserve(slots);
+  made->completions_.reserve(slots);
+  return made;
+}
+
+void RecordReader::Start(uint32_t slot, ExpertKey key, std::span<std::byte> memory) {
+  reads_[slot] = {.key = key, .memory = memory};
+  ++in_flight_;
+  Queue(slot);
+}
+
+void RecordReader::Queue(uint32_t slot) {
+  const Read& read = reads_[slot];
+  const ExpertRecord& r = catalog_.records[read.key];
+  queued_.push_back({.file = r.file,
+                     .offset = r.offset,
+                     .destination = read.memory.first(RoundUp(r.bytes, io::kDirectAlignment)),
+                     .required = r.bytes,
+                     .tag = slot});
+}
+
+void RecordReader::Flush() {
+  while (!queued_.empty() && reader_->in_flight() < reader_->depth()) {
+    const auto taken = reader_->Submit(queued_);
+    if (!taken) {
+      FailQueued(taken.error(), failed_);
+      return;
+    }
+    if (*taken == 0) {
+      if (reader_->in_flight() == 0) {
+        FailQueued({Code::kIo, "the reader takes no requests"}, failed_);
+      }
+      return;
+    }
+    counters_.reads.Add(*taken);
+    queued_.erase(queued_.begin(), queued_.begin() + static_cast<std::ptrdiff_t>(*taken));
+  }
+}
+
+void RecordReader::FailQueued(const Error& error, std::vector<LandedRecord>& out) {
+  for (const io::ReadRequest& request : queued_) {
+    const auto slot = static_cast<uint32_t>(request.tag);
+    const ExpertKey key = reads_[slot].key;
+    counters_.read_failures.Add();
+    out.push_back({slot, key, Error(error).In(catalog_.Describe(key))});
+  }
+  queued_.clear();
+}
+
+void RecordReader::Take(bool wait, std::vector<LandedRecord>& out) {
+  const size_t before = out.size();
+  do {
+    Flush();
+    for (LandedRecord& failed : failed_) out.push_back(std::move(failed));
+    failed_.clear();
+    completions_.clear();
+    if (wait && out.size() == before) {
+      reader_->Wait(completions_);
+    } else {
+      reader_->Poll(completions_);
+    }
+    for (io::ReadCompletion& completion : completions_) Finish(completion, out);
+  } while (wait && out.size() == before && in_flight_ > 0);
+  Flush();  // what is read again
+  in_flight_ -= out.size() - before;
+}
+
+void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out) {
+  const auto slot = static_cast<uint32_t>(completion.tag);
+  Read& read = reads_[slot];
+  Status status = Ok();
+  if (completion.bytes) {
+    counters_.bytes_read.Add(*completion.bytes);
+    status = Verify(read);
+  } else {
+    status = std::move(completion.bytes).error();
+  }
+  if (!status && !read.retried) {
+    read.retried = true;
+    counters_.read_retries.Add();
+    Queue(slot);
+    return;
+  }
+  if (!status) {
+    counters_.read_failures.Add();
+    status = std::move(status).error().In(catalog_.Describe(read.key));
+  }
+  out.push_back({slot, read.key, std::move(status)});
+}
+
+Status RecordReader::Verify(const Read& read) const {
+  const ExpertRecord& r = catalog_.records[read.key];
+  const uint64_t found = XXH3_64bits(read.memory.data(), r.bytes);
+  if (found == r.xxh3) return Ok();
+  char message[160];
+  std::snprintf(message, sizeof(message),
+                "%llu bytes at offset %llu have the XXH3 checksum %016llx, expected %016llx; the "
+                "file is damaged, export the sidecar again",
+                static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.offset),
+                static_cast<unsigned long long>(found), static_cast<unsigned long long>(r.xxh3));
+  return Error{Code::kCorrupt, message};
+}
+
+}  // namespace mach::experts

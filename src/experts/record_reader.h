@@ -1,0 +1,70 @@
+// Reads of whole expert records: queued, verified against their checksums, tried twice.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "experts/catalog.h"
+#include "experts/counters.h"
+#include "io/async_reader.h"
+
+namespace mach::experts {
+
+// A record that has landed in its slot, or will not come.
+struct LandedRecord {
+  uint32_t slot;
+  ExpertKey key;
+  Status status;  // names layer, expert and file
+};
+
+// Used by one thread.
+class RecordReader {
+ public:
+  // Opens the catalog's files; kCorrupt when one is shorter than its records say. The catalog, the
+  // counters and `memory` (all slots) must outlive the reader.
+  static Result<std::unique_ptr<RecordReader>> Create(const Catalog& catalog,
+                                                      std::unique_ptr<io::AsyncReader> reader,
+                                                      std::span<std::byte> memory, size_t slots,
+                                                      BankCounters& counters);
+
+  io::ReadMode mode() const { return reader_->mode(); }
+  size_t depth() const { return reader_->depth(); }
+  // Started and not taken.
+  size_t in_flight() const { return in_flight_; }
+
+  // Begins to read a record into a slot of catalog.record_bytes that has no read yet. The system
+  // gets it at the next Flush or Take, in the order of the starts.
+  void Start(uint32_t slot, ExpertKey key, std::span<std::byte> memory);
+  void Flush();
+
+  // Appends what has landed; with wait, at least one unless nothing is in flight. A failed read
+  // begins again once by itself before it counts as landed.
+  void Take(bool wait, std::vector<LandedRecord>& out);
+
+ private:
+  struct Read {
+    ExpertKey key = 0;
+    std::span<std::byte> memory;
+    bool retried = false;
+  };
+  RecordReader(const Catalog& catalog, std::unique_ptr<io::AsyncReader> reader, size_t slots,
+               BankCounters& counters)
+      : catalog_(catalog), counters_(counters), reads_(slots), reader_(std::move(reader)) {}
+  void Queue(uint32_t slot);
+  void FailQueued(const Error& error, std::vector<LandedRecord>& out);
+  void Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out);
+  Status Verify(const Read& read) const;
+
+  const Catalog& catalog_;
+  BankCounters& counters_;
+  std::vector<Read> reads_;  // by slot
+  std::vector<io::ReadRequest> queued_;
+  std::vector<LandedRecord> failed_;  // that the system never took
+  std::vector<io::ReadCompletion> completions_;
+  size_t in_flight_ = 0;
+  std::unique_ptr<io::AsyncReader> reader_;
+};
+
+}  // namespace mach::experts

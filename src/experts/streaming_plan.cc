@@ -1,0 +1,49 @@
+#include <algorithm>
+
+#include "experts/streaming_store.h"
+
+namespace mach::experts {
+namespace {
+
+constexpr size_t kLeastWindow = 2;
+constexpr size_t kMostWindow = 64;
+// Share of the bank's size that staging may take by itself.
+constexpr size_t kStagingShare = 8;
+
+}  // namespace
+
+Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options) {
+  MACH_RETURN_IF_ERROR(ValidateCatalog(catalog));
+  const size_t record = catalog.record_bytes;
+  const size_t all = catalog.RecordCount();
+  StreamingPlan plan;
+  plan.bank_slots = std::min(options.bank_bytes / record, all);
+  plan.floor_slots = std::clamp<size_t>(options.floor_slots, 1, all);
+  if (plan.bank_slots < plan.floor_slots) {
+    return Error{Code::kInvalidArgument,
+                 "an expert bank of " + std::to_string(options.bank_bytes) + " bytes holds " +
+                     std::to_string(options.bank_bytes / record) + " experts of " +
+                     std::to_string(record) + " bytes, but one token needs " +
+                     std::to_string(plan.floor_slots) + " (" +
+                     std::to_string(plan.floor_slots * record) +
+                     " bytes); raise --expert-cache-gb or --wired-gb"};
+  }
+  plan.window = std::clamp(options.in_flight_bytes / record, kLeastWindow, kMostWindow);
+  if (plan.bank_slots < all) {
+    size_t largest = 0;
+    for (size_t i = 0; i < catalog.layers; ++i) {
+      largest = std::max(largest, catalog.LayerRecords(i));
+    }
+    // Twice the window: one half computes while the other is read. More of it lets the disk work on
+    // the next layer while this one's attention computes, up to a whole layer.
+    const size_t least = 2 * plan.window;
+    const size_t chosen = options.staging_bytes != 0 ? options.staging_bytes / record
+                                                     : plan.bank_slots / kStagingShare;
+    plan.staging_slots = std::min(std::max(chosen, least), largest + plan.window);
+  }
+  plan.bank_bytes = plan.bank_slots * record;
+  plan.staging_bytes = plan.staging_slots * record;
+  return plan;
+}
+
+}  // namespace mach::experts

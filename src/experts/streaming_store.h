@@ -1,0 +1,126 @@
+// Experts on disk behind a bounded bank: hits at once, misses as their reads land.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "experts/bank.h"
+#include "experts/expert_store.h"
+#include "experts/record_reader.h"
+
+namespace mach::experts {
+
+struct StreamingOptions {
+  size_t bank_bytes = 0;  // ceiling of the bank, not of staging
+  // Fewer slots are refused. The working set of one token: below it a cyclic walk through the
+  // layers evicts each expert before its next use.
+  size_t floor_slots = 1;
+  Eviction eviction = Eviction::kLookahead;
+  bool pin_hot = false;  // the hottest experts of each layer stay, in up to half of the bank
+  // Passes of kTransientRows tokens or more go through staging and displace nothing.
+  bool transient_prefill = true;
+  // Reads under way on demand. The read-ahead of large chunks goes beyond it, to the reader's
+  // depth.
+  size_t in_flight_bytes = size_t{16} << 20;
+  size_t staging_bytes = 0;  // 0: chosen by PlanStreaming
+};
+
+// Verification of drafts (16 tokens at most) stays in the bank.
+inline constexpr size_t kTransientRows = 32;
+
+// How bytes become slots.
+struct StreamingPlan {
+  size_t bank_slots = 0;
+  size_t staging_slots = 0;
+  size_t floor_slots = 0;
+  size_t window = 0;  // demand reads in flight
+  size_t bank_bytes = 0;
+  size_t staging_bytes = 0;
+};
+
+// kInvalidArgument when the bank is below its floor, with both numbers. A bank that can hold every
+// expert needs no staging.
+Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options);
+
+// An acquisition may be larger than the bank: its experts come in waves, each wave in the slots
+// that the one before it has left.
+class StreamingStore final : public ExpertStore {
+ public:
+  // The clock and the ledger must outlive the store. `reader` has no files yet.
+  static Result<std::unique_ptr<StreamingStore>> Create(Catalog catalog,
+                                                        const StreamingOptions& options,
+                                                        std::unique_ptr<io::AsyncReader> reader,
+                                                        MemoryLedger& ledger, const Clock& clock);
+  ~StreamingStore() override;
+
+  const Catalog& catalog() const { return catalog_; }
+  const StreamingPlan& plan() const { return plan_; }
+  Eviction eviction() const { return options_.eviction; }
+  io::ReadMode read_mode() const { return reads_->mode(); }
+  // For any thread, at any time while the store lives.
+  const BankCounters& counters() const { return counters_; }
+  BankStats Stats() const;
+
+  void BeginPass(size_t rows) override;
+  Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) override;
+  Status Wait(Acquisition& out) override;
+
+  // For tests: waits for what is in flight. Aborts when the bank's books do not agree or, with
+  // nothing acquired, anything is pinned.
+  void CheckIdle();
+
+ private:
+  static constexpr uint32_t kNone = ~uint32_t{0};
+  struct Missing {
+    ExpertKey key;
+    uint32_t index;  // in the acquisition
+  };
+
+  StreamingStore(Catalog catalog, const StreamingOptions& options, const StreamingPlan& plan,
+                 const Clock& clock);
+  void Unpin(uint32_t slot) override;
+
+  // Starts reads as far as slots and depth allow: demand, then what is ahead.
+  void Pump();
+  std::optional<uint32_t> ClaimFor(ExpertKey key);
+  void PlanReadAhead(uint32_t layer, size_t wanted);
+  void ReadAhead();
+  void DropUnused(uint32_t layer);
+
+  // Takes landed records, and hands out those that `out` waits for. The first failure of one of
+  // those ends the acquisition.
+  Status TakeLanded(bool wait, Acquisition& out);
+  void Abandon();
+  void Give(Acquisition& out, uint32_t index, uint32_t slot);
+
+  const Catalog catalog_;
+  const StreamingOptions options_;
+  const StreamingPlan plan_;
+  const Clock& clock_;
+  const bool holds_all_;
+  std::vector<uint32_t> layer_records_;  // by layer
+  std::vector<uint32_t> next_layer_;     // by layer: the next one with experts, or kNone
+  size_t layer_share_ = 0;               // slots of the bank that belong to each such layer
+
+  BankCounters counters_;
+  std::unique_ptr<Bank> bank_;
+  std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
+
+  // The acquisition under way.
+  const Acquisition* current_ = nullptr;
+  bool transient_ = false;        // this pass goes through staging
+  std::vector<uint32_t> want_;    // by slot: the index that waits for it, or kNone
+  size_t waiting_ = 0;            // slots with a want
+  std::vector<Missing> missing_;  // without a slot yet, from next_missing_ on
+  size_t next_missing_ = 0;
+  std::vector<LandedRecord> landed_;
+
+  // Read ahead for the layer after this one.
+  std::vector<ExpertKey> ahead_;  // to be read, from next_ahead_ on
+  size_t next_ahead_ = 0;
+  std::vector<bool> is_ahead_;  // by slot: read, not used yet
+  std::vector<uint32_t> ahead_slots_;
+};
+
+}  // namespace mach::experts

@@ -1,0 +1,323 @@
+#include "experts/streaming_store.h"
+
+#include <map>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "experts/test_catalog.h"
+#include "io/fault_reader.h"
+
+namespace mach::experts {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr size_t kRecord = 3 * kPageBytes;
+constexpr size_t kBytes = kRecord - 100;
+
+// Steps by a millisecond at each look.
+class StepClock final : public Clock {
+ public:
+  int64_t NowNs() const override { return now_ += 1000000; }
+  int64_t UnixSeconds() const override { return 0; }
+
+ private:
+  mutable int64_t now_ = 0;
+};
+
+struct Harness {
+  std::unique_ptr<StreamingStore> store;
+  io::FaultReader* reader = nullptr;  // owned by the store
+};
+
+class StreamingStoreTest : public testing::TestWithParam<io::ReadMode> {
+ protected:
+  // bank: in slots. Without a reader of this mode, nothing.
+  Harness Make(const Catalog& catalog, size_t bank, StreamingOptions options = {},
+               const io::FaultReader::Faults& faults = {}) {
+    auto base = io::AsyncReader::Create(GetParam(), {.depth = 16, .threads = 2});
+    if (!base) return {};
+    auto reader = std::make_unique<io::FaultReader>(*std::move(base), faults);
+    Harness made{.reader = reader.get()};
+    options.bank_bytes = bank * catalog.record_bytes;
+    if (options.staging_bytes == 0) options.staging_bytes = 6 * catalog.record_bytes;
+    options.in_flight_bytes = 3 * catalog.record_bytes;
+    auto store = StreamingStore::Create(catalog, options, std::move(reader), ledger_, clock_);
+    EXPECT_TRUE(store.ok()) << store.error().message;
+    if (store) made.store = *std::move(store);
+    return made;
+  }
+
+  static std::vector<ExpertId> Ids(const std::vector<uint32_t>& experts) {
+    std::vector<ExpertId> ids;
+    for (const uint32_t e : experts) ids.push_back(ExpertId(e));
+    return ids;
+  }
+
+  // Gets experts of a layer and checks every byte of each when it is handed out, once.
+  static Status Use(StreamingStore& store, uint32_t layer, const std::vector<uint32_t>& experts,
+                    Acquisition& out) {
+    const std::vector<ExpertId> ids = Ids(experts);
+    MACH_RETURN_IF_ERROR(store.Acquire(LayerId(layer), ids, out));
+    std::set<uint32_t> seen;
+    for (;;) {
+      for (const uint32_t i : out.ready()) {
+        EXPECT_TRUE(seen.insert(i).second);
+        const ExpertKey key = store.catalog().Key(LayerId(layer), ids[i]);
+        const auto bytes = out.Bytes(i);
+        for (size_t b = 0; b < kBytes; ++b) {
+          if (bytes[b] != TestByte(key, b)) {
+            ADD_FAILURE() << "expert " << experts[i] << " byte " << b;
+            break;
+          }
+        }
+      }
+      if (out.complete()) break;
+      MACH_RETURN_IF_ERROR(store.Wait(out));
+      EXPECT_FALSE(out.ready().empty());
+    }
+    EXPECT_EQ(seen.size(), ids.size());
+    out.Clear();
+    return Ok();
+  }
+  static Status Use(StreamingStore& store, uint32_t layer, const std::vector<uint32_t>& experts) {
+    Acquisition out;
+    return Use(store, layer, experts, out);
+  }
+
+  MemoryLedger ledger_{size_t{64} << 20};
+  StepClock clock_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, StreamingStoreTest,
+                         testing::Values(io::ReadMode::kIoUring, io::ReadMode::kPread),
+                         [](const auto& p) { return std::string(io::ReadModeName(p.param)); });
+
+#define REQUIRE_STORE(h)                                            \
+  if ((h).reader == nullptr) GTEST_SKIP() << "not on this machine"; \
+  ASSERT_NE((h).store, nullptr)
+
+TEST_P(StreamingStoreTest, MissesThenHits) {
+  const TestFiles files(2, 8, kBytes);
+  const Harness h = Make(files.catalog(), 6);
+  REQUIRE_STORE(h);
+  EXPECT_TRUE(Use(*h.store, 0, {1, 5, 2}).ok());
+  EXPECT_TRUE(Use(*h.store, 0, {2, 5, 7}).ok());
+  EXPECT_TRUE(Use(*h.store, 1, {2}).ok());
+  const BankStats stats = h.store->Stats();
+  EXPECT_EQ(stats.hits, 2u);
+  EXPECT_EQ(stats.misses, 5u);
+  EXPECT_EQ(stats.evictions, 0u);
+  EXPECT_EQ(stats.resident, 5u);
+  EXPECT_EQ(stats.bytes_read, 5 * kRecord);
+  EXPECT_EQ(stats.read_retries, 0u);
+  EXPECT_GT(stats.stall_ms, 0);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, ABankOfEverythingNeverReadsTwice) {
+  const TestFiles files(3, 8, kBytes, {1});
+  const Harness h = Make(files.catalog(), 100);
+  REQUIRE_STORE(h);
+  EXPECT_EQ(h.store->plan().bank_slots, 16u);
+  EXPECT_EQ(h.store->plan().staging_slots, 0u);
+  for (const size_t rows : {size_t{1}, kTransientRows, size_t{1}}) {
+    h.store->BeginPass(rows);
+    for (const uint32_t layer : {0u, 2u}) {
+      EXPECT_TRUE(Use(*h.store, layer, {0, 1, 2, 3, 4, 5, 6, 7}).ok());
+    }
+  }
+  EXPECT_EQ(h.store->counters().reads.Get(), 16u);
+  EXPECT_EQ(h.store->Stats().evictions, 0u);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, MoreThanTheBankComesInWaves) {
+  const TestFiles files(1, 12, kBytes);
+  for (const size_t slots : {1, 2, 5}) {
+    const Harness h = Make(files.catalog(), slots, {.transient_prefill = false});
+    REQUIRE_STORE(h);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).ok());
+    }
+    EXPECT_LE(h.store->Stats().resident, slots);
+    h.store->CheckIdle();
+  }
+}
+
+TEST_P(StreamingStoreTest, AnyOrderOfCompletions) {
+  const TestFiles files(2, 12, kBytes);
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    for (const size_t rows : {size_t{1}, kTransientRows}) {
+      const Harness h = Make(files.catalog(), 7, {}, {.max_taken = 1 + seed % 3, .shuffle = seed});
+      REQUIRE_STORE(h);
+      for (int i = 0; i < 4; ++i) {
+        h.store->BeginPass(rows);
+        EXPECT_TRUE(Use(*h.store, 0, {3, 1, 4, 5, 9, 2, 6}).ok());
+        EXPECT_TRUE(Use(*h.store, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).ok());
+      }
+      h.store->CheckIdle();
+    }
+  }
+}
+
+TEST_P(StreamingStoreTest, AReadErrorIsTriedAgainOnce) {
+  const TestFiles files(1, 8, kBytes);
+  const Harness h = Make(files.catalog(), 4, {}, {.fail = 2});
+  REQUIRE_STORE(h);
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2}).ok());
+  EXPECT_EQ(h.store->Stats().read_retries, 1u);
+  EXPECT_EQ(h.store->counters().read_failures.Get(), 0u);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, APersistentErrorNamesTheExpertAndTheStoreGoesOn) {
+  const TestFiles files(2, 8, kBytes);
+  const Harness h = Make(files.catalog(), 4);
+  REQUIRE_STORE(h);
+  EXPECT_TRUE(Use(*h.store, 1, {0, 1}).ok());
+  h.reader->SetFaults({.fail = 1, .persistent = true});
+  Acquisition out;
+  const Status status = Use(*h.store, 1, {0, 6, 1}, out);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::kIo);
+  EXPECT_THAT(status.error().message, HasSubstr("layer 1 expert 6 ('"));
+  EXPECT_THAT(status.error().message, HasSubstr("layer-1.bin'): injected"));
+  EXPECT_TRUE(out.ready().empty());
+  h.store->CheckIdle();
+
+  h.reader->SetFaults({});
+  EXPECT_TRUE(Use(*h.store, 1, {0, 6, 1}).ok());
+  EXPECT_EQ(h.store->Stats().hits, 4u);  // 0 and 1 were there all the while
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, AWrongChecksumIsTriedAgainThenRefused) {
+  const TestFiles files(2, 8, kBytes);
+  files.Damage(LayerId(1), ExpertId(3));
+  const Harness h = Make(files.catalog(), 4);
+  REQUIRE_STORE(h);
+  for (int i = 0; i < 2; ++i) {
+    const Status status = Use(*h.store, 1, {2, 3});
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, Code::kCorrupt);
+    EXPECT_THAT(status.error().message, HasSubstr("layer 1 expert 3 ('"));
+    EXPECT_THAT(status.error().message, HasSubstr("layer-1.bin"));
+    EXPECT_THAT(status.error().message, HasSubstr("checksum"));
+    EXPECT_EQ(h.store->Stats().read_retries, 1u + static_cast<uint64_t>(i));
+    h.store->CheckIdle();
+  }
+  EXPECT_TRUE(Use(*h.store, 1, {2, 4}).ok());
+  EXPECT_TRUE(Use(*h.store, 0, {3}).ok());
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, AnAbandonedAcquisitionLeavesNothingPinnedAndItsReadsAreMerged) {
+  const TestFiles files(2, 8, kBytes);
+  const Harness h = Make(files.catalog(), 6, {}, {.shuffle = 7});
+  REQUIRE_STORE(h);
+  {
+    Acquisition out;
+    ASSERT_TRUE(h.store->Acquire(LayerId(0), Ids({0, 1, 2}), out).ok());
+  }
+  EXPECT_TRUE(Use(*h.store, 0, {2, 1, 0}).ok());
+  EXPECT_EQ(h.store->counters().reads.Get(), 3u);
+  EXPECT_GT(h.store->counters().merged.Get(), 0u);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
+  const TestFiles files(3, 16, kBytes);
+  const Harness h = Make(files.catalog(), 9);
+  REQUIRE_STORE(h);
+  std::vector<uint32_t> all;
+  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  // The bank is filled in equal shares: three of each layer, then nothing is evicted.
+  for (uint64_t pass = 0; pass < 3; ++pass) {
+    h.store->BeginPass(kTransientRows);
+    for (uint32_t layer = 0; layer < 3; ++layer) {
+      const uint64_t before = h.store->counters().reads.Get();
+      EXPECT_TRUE(Use(*h.store, layer, all).ok());
+      // Of its own records or, ahead of time, the next one's.
+      EXPECT_LE(h.store->counters().reads.Get() - before, 32u);
+    }
+    EXPECT_EQ(h.store->counters().reads.Get(), 48 + pass * 39);
+    EXPECT_EQ(h.store->Stats().evictions, 0u);
+    EXPECT_EQ(h.store->Stats().resident, 9u);
+  }
+  EXPECT_EQ(h.store->counters().transient_misses.Get() + h.store->counters().transient_hits.Get(),
+            3 * 48u);
+  EXPECT_EQ(h.store->counters().hits.Get() + h.store->counters().misses.Get(), 0u);
+  EXPECT_GT(h.store->counters().read_ahead.used.Get(), 0u);
+  EXPECT_EQ(h.store->counters().read_ahead.wasted.Get(), 0u);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, WhatWasReadAheadInVainIsDropped) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 2);
+  REQUIRE_STORE(h);
+  std::vector<uint32_t> all;
+  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  for (int i = 0; i < 5; ++i) {
+    h.store->BeginPass(kTransientRows);
+    EXPECT_TRUE(Use(*h.store, 0, all).ok());
+    EXPECT_TRUE(Use(*h.store, 1, {15, 14, 13}).ok());
+    // And a pass that ends after the first layer.
+    h.store->BeginPass(kTransientRows);
+    EXPECT_TRUE(Use(*h.store, 0, all).ok());
+    h.store->BeginPass(1);
+    EXPECT_TRUE(Use(*h.store, 0, {1, 2}).ok());
+  }
+  EXPECT_GT(h.store->counters().read_ahead.wasted.Get(), 0u);
+  EXPECT_EQ(h.store->counters().read_ahead.wasted.Get() + h.store->counters().read_ahead.used.Get(),
+            h.store->counters().read_ahead.issued.Get());
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, ABankBelowItsFloorIsRefused) {
+  const TestFiles files(2, 8, kBytes);
+  const auto plan = PlanStreaming(files.catalog(), {.bank_bytes = 5 * kRecord, .floor_slots = 6});
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code, Code::kInvalidArgument);
+  EXPECT_THAT(plan.error().message, HasSubstr("holds 5 experts"));
+  EXPECT_THAT(plan.error().message, HasSubstr("needs 6"));
+  EXPECT_TRUE(PlanStreaming(files.catalog(), {.bank_bytes = 6 * kRecord, .floor_slots = 6}).ok());
+}
+
+TEST_P(StreamingStoreTest, FilesThatDoNotHoldTheirRecordsAreRefused) {
+  const TestFiles files(2, 8, kBytes);
+  files.Truncate(1, 5 * kRecord);
+  auto reader = io::AsyncReader::Create(GetParam(), {.depth = 4, .threads = 1});
+  if (!reader) GTEST_SKIP() << "not on this machine";
+  auto store = StreamingStore::Create(files.catalog(), {.bank_bytes = 4 * kRecord},
+                                      *std::move(reader), ledger_, clock_);
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.error().code, Code::kCorrupt);
+  EXPECT_THAT(store.error().message, HasSubstr("layer 1 expert 5 ('"));
+  EXPECT_EQ(ledger_.reserved(), 0u);
+}
+
+TEST(Catalog, WrongNumbersAreRefused) {
+  const TestFiles files(2, 4, kBytes);
+  ASSERT_TRUE(ValidateCatalog(files.catalog()).ok());
+  const auto refused = [&](auto&& change) {
+    Catalog c = files.catalog();
+    change(c);
+    const Status status = ValidateCatalog(c);
+    return !status.ok() && status.error().code == Code::kCorrupt;
+  };
+  EXPECT_TRUE(refused([](Catalog& c) { c.records.pop_back(); }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.layers = 0; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.experts = ~size_t{0} / 2; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.record_bytes += 1; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.record_bytes = kPageBytes; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.records[3].file = 2; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.records[3].offset += 512; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.records.assign(c.keys(), {}); }));
+}
+
+}  // namespace
+}  // namespace mach::experts
