@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "experts/test_catalog.h"
+#include "experts/files_test.h"
 #include "io/fault_reader.h"
 
 namespace mach::experts {

@@ -36,20 +36,28 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->context_tokens_ =
       options.context_tokens != 0 ? options.context_tokens : std::min(positions, kDefaultContext);
 
-  // Progress runs over weights and experts together.
-  const uint64_t total = made->checkpoint_->tensor_bytes();
+  // Progress runs over weights and experts together; those that stream are not loaded.
+  uint64_t total = made->checkpoint_->tensor_bytes();
   uint64_t before = 0;
-  const LoadProgress progress = [&](uint64_t done, uint64_t) {
+  const LoadProgress progress = [&](uint64_t done, uint64_t of_part) {
+    if (options.streaming) total = of_part;
     return !options.progress || options.progress(std::min(before + done, total), total);
   };
   auto model = Model::Load(*config, *source, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
-  auto experts =
-      LoadExperts(*config, *source, made->model_->expert_layout(), *made->ledger_, progress);
-  if (!experts) return in_checkpoint(std::move(experts).error());
-  made->experts_ = *std::move(experts);
+  const ops::ExpertLayout& layout = made->model_->expert_layout();
+  if (options.streaming) {
+    auto experts = MakeStreamingStore(*config, layout, *options.streaming, *made->ledger_);
+    if (!experts) return in_checkpoint(std::move(experts).error());
+    made->streaming_ = experts->get();
+    made->experts_ = *std::move(experts);
+  } else {
+    auto experts = LoadExperts(*config, *source, layout, *made->ledger_, progress);
+    if (!experts) return in_checkpoint(std::move(experts).error());
+    made->experts_ = *std::move(experts);
+  }
   if (options.progress && !options.progress(total, total))
     return Error{Code::kCancelled, "loading was cancelled"};
 

@@ -9,6 +9,7 @@
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
 #include "io/checkpoint.h"
+#include "model/expert_streaming.h"
 #include "model/model.h"
 
 namespace mach::model {
@@ -20,8 +21,9 @@ struct LoadOptions {
   size_t max_rows = 256;            // tokens of one forward pass
   std::optional<kernels::Isa> isa;  // nothing: the best
   ops::Compute compute = ops::Compute::kInt8;
-  size_t memory_limit = 0;  // bytes; 0: what is free
-  LoadProgress progress;    // of all bytes that are read
+  size_t memory_limit = 0;                   // bytes; 0: what is free
+  LoadProgress progress;                     // of all bytes that are read
+  std::optional<ExpertStreaming> streaming;  // nothing: all experts in memory
 };
 
 inline constexpr size_t kDefaultContext = 32768;
@@ -36,6 +38,8 @@ class LoadedModel {
   const Model& model() const { return *model_; }
   Workspace& workspace() { return *workspace_; }
   MemoryLedger& ledger() { return *ledger_; }
+  // The experts' store when they stream from disk, else null. Its counters are for any thread.
+  experts::StreamingStore* streaming() { return streaming_; }
   const kernels::KernelTable& kernels() const { return *kernels_; }
   size_t threads() const { return pool_->threads(); }
   size_t context_tokens() const { return context_tokens_; }
@@ -51,7 +55,8 @@ class LoadedModel {
   std::unique_ptr<ThreadPool> pool_;
   const kernels::KernelTable* kernels_ = nullptr;
   std::unique_ptr<Model> model_;
-  std::unique_ptr<experts::ResidentStore> experts_;
+  std::unique_ptr<experts::ExpertStore> experts_;
+  experts::StreamingStore* streaming_ = nullptr;  // experts_, when it is one
   std::unique_ptr<Workspace> workspace_;
   size_t context_tokens_ = 0;
   ops::Compute compute_ = ops::Compute::kInt8;

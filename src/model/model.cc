@@ -71,6 +71,7 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
   const size_t width = config_.hidden;
   MACH_CHECK(rows > 0 && rows <= ws.rows_);
   MACH_RETURN_IF_ERROR(state.PrepareTokens(rows));
+  ws.experts_.BeginPass(rows);
 
   auto* x = ctx.arena.Take<float>(rows * width);
   auto* normed = ctx.arena.Take<float>(rows * width);

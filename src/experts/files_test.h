@@ -1,7 +1,7 @@
 // Layer files of made-up experts, for tests.
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>

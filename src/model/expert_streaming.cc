@@ -1,0 +1,72 @@
+#include "model/expert_streaming.h"
+
+#include <algorithm>
+
+namespace mach::model {
+namespace {
+
+constexpr size_t kLeastDepth = 64;
+constexpr size_t kMostDepth = 1024;
+
+Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
+                    const experts::Catalog& catalog) {
+  const auto mismatch = [](const std::string& message) {
+    return Error{Code::kCorrupt, "the experts on disk are not this model's: " + message +
+                                     "; export the sidecar again"};
+  };
+  if (catalog.layers != config.layers.size()) {
+    return mismatch(std::to_string(catalog.layers) + " layers, expected " +
+                    std::to_string(config.layers.size()));
+  }
+  const size_t least = layout.down_offset() + layout.down.bytes();
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    const auto* moe = std::get_if<ops::MoeShape>(&config.layers[i].ffn);
+    const size_t expected = moe != nullptr ? moe->experts : 0;
+    const size_t found = catalog.LayerRecords(i);
+    if (found != expected || catalog.experts < expected) {
+      return mismatch("layer " + std::to_string(i) + " has " + std::to_string(found) +
+                      " experts, expected " + std::to_string(expected));
+    }
+    for (uint32_t e = 0; e < expected; ++e) {
+      const experts::ExpertRecord& record = catalog.Record(LayerId(i), ExpertId(e));
+      if (record.bytes >= least && record.bytes <= layout.record_bytes()) continue;
+      return mismatch(catalog.Describe(catalog.Key(LayerId(i), ExpertId(e))) + ": " +
+                      std::to_string(record.bytes) + " bytes, expected " +
+                      std::to_string(layout.record_bytes()));
+    }
+  }
+  return Ok();
+}
+
+}  // namespace
+
+size_t FloorSlots(const ModelConfig& config) {
+  size_t slots = 0;
+  size_t most = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) {
+      slots += moe->top_k;
+      most = std::max(most, moe->top_k);
+    }
+  }
+  return slots + most;
+}
+
+Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
+    const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
+    MemoryLedger& ledger) {
+  static const SystemClock clock;
+  experts::StreamingOptions options = streaming.options;
+  options.floor_slots = std::max(options.floor_slots, FloorSlots(config));
+  MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(streaming.catalog, options));
+  MACH_RETURN_IF_ERROR(CheckCatalog(config, layout, streaming.catalog));
+  // So that all of staging can be on its way at once.
+  const size_t depth = std::clamp(plan.staging_slots + plan.window, kLeastDepth, kMostDepth);
+  MACH_TRY(auto reader, io::AsyncReader::Create(streaming.read_mode,
+                                                {.depth = depth, .direct = streaming.direct}));
+  if (streaming.wrap_reader) reader = streaming.wrap_reader(std::move(reader));
+  return experts::StreamingStore::Create(streaming.catalog, options, std::move(reader), ledger,
+                                         clock);
+}
+
+}  // namespace mach::model

@@ -1,0 +1,30 @@
+// How a model's experts come from disk.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "experts/streaming_store.h"
+#include "model/config.h"
+
+namespace mach::model {
+
+struct ExpertStreaming {
+  experts::Catalog catalog;
+  experts::StreamingOptions options;  // floor_slots is raised to FloorSlots
+  io::ReadMode read_mode = io::ReadMode::kIoUring;
+  bool direct = true;  // false only where a slow path was asked for
+  // For tests: takes the reader and gives one that works through it.
+  std::function<std::unique_ptr<io::AsyncReader>(std::unique_ptr<io::AsyncReader>)> wrap_reader;
+};
+
+// Experts of one token: top_k of every layer, and of one layer more, whose reads run while the
+// token's other layers stay. Fewer would make each layer evict what the next token needs first.
+size_t FloorSlots(const ModelConfig& config);
+
+// Checks that the catalog has every expert of the config in this layout, and opens the store.
+Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
+    const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
+    MemoryLedger& ledger);
+
+}  // namespace mach::model
