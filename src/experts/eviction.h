@@ -45,7 +45,7 @@ std::unique_ptr<EvictionPolicy> MakeLru(size_t layers, size_t experts);
 
 // Least often used first, where a use counts half after `half_life` visits of its layer, ties to
 // the less recent.
-inline constexpr double kLfuHalfLife = 128;
+inline constexpr double kLfuHalfLife = 64;
 std::unique_ptr<EvictionPolicy> MakeLfu(size_t layers, size_t experts,
                                         double half_life = kLfuHalfLife);
 
