@@ -7,9 +7,11 @@
 #include "cli/cmd_archs.h"
 #include "cli/cmd_check.h"
 #include "cli/cmd_eval.h"
+#include "cli/cmd_export_sidecar.h"
 #include "cli/cmd_generate.h"
 #include "cli/cmd_models.h"
 #include "cli/cmd_serve.h"
+#include "cli/cmd_verify.h"
 #include "cli/version.h"
 
 namespace mach::cli {
@@ -21,6 +23,8 @@ int Run(const Invocation& invocation) {
   if (name == "archs") return RunArchs(ArchsOptionsFrom(values));
   if (name == "check") return RunCheck(CheckOptionsFrom(values));
   if (name == "models") return RunModels(ModelsOptionsFrom(values));
+  if (name == "export-sidecar") return RunExportSidecar(ExportSidecarOptionsFrom(values));
+  if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
   ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
   if (name == "serve") return RunServe(ServeOptionsFrom(values));

@@ -75,6 +75,12 @@ constexpr Option kWiredGb{.name = "wired-gb",
                           .default_help = "9, or what is free less a reserve",
                           .minimum = 0.001,
                           .maximum = 1 << 20};
+constexpr Option kSidecarDir{.name = "sidecar-dir",
+                             .value = "DIRECTORY",
+                             .type = OptionType::kPath,
+                             .group = "Experts",
+                             .help = "Where the expert sidecar is.",
+                             .default_help = "expert_sidecar in the model's directory"};
 constexpr Option kLogLevel{.name = "log-level",
                            .value = "LEVEL",
                            .type = OptionType::kChoice,
@@ -368,6 +374,57 @@ constexpr Option kModels[] = {
 };
 constexpr Example kModelsExamples[] = {{"mach models --dir ~/models", "Lists what is there."}};
 
+constexpr std::string_view kBitsChoices[] = {"keep", "4", "8", "16"};
+constexpr Option kExportSidecar[] = {
+    kCheckpoint,
+    {.name = "output",
+     .value = "DIRECTORY",
+     .type = OptionType::kPath,
+     .group = "Output",
+     .help = "Where the sidecar goes; an older one there is replaced.",
+     .default_help = "expert_sidecar in the model's directory"},
+    {.name = "bits",
+     .value = "BITS",
+     .type = OptionType::kChoice,
+     .group = "Output",
+     .help = "Bits of a weight: keep those of the checkpoint, or quantize 16-bit ones to 4 or 8.",
+     .default_value = "keep",
+     .choices = kBitsChoices},
+    {.name = "num-experts",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Output",
+     .help = "Experts of a layer that the checkpoint must have, as a check.",
+     .minimum = 1,
+     .maximum = 65536},
+    {.name = "jobs",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Compute",
+     .help = "Experts that are packed at a time; memory grows with it.",
+     .default_value = "0",
+     .default_help = "the processors there are",
+     .minimum = 0,
+     .maximum = 1024},
+};
+constexpr Example kExportSidecarExamples[] = {
+    {"mach export-sidecar models/mach-tiny", "Writes models/mach-tiny/expert_sidecar."},
+    {"mach export-sidecar ~/models/big --bits 4 --output /ssd/big-experts",
+     "Quantizes a 16-bit model's experts, onto another disk."},
+};
+
+constexpr Option kVerify[] = {
+    kCheckpoint,
+    kSidecarDir,
+    {.name = "all",
+     .type = OptionType::kFlag,
+     .group = "Check",
+     .help = "Read every expert and compare its checksum, too."},
+};
+constexpr Example kVerifyExamples[] = {
+    {"mach verify models/mach-tiny --all", "Reads the whole sidecar."},
+};
+
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
      "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
@@ -378,14 +435,21 @@ constexpr Command kCommands[] = {
     {"archs", "List the model architectures that are supported",
      "Lists the model architectures that are supported.", kArchs, kArchsExamples},
     {"check", "Tell whether a model fits into this machine",
-     "Reads headers only, and says how each way of keeping the experts would fit into memory: all "
-     "of them (stacked), or a bank of them with the rest on disk (streaming). Exits with 0 when "
-     "one "
-     "fits, 1 when it is tight, 2 when none fits, 3 when the checkpoint cannot be read.",
+     "Reads headers only, and says how each way of keeping the experts would fit into memory:\n"
+     "all of them (stacked), or a bank of them with the rest on disk (streaming). Exits with 0\n"
+     "when one fits, 1 when it is tight, 2 when none fits, 3 when nothing can be told.",
      kCheck, kCheckExamples},
     {"models", "List the models that are installed",
      "Lists the models in a directory, with their sizes and whether they can be served.", kModels,
      kModelsExamples},
+    {"export-sidecar", "Write a model's experts for streaming",
+     "Writes the expert sidecar of a model: one record for each expert, as the kernels read it,\n"
+     "so that experts can stream from disk. Interrupted, the same command goes on with it.",
+     kExportSidecar, kExportSidecarExamples},
+    {"verify", "Check a model's files and its expert sidecar",
+     "Checks the headers of a model and that its sidecar belongs to it; with --all every byte of\n"
+     "the sidecar. Exits with 0 when all is well, else 1.",
+     kVerify, kVerifyExamples},
 };
 
 size_t EditDistance(std::string_view a, std::string_view b) {

@@ -94,6 +94,24 @@ ModelsOptions ModelsOptionsFrom(const Values& values) {
   return {.directory = values.Text("dir"), .json = values.Flag("json")};
 }
 
+ExportSidecarOptions ExportSidecarOptionsFrom(const Values& values) {
+  ExportSidecarOptions options;
+  options.checkpoint = values.Text("checkpoint");
+  options.output = values.Text("output");
+  options.bits = values.Text("bits");
+  if (const auto experts = values.MaybeInteger("num-experts")) {
+    options.num_experts = static_cast<size_t>(*experts);
+  }
+  options.jobs = static_cast<size_t>(values.Integer("jobs"));
+  return options;
+}
+
+VerifyOptions VerifyOptionsFrom(const Values& values) {
+  return {.checkpoint = values.Text("checkpoint"),
+          .sidecar_dir = values.Text("sidecar-dir"),
+          .all = values.Flag("all")};
+}
+
 size_t BytesOfGigabytes(double gigabytes) {
   return static_cast<size_t>(gigabytes * static_cast<double>(size_t{1} << 30));
 }

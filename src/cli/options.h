@@ -77,12 +77,28 @@ struct ModelsOptions {
   bool json = false;
 };
 
+struct ExportSidecarOptions {
+  std::string checkpoint;
+  std::string output;  // empty: in the checkpoint
+  std::string bits;    // "keep", "4", "8", "16"
+  std::optional<size_t> num_experts;
+  size_t jobs = 0;  // 0: the processors there are
+};
+
+struct VerifyOptions {
+  std::string checkpoint;
+  std::string sidecar_dir;  // empty: the checkpoint's own
+  bool all = false;
+};
+
 ServeOptions ServeOptionsFrom(const Values& values);
 GenerateOptions GenerateOptionsFrom(const Values& values);
 EvalOptions EvalOptionsFrom(const Values& values);
 ArchsOptions ArchsOptionsFrom(const Values& values);
 CheckCommandOptions CheckOptionsFrom(const Values& values);
 ModelsOptions ModelsOptionsFrom(const Values& values);
+ExportSidecarOptions ExportSidecarOptionsFrom(const Values& values);
+VerifyOptions VerifyOptionsFrom(const Values& values);
 
 // Gigabytes of options are 2^30 bytes.
 size_t BytesOfGigabytes(double gigabytes);

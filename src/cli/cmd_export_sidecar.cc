@@ -1,0 +1,92 @@
+#include "cli/cmd_export_sidecar.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "base/topology.h"
+#include "cli/check_report.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/version.h"
+#include "model/arch_registry.h"
+#include "model/sidecar.h"
+#include "model/sidecar_export.h"
+
+namespace mach::cli {
+namespace {
+
+std::string DefaultOutput(const std::string& checkpoint) {
+  return checkpoint + "/" + std::string(io::kSidecarDirectory);
+}
+
+model::SidecarBits BitsFrom(const std::string& name) {
+  if (name == "4") return model::SidecarBits::k4;
+  if (name == "8") return model::SidecarBits::k8;
+  if (name == "16") return model::SidecarBits::k16;
+  return model::SidecarBits::kKeep;
+}
+
+Status CheckSpace(io::OutputDirectory& directory, const io::SidecarWriter& writer,
+                  const model::ModelConfig& config) {
+  uint64_t needed = 0;
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const auto* moe = std::get_if<ops::MoeShape>(&config.layers[i].ffn);
+    if (moe != nullptr && !writer.IsFinished(i)) {
+      needed += moe->experts * writer.manifest().record_stride;
+    }
+  }
+  MACH_TRY(const uint64_t free, directory.FreeBytes());
+  if (needed <= free) return Ok();
+  return Error{Code::kIo, "'" + directory.path() + "': the sidecar needs " +
+                                   BytesText(needed) + ", the disk has " + BytesText(free) +
+                                   " free; make room, or name another disk with --output"};
+}
+
+Status Export(const ExportSidecarOptions& options, const std::string& output) {
+  io::FileSystem& fs = io::PosixFileSystem();
+  MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.checkpoint));
+  const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
+  const auto config = model::ParseConfig(checkpoint->config());
+  if (!config) return in_checkpoint(config.error());
+  const auto source = io::TensorSource::Create(*checkpoint);
+  if (!source) return in_checkpoint(source.error());
+
+  const InterruptFlag interrupted;
+  Progress progress("exporting experts");
+  model::SidecarExport wish;
+  wish.bits = BitsFrom(options.bits);
+  wish.experts = options.num_experts;
+  wish.tool = std::string("mach ") + kVersion;
+  wish.progress = [&](uint64_t done, uint64_t total) {
+    progress.Update(done, total);
+    return !interrupted.raised();
+  };
+  const auto layout = model::ExportLayout(*config, *source, wish);
+  if (!layout) return in_checkpoint(layout.error());
+  MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *checkpoint));
+  MACH_TRY(const auto directory, io::OpenOutputDirectory(output));
+  MACH_TRY(const auto writer,
+           io::SidecarWriter::Open(fs, *directory,
+                                   model::MakeManifest(*config, *layout, fingerprint, wish.tool)));
+  MACH_RETURN_IF_ERROR(CheckSpace(*directory, *writer, *config));
+  ThreadPool pool(options.jobs != 0 ? options.jobs : AvailableCpus());
+  return model::ExportSidecar(*config, *source, *layout, wish, pool, *writer);
+}
+
+}  // namespace
+
+int RunExportSidecar(const ExportSidecarOptions& options) {
+  const std::string output =
+      options.output.empty() ? DefaultOutput(options.checkpoint) : options.output;
+  if (const Status done = Export(options, output); !done) {
+    std::fputs(("mach export-sidecar: " + done.error().message + "\n").c_str(), stderr);
+    return done.error().code == Code::kCancelled ? kExitTerminated : kExitFailure;
+  }
+  std::printf("wrote %s\ntry:\n  mach serve %s --streaming%s\n", output.c_str(),
+              options.checkpoint.c_str(),
+              options.output.empty() ? "" : (" --sidecar-dir " + output).c_str());
+  return kExitOk;
+}
+
+}  // namespace mach::cli

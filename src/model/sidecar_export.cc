@@ -1,0 +1,172 @@
+#include "model/sidecar_export.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "quant/quantize.h"
+
+namespace mach::model {
+namespace {
+
+constexpr int kGroup = 64;
+
+int BitsOf(SidecarBits bits) {
+  switch (bits) {
+    case SidecarBits::k4:
+      return 4;
+    case SidecarBits::k8:
+      return 8;
+    default:
+      return 0;
+  }
+}
+
+std::string MlpName(size_t layer) { return "layers." + std::to_string(layer) + ".mlp"; }
+
+// What one matrix becomes.
+Result<quant::TiledLayout> Convert(quant::TiledLayout from, const std::string& name,
+                                   SidecarBits bits) {
+  const int wanted = BitsOf(bits);
+  if (bits == SidecarBits::kKeep || (from.affine() && from.bits == wanted) ||
+      (!from.affine() && bits == SidecarBits::k16 && from.type != tensor::DType::kF32)) {
+    return from;
+  }
+  if (from.affine() || bits == SidecarBits::k16) {
+    const std::string has = from.affine() ? std::to_string(from.bits) + "-bit"
+                                          : std::string(tensor::DTypeName(from.type));
+    return Error{Code::kInvalidArgument,
+                 name + " is " + has + " and cannot become " +
+                     std::to_string(wanted == 0 ? 16 : wanted) +
+                     "-bit without loss upon loss; use --bits keep, or export from the published "
+                     "16-bit checkpoint"};
+  }
+  if (from.cols % kGroup != 0) {
+    return Error{Code::kUnsupported, name + " has " + std::to_string(from.cols) +
+                                         " columns, which groups of 64 do not divide; use --bits "
+                                         "keep"};
+  }
+  return quant::TiledLayout{from.rows, from.cols, tensor::DType::kBF16, wanted, kGroup};
+}
+
+// Packs experts, one thread's worth.
+class Packer {
+ public:
+  Packer(const io::TensorSource& source, const ops::ExpertLayout& layout)
+      : source_(source), layout_(layout), reader_(source.checkpoint()) {}
+
+  Status Pack(size_t layer, ExpertId expert, const ops::MoeShape& moe, std::byte* record) {
+    MACH_TRY(const io::ExpertSource from,
+             source_.Expert(MlpName(layer), expert, moe.experts, moe.hidden, moe.width));
+    MACH_RETURN_IF_ERROR(Matrix(from.gate, layout_.gate, record));
+    MACH_RETURN_IF_ERROR(Matrix(from.up, layout_.up, record + layout_.up_offset()));
+    return Matrix(from.down, layout_.down, record + layout_.down_offset());
+  }
+
+ private:
+  Status Matrix(const io::MatrixSource& from, const quant::TiledLayout& to, std::byte* out) {
+    const quant::TiledLayout found = MatrixReader::LayoutOf(from);
+    if (found == to) return reader_.Read(from, out);
+    dense_.resize(from.weight.bytes);
+    if (Status read = source_.checkpoint().Read(from.weight, dense_); !read) {
+      return std::move(read).error().In(from.name);
+    }
+    floats_.resize(found.rows * found.cols);
+    const size_t bytes = tensor::DTypeBytes(from.type);
+    for (size_t i = 0; i < floats_.size(); ++i) {
+      floats_[i] = tensor::LoadFloat(from.type, dense_.data() + i * bytes);
+      if (!std::isfinite(floats_[i])) {
+        return Error{Code::kCorrupt, from.name + " has an infinite or undefined weight at row " +
+                                         std::to_string(i / found.cols) + ", column " +
+                                         std::to_string(i % found.cols)};
+      }
+    }
+    quant::PackAffine(
+        quant::QuantizeAffine(floats_, found.rows, found.cols, to.bits, to.group).view(), out);
+    return Ok();
+  }
+
+  const io::TensorSource& source_;
+  const ops::ExpertLayout& layout_;
+  MatrixReader reader_;
+  std::vector<std::byte> dense_;
+  std::vector<float> floats_;
+};
+
+}  // namespace
+
+Result<ops::ExpertLayout> ExportLayout(const ModelConfig& config, const io::TensorSource& source,
+                                       const SidecarExport& options) {
+  bool any = false;
+  for (const LayerConfig& layer : config.layers) {
+    const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
+    if (moe == nullptr) continue;
+    any = true;
+    if (options.experts && *options.experts != moe->experts) {
+      return Error{Code::kInvalidArgument, "the checkpoint has " + std::to_string(moe->experts) +
+                                               " experts in a layer, --num-experts says " +
+                                               std::to_string(*options.experts)};
+    }
+  }
+  if (!any) {
+    return Error{Code::kInvalidArgument,
+                 "the model has no routed experts, and needs no sidecar; serve it with "
+                 "--no-streaming"};
+  }
+  MACH_TRY(const ops::ExpertLayout found, FindExpertLayout(config, source));
+  ops::ExpertLayout layout;
+  MACH_TRY(layout.gate, Convert(found.gate, "gate_proj of the experts", options.bits));
+  MACH_TRY(layout.up, Convert(found.up, "up_proj of the experts", options.bits));
+  MACH_TRY(layout.down, Convert(found.down, "down_proj of the experts", options.bits));
+  return layout;
+}
+
+Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
+                     const ops::ExpertLayout& layout, const SidecarExport& options,
+                     ThreadPool& pool, io::SidecarWriter& writer) {
+  const size_t record = layout.record_bytes();
+  const size_t batch = pool.threads();
+  std::vector<Packer> packers(batch, Packer(source, layout));
+  std::vector<std::byte> records(batch * record);
+  std::vector<Status> outcomes(batch, Ok());
+
+  uint64_t total = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) total += moe->experts * record;
+  }
+  uint64_t done = 0;
+  const auto report = [&]() -> Status {
+    if (!options.progress || options.progress(done, total)) return Ok();
+    return Error{Code::kCancelled, "the export was interrupted; the same command goes on with it"};
+  };
+  for (size_t layer = 0; layer < config.layers.size(); ++layer) {
+    const auto* moe = std::get_if<ops::MoeShape>(&config.layers[layer].ffn);
+    if (moe == nullptr) continue;
+    if (writer.IsFinished(layer)) {
+      done += moe->experts * record;
+      MACH_RETURN_IF_ERROR(report());
+      continue;
+    }
+    MACH_RETURN_IF_ERROR(writer.BeginLayer(layer));
+    for (size_t first = 0; first < moe->experts; first += batch) {
+      const size_t count = std::min(batch, moe->experts - first);
+      std::fill(records.begin(), records.end(), std::byte{0});
+      pool.ParallelFor(count, 1, [&](size_t begin, size_t end, size_t) {
+        for (size_t i = begin; i < end; ++i) {
+          outcomes[i] = packers[i].Pack(layer, ExpertId(static_cast<uint32_t>(first + i)), *moe,
+                                        records.data() + i * record);
+        }
+      });
+      for (size_t i = 0; i < count; ++i) {
+        MACH_RETURN_IF_ERROR(outcomes[i]);
+        MACH_RETURN_IF_ERROR(writer.Append({records.data() + i * record, record}));
+        done += record;
+      }
+      MACH_RETURN_IF_ERROR(report());
+    }
+    MACH_RETURN_IF_ERROR(writer.EndLayer());
+  }
+  return writer.Publish();
+}
+
+}  // namespace mach::model
