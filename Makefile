@@ -29,7 +29,7 @@ build: deps
 serve: deps
 	@cmake --preset release >/dev/null
 	cmake --build --preset release -j $(JOBS) --target mach
-	$(BUILD)/bin/mach serve $(MODEL) --port $(PORT)
+	$(BUILD)/bin/mach serve $(MODEL) --no-streaming --port $(PORT)
 
 test: build
 	@tests/clients/install.sh

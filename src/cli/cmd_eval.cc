@@ -106,7 +106,7 @@ Status WriteExperts(const std::string& path, const Keeper& keeper, size_t tokens
 }
 
 Status Evaluate(const EvalOptions& options) {
-  model::LoadOptions load = ToLoadOptions(options.model);
+  MACH_TRY(model::LoadOptions load, ToLoadOptions(options.model));
   auto loaded = [&] {
     Progress progress("loading");
     load.progress = [&](uint64_t done, uint64_t total) {

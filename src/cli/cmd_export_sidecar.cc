@@ -38,9 +38,9 @@ Status CheckSpace(io::OutputDirectory& directory, const io::SidecarWriter& write
   }
   MACH_TRY(const uint64_t free, directory.FreeBytes());
   if (needed <= free) return Ok();
-  return Error{Code::kIo, "'" + directory.path() + "': the sidecar needs " +
-                                   BytesText(needed) + ", the disk has " + BytesText(free) +
-                                   " free; make room, or name another disk with --output"};
+  return Error{Code::kIo, "'" + directory.path() + "': the sidecar needs " + BytesText(needed) +
+                              ", the disk has " + BytesText(free) +
+                              " free; make room, or name another disk with --output"};
 }
 
 Status Export(const ExportSidecarOptions& options, const std::string& output) {

@@ -56,20 +56,41 @@ server::ServiceOptions ServiceFrom(const ServeOptions& options, const server::Li
   return service;
 }
 
+// The lines of DESIGN section 2, in order: people and scripts search them.
 void PrintStart(const ServeOptions& options, const ServingModel& model) {
   const engine::Info& info = model.engine->info();
+  const std::string residency = model.streaming ? "streaming" : "stacked";
+  const std::string direct = model.direct_reads ? "1" : "0";
   PrintLine(
-      "startup mode profile=production effective_backend=production expert_residency=stacked "
-      "checkpoint=" +
+      "startup mode profile=production effective_backend=production "
+      "production_streaming_mode=" +
+      residency +
+      " transient_prefill=" + (model.streaming && options.model.transient_prefill ? "1" : "0") +
+      " expert_residency=" + residency + " checkpoint=" +
       EscapeForLog(options.model.checkpoint, false) + " arch=" + info.architecture);
-  PrintLine("production optimizations isa=" + model.isa + " compute=" + model.compute +
-            " threads=" + std::to_string(model.threads));
-  std::string memory = "startup memory limit=" + std::to_string(model.memory_limit_bytes);
+  PrintLine("production optimizations direct_pread=" + direct +
+            " pread_mode=" + (model.read_mode.empty() ? "none" : model.read_mode) +
+            " native_prefill_fused=1 async_prefetch=" + (model.streaming ? "1" : "0") + " isa=" +
+            model.isa + " compute=" + model.compute + " threads=" + std::to_string(model.threads));
+  const std::string expected = model.streaming ? "1" : "0";
+  PrintLine("startup direct-pread expected=" + expected + " sidecar_present=" + expected +
+            " sidecar_valid=" + expected + " native_extension=ready fallback_policy=" +
+            (options.model.allow_fallback ? "diagnostic" : "fail-fast"));
+  char wired[32];
+  std::snprintf(wired, sizeof wired, "%.2f",
+                static_cast<double>(model.memory_limit_bytes) / (size_t{1} << 30));
+  std::string memory = std::string("startup memory wired_gb=") + wired;
   for (const auto& [name, bytes] : model.reserved_bytes) {
     memory += " " + name + "=" + std::to_string(bytes);
   }
-  PrintLine(memory);
+  PrintLine(memory + " bank_slots=" + std::to_string(model.bank_slots) +
+            " floor_slots=" + std::to_string(model.floor_slots));
   PrintLine("startup decode_path=target-only ctx_size=" + std::to_string(info.context_tokens));
+  if (model.streaming && !model.direct_reads) {
+    LogWarning(
+        "diagnostic fallback: experts are read through the page cache, which is slow and "
+        "takes memory beyond the ceiling");
+  }
 }
 
 void PrintReady(const ServeOptions& options, uint16_t port, const std::string& model_id) {
@@ -91,6 +112,17 @@ void PrintReady(const ServeOptions& options, uint16_t port, const std::string& m
 }  // namespace
 
 int RunServe(const ServeOptions& options) {
+  if (options.model.streaming == options.model.no_streaming) {
+    std::fputs(
+        "mach serve: give one of --streaming and --no-streaming.\n"
+        "  --streaming     experts stay on disk, with a bounded bank of them in memory; for "
+        "models larger than\n                  the memory; needs the sidecar that 'mach "
+        "export-sidecar CHECKPOINT' writes\n"
+        "  --no-streaming  all experts in memory; for models that fit\n"
+        "'mach check CHECKPOINT' tells which of them fit this machine.\n",
+        stderr);
+    return kExitUsage;
+  }
   auto security = SecurityFrom(options);
   if (!security) return Fail(security.error());
 

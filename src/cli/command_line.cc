@@ -195,13 +195,16 @@ class Parser {
 
   void ReadEnvironment() {
     for (const Option& option : command_.options) {
-      if (option.env.empty() || values_.IsGiven(option.name)) continue;
-      const std::string name(option.env);
-      const char* value = get_env_(name.c_str());
-      if (value == nullptr || *value == '\0') continue;
-      values_.given_[std::string(option.name)] = {value};
-      values_.environment_.push_back(name + "=" + value);
-      from_environment_[std::string(option.name)] = name;
+      for (const std::string_view variable : {option.env, option.env_alias}) {
+        if (variable.empty() || values_.IsGiven(option.name)) continue;
+        const std::string name(variable);
+        const char* value = get_env_(name.c_str());
+        if (value == nullptr || *value == '\0') continue;
+        if (option.type == OptionType::kFlag && std::string_view(value) == "0") continue;
+        values_.given_[std::string(option.name)] = {value};
+        values_.environment_.push_back(name + "=" + value);
+        from_environment_[std::string(option.name)] = name;
+      }
     }
   }
 

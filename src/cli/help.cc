@@ -66,6 +66,7 @@ std::string OptionHelp(const Option& option) {
     note("default: " + std::string(option.default_value));
   }
   if (!option.env.empty()) note("environment: " + std::string(option.env));
+  if (!option.env_alias.empty()) note("or: " + std::string(option.env_alias));
   return notes.empty() ? help : help + " (" + notes + ")";
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/topology.h"
 #include "engine/local_engine.h"
 #include "io/file.h"
 #include "json/parse.h"
@@ -66,7 +67,7 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
 
 }  // namespace
 
-model::LoadOptions ToLoadOptions(const ModelOptions& options) {
+Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   model::LoadOptions load;
   load.checkpoint = options.checkpoint;
   load.context_tokens = options.ctx_size;
@@ -74,12 +75,28 @@ model::LoadOptions ToLoadOptions(const ModelOptions& options) {
   load.max_rows = options.chunk;
   load.isa = options.isa == "auto" ? std::nullopt : kernels::IsaFromName(options.isa);
   load.compute = options.compute_f32 ? ops::Compute::kF32 : ops::Compute::kInt8;
+  std::optional<size_t> wired;
+  if (options.wired_gb) wired = BytesOfGigabytes(*options.wired_gb);
+  MACH_TRY(const size_t free, FreeMemoryBytes());
+  MACH_TRY(load.memory_limit, model::ChooseCeiling(wired, free));
+  if (!options.streaming) return load;
+
+  model::SidecarStreaming& sidecar = load.sidecar.emplace();
+  sidecar.directory = options.sidecar_dir;
+  if (options.expert_cache_gb) sidecar.bank_bytes = BytesOfGigabytes(*options.expert_cache_gb);
+  sidecar.eviction = *experts::EvictionFromName(options.eviction);
+  sidecar.pin_hot = options.pin_hot;
+  sidecar.transient_prefill = options.transient_prefill;
+  sidecar.allow_slow = options.allow_fallback;
+  if (options.direct_pread == "io_uring") sidecar.reads = model::DirectReads::kIoUring;
+  if (options.direct_pread == "pread") sidecar.reads = model::DirectReads::kPread;
+  if (options.direct_pread == "off") sidecar.reads = model::DirectReads::kOff;
   return load;
 }
 
 Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_queue,
                                       const model::LoadProgress& progress, const Clock& clock) {
-  model::LoadOptions load = ToLoadOptions(options);
+  MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
@@ -88,6 +105,19 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_qu
   model.isa = kernels::IsaName(loaded->kernels().isa);
   model.compute = options.compute_f32 ? "f32" : "int8";
   model.threads = loaded->threads();
+  if (const experts::StreamingStore* store = loaded->streaming()) {
+    model.streaming = true;
+    model.direct_reads = loaded->direct_reads();
+    model.read_mode = io::ReadModeName(store->read_mode());
+    model.bank_slots = store->plan().bank_slots;
+    model.floor_slots = store->plan().floor_slots;
+  } else {
+    for (const model::LayerConfig& layer : loaded->config().layers) {
+      const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
+      if (moe != nullptr) model.bank_slots += moe->experts;
+    }
+    model.floor_slots = model.bank_slots;
+  }
   model::LoadedModel& kept = *loaded;
   MACH_TRY(model.engine,
            engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),

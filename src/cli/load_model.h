@@ -20,6 +20,11 @@ struct ServingModel {
   std::shared_ptr<engine::Engine> engine;
   std::shared_ptr<const server::Codec> codec;
   // For the start-up lines.
+  bool streaming = false;
+  bool direct_reads = false;
+  std::string read_mode;  // "io_uring", "pread"; empty without streaming
+  size_t bank_slots = 0;  // with all experts in memory: all of them
+  size_t floor_slots = 0;
   std::string isa;
   std::string compute;
   size_t threads = 0;
@@ -28,8 +33,9 @@ struct ServingModel {
       reserved_bytes;  // by memory tag, in the ledger's order
 };
 
-// What a load is told by the options of every command that loads a model.
-model::LoadOptions ToLoadOptions(const ModelOptions& options);
+// What a load is told by the options of every command that loads a model. Looks at the free memory
+// for the ceiling; fails when an explicit one does not fit.
+Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
 // Reads everything; takes long. progress: false from it ends the load with kCancelled. clock
 // outlives the model.

@@ -14,6 +14,10 @@ constexpr std::string_view kReasoningChoices[] = {"both", "reasoning_content", "
                                                   "inline"};
 constexpr std::string_view kIsaChoices[] = {"auto",   "scalar",      "avx2",
                                             "avx512", "avx512_vnni", "neon"};
+constexpr std::string_view kEvictionChoices[] = {"lookahead", "lru", "lfu"};
+constexpr std::string_view kResidencyChoices[] = {"lru-only", "pin-hot"};
+constexpr std::string_view kSwitchChoices[] = {"0", "1"};
+constexpr std::string_view kDirectChoices[] = {"auto", "io_uring", "pread", "off"};
 constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error", "off"};
 
 constexpr Option kCheckpoint{
@@ -81,6 +85,67 @@ constexpr Option kSidecarDir{.name = "sidecar-dir",
                              .group = "Experts",
                              .help = "Where the expert sidecar is.",
                              .default_help = "expert_sidecar in the model's directory"};
+constexpr Option kStreaming{.name = "streaming",
+                            .type = OptionType::kFlag,
+                            .group = "Experts",
+                            .help =
+                                "Keep a bounded bank of experts in memory and read the others "
+                                "from the sidecar as they are needed.",
+                            .excludes = "no-streaming"};
+constexpr Option kNoStreaming{.name = "no-streaming",
+                              .type = OptionType::kFlag,
+                              .group = "Experts",
+                              .help = "Keep all experts in memory.",
+                              .excludes = "streaming"};
+constexpr Option kExpertCacheGb{.name = "expert-cache-gb",
+                                .value = "GB",
+                                .type = OptionType::kNumber,
+                                .group = "Experts",
+                                .help = "Size of the bank, in units of 2^30 bytes.",
+                                .default_help = "what --wired-gb leaves",
+                                .minimum = 0,
+                                .maximum = 1 << 20};
+constexpr Option kEviction{.name = "eviction",
+                           .value = "POLICY",
+                           .type = OptionType::kChoice,
+                           .group = "Experts",
+                           .help = "Which expert leaves a full bank. No policy changes a token.",
+                           .default_value = "lookahead",
+                           .env = "LME_BANK_EVICTION_POLICY",
+                           .choices = kEvictionChoices};
+constexpr Option kDecodeResidency{
+    .name = "decode-residency",
+    .value = "POLICY",
+    .type = OptionType::kChoice,
+    .group = "Experts",
+    .help = "pin-hot keeps the hottest experts of each layer in up to half of the bank.",
+    .default_value = "lru-only",
+    .env = "LME_DECODE_RESIDENCY",
+    .choices = kResidencyChoices};
+constexpr Option kTransientPrefill{
+    .name = "transient-prefill",
+    .value = "0|1",
+    .type = OptionType::kChoice,
+    .group = "Experts",
+    .help = "Let prompts stream through memory of their own instead of displacing the bank.",
+    .default_value = "1",
+    .env = "LME_TRANSIENT_PREFILL",
+    .choices = kSwitchChoices};
+constexpr Option kDirectPread{.name = "direct-pread",
+                              .value = "MODE",
+                              .type = OptionType::kChoice,
+                              .group = "Experts",
+                              .help = "How experts are read past the page cache.",
+                              .default_value = "auto",
+                              .env = "LME_DIRECT_PREAD",
+                              .choices = kDirectChoices};
+constexpr Option kAllowFallback{
+    .name = "allow-diagnostic-fallback",
+    .type = OptionType::kFlag,
+    .group = "Experts",
+    .help = "Start on a slow path, such as buffered reads, where the fast one does not work.",
+    .env = "LME_ALLOW_DIAGNOSTIC_FALLBACK",
+    .env_alias = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"};
 constexpr Option kLogLevel{.name = "log-level",
                            .value = "LEVEL",
                            .type = OptionType::kChoice,
@@ -175,6 +240,16 @@ constexpr Option kServe[] = {
      .help = "An origin whose pages may use the server, such as https://app.example or "
              "moz-extension://*. Repeatable.",
      .repeatable = true},
+    kStreaming,
+    kNoStreaming,
+    kWiredGb,
+    kExpertCacheGb,
+    kSidecarDir,
+    kEviction,
+    kDecodeResidency,
+    kTransientPrefill,
+    kDirectPread,
+    kAllowFallback,
     kThreads,
     kIsa,
     kCompute,
@@ -291,6 +366,16 @@ constexpr Option kGenerate[] = {
      .default_help = "a random one",
      .minimum = 0,
      .maximum = 9007199254740992.0},
+    kStreaming,
+    kNoStreaming,
+    kWiredGb,
+    kExpertCacheGb,
+    kSidecarDir,
+    kEviction,
+    kDecodeResidency,
+    kTransientPrefill,
+    kDirectPread,
+    kAllowFallback,
     kThreads,
     kIsa,
     kCompute,
@@ -334,6 +419,16 @@ constexpr Option kEval[] = {
      .type = OptionType::kPath,
      .group = "Output",
      .help = "Write the experts that each layer chose to this safetensors file."},
+    kStreaming,
+    kNoStreaming,
+    kWiredGb,
+    kExpertCacheGb,
+    kSidecarDir,
+    kEviction,
+    kDecodeResidency,
+    kTransientPrefill,
+    kDirectPread,
+    kAllowFallback,
     kThreads,
     kIsa,
     kCompute,

@@ -25,7 +25,8 @@ struct Option {
   std::string_view help;                // one or two sentences
   std::string_view default_value = "";  // as it would be typed; empty: none
   std::string_view default_help = "";   // said instead of default_value
-  std::string_view env = "";            // read when the option is not given
+  std::string_view env = "";            // read when the option is not given; of flags: 0 or 1
+  std::string_view env_alias = "";      // another name of the same variable
   std::span<const std::string_view> choices = {};
   double minimum = -std::numeric_limits<double>::infinity();
   double maximum = std::numeric_limits<double>::infinity();

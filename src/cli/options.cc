@@ -11,6 +11,16 @@ ModelOptions ModelOptionsFrom(const Values& values) {
   options.isa = values.Text("isa");
   options.compute_f32 = values.Text("compute") == "f32";
   options.chunk = static_cast<size_t>(values.Integer("chunk"));
+  options.streaming = values.Flag("streaming");
+  options.no_streaming = values.Flag("no-streaming");
+  options.wired_gb = values.MaybeNumber("wired-gb");
+  options.expert_cache_gb = values.MaybeNumber("expert-cache-gb");
+  options.sidecar_dir = values.Text("sidecar-dir");
+  options.eviction = values.Text("eviction");
+  options.pin_hot = values.Text("decode-residency") == "pin-hot";
+  options.transient_prefill = values.Text("transient-prefill") == "1";
+  options.direct_pread = values.Text("direct-pread");
+  options.allow_fallback = values.Flag("allow-diagnostic-fallback");
   return options;
 }
 

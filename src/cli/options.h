@@ -18,6 +18,16 @@ struct ModelOptions {
   std::string isa;      // "auto" or a name
   bool compute_f32 = false;
   size_t chunk = 256;
+  bool streaming = false;  // one of the two at most
+  bool no_streaming = false;
+  std::optional<double> wired_gb;
+  std::optional<double> expert_cache_gb;
+  std::string sidecar_dir;  // empty: the checkpoint's own
+  std::string eviction;
+  bool pin_hot = false;
+  bool transient_prefill = true;
+  std::string direct_pread;  // "auto", "io_uring", "pread", "off"
+  bool allow_fallback = false;
 };
 
 enum class ReasoningField : unsigned char { kBoth, kReasoningContent, kReasoning, kNone, kInline };

@@ -46,4 +46,21 @@ Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptio
   return plan;
 }
 
+Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions options,
+                                   size_t available) {
+  // Staging grows with the bank, never by more than the bank does, so what fits is a range.
+  const size_t most = std::min(options.bank_bytes, available) / catalog.record_bytes;
+  size_t low = 0;  // fits, or is below the floor
+  size_t high = std::min(most, catalog.RecordCount()) + 1;
+  while (high - low > 1) {
+    const size_t middle = low + (high - low) / 2;
+    options.bank_bytes = middle * catalog.record_bytes;
+    const auto plan = PlanStreaming(catalog, options);
+    const bool fits = !plan || plan->bank_bytes + plan->staging_bytes <= available;
+    (fits ? low : high) = middle;
+  }
+  options.bank_bytes = low * catalog.record_bytes;
+  return PlanStreaming(catalog, options);
+}
+
 }  // namespace mach::experts

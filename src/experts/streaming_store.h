@@ -43,6 +43,11 @@ struct StreamingPlan {
 // expert needs no staging.
 Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options);
 
+// The plan with the most slots whose bank and staging fit into `available` bytes together, and
+// whose bank is no larger than options.bank_bytes. kInvalidArgument when that is below the floor.
+Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions options,
+                                   size_t available);
+
 // An acquisition may be larger than the bank: its experts come in waves, each wave in the slots
 // that the one before it has left.
 class StreamingStore final : public ExpertStore {

@@ -16,7 +16,7 @@ namespace {
 // index.bin: all numbers little endian.
 constexpr std::string_view kMagic = "MACHXIDX";
 constexpr uint32_t kIndexVersion = 1;
-constexpr size_t kIndexHeader = 24;
+constexpr size_t kIndexHeader = 32;
 constexpr size_t kIndexEntry = 24;
 constexpr size_t kIndexTrailer = 8;
 
@@ -143,13 +143,14 @@ Result<SidecarManifest> SidecarManifest::FromJson(const json::Value& value) {
 
 uint64_t Xxh3(std::span<const std::byte> data) { return XXH3_64bits(data.data(), data.size()); }
 
-std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts,
+std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts, uint64_t manifest_xxh3,
                                std::span<const SidecarRecord> records) {
   std::string out(kMagic);
   Append(out, kIndexVersion);
   Append(out, static_cast<uint32_t>(layers));
   Append(out, static_cast<uint32_t>(experts));
   Append(out, uint32_t{0});
+  Append(out, manifest_xxh3);
   for (const SidecarRecord& record : records) {
     Append(out, record.offset);
     Append(out, record.bytes);
@@ -160,7 +161,8 @@ std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts,
 }
 
 Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte> file,
-                                                      const SidecarManifest& manifest) {
+                                                      const SidecarManifest& manifest,
+                                                      uint64_t manifest_xxh3) {
   const uint64_t count = manifest.layers * manifest.experts;
   const uint64_t expected = kIndexHeader + count * kIndexEntry + kIndexTrailer;
   if (file.size() != expected) {
@@ -184,6 +186,9 @@ Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte>
   const size_t covered = file.size() - kIndexTrailer;
   if (Xxh3(file.first(covered)) != Load<uint64_t>(file.data() + covered)) {
     return Corrupt("the checksum is wrong");
+  }
+  if (Load<uint64_t>(header + 16) != manifest_xxh3) {
+    return Corrupt("it was not written with this manifest.json, which was changed");
   }
   std::vector<SidecarRecord> records(count);
   for (uint64_t i = 0; i < count; ++i) {
@@ -251,7 +256,7 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
                         sidecar.manifest_.layers * sidecar.manifest_.experts * kIndexEntry +
                         kIndexTrailer;
   MACH_TRY(const std::string index, ReadSmallFile(fs, index_path, most));
-  auto records = DecodeSidecarIndex(std::as_bytes(std::span(index)), sidecar.manifest_);
+  auto records = DecodeSidecarIndex(std::as_bytes(std::span(index)), sidecar.manifest_, Xxh3(text));
   if (!records) return std::move(records).error().In(index_path);
   sidecar.records_ = *std::move(records);
 

@@ -60,16 +60,18 @@ struct SidecarRecord {
   uint64_t xxh3 = 0;  // XXH3-64 of those bytes
 };
 
-// index.bin for [layers, experts] records.
-std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts,
+// index.bin for [layers, experts] records. manifest_xxh3: of the bytes of manifest.json.
+std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts, uint64_t manifest_xxh3,
                                std::span<const SidecarRecord> records);
-// Checks the checksum, the counts against the manifest, and that the records of each layer are
+// Checks both checksums, the counts against the manifest, and that the records of each layer are
 // aligned, in order and apart.
 Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte> file,
-                                                      const SidecarManifest& manifest);
+                                                      const SidecarManifest& manifest,
+                                                      uint64_t manifest_xxh3);
 
 std::string SidecarLayerName(uint64_t layer);  // "layer-007.bin"
 uint64_t Xxh3(std::span<const std::byte> data);
+inline uint64_t Xxh3(std::string_view text) { return Xxh3(std::as_bytes(std::span(text))); }
 
 // An opened sidecar, const. The layer files exist and have the size that the index asks for.
 class Sidecar {

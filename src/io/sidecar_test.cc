@@ -155,19 +155,25 @@ TEST(Sidecar, RefusesADamagedIndexAtEveryByte) {
   MemoryOutputDirectory directory(fs, "s", {});
   ASSERT_TRUE(Write(fs, directory).ok());
   const std::string good = fs.Get("s/index.bin");
+  const uint64_t hash = Xxh3(fs.Get("s/manifest.json"));
+  ASSERT_TRUE(DecodeSidecarIndex(std::as_bytes(std::span(good)), Manifest(), hash).ok());
+  EXPECT_THAT(
+      DecodeSidecarIndex(std::as_bytes(std::span(good)), Manifest(), hash + 1).error().message,
+      HasSubstr("manifest.json"));
   for (size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x40);
-    EXPECT_FALSE(DecodeSidecarIndex(std::as_bytes(std::span(bad)), Manifest()).ok()) << at;
-    EXPECT_FALSE(DecodeSidecarIndex(std::as_bytes(std::span(good).first(at)), Manifest()).ok());
+    EXPECT_FALSE(DecodeSidecarIndex(std::as_bytes(std::span(bad)), Manifest(), hash).ok()) << at;
+    EXPECT_FALSE(
+        DecodeSidecarIndex(std::as_bytes(std::span(good).first(at)), Manifest(), hash).ok());
   }
 }
 
 TEST(Sidecar, RefusesRecordsThatOverlapOrLieAnywhere) {
   const auto decode = [](std::vector<SidecarRecord> records) -> std::string {
     records.resize(kLayers * kExperts);
-    const std::string index = EncodeSidecarIndex(kLayers, kExperts, records);
-    const auto decoded = DecodeSidecarIndex(std::as_bytes(std::span(index)), Manifest());
+    const std::string index = EncodeSidecarIndex(kLayers, kExperts, 5, records);
+    const auto decoded = DecodeSidecarIndex(std::as_bytes(std::span(index)), Manifest(), 5);
     return decoded ? "" : decoded.error().message;
   };
   EXPECT_EQ(decode({{0, kRecord, 1}, {8192, kRecord, 1}}), "");

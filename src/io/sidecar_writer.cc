@@ -64,7 +64,8 @@ bool SidecarWriter::TakeUp(uint64_t layer) {
   const SidecarManifest one = OneLayer(manifest_);
   const auto text = ReadSmallFile(fs_, path, kMaxManifestBytes + manifest_.experts * 24);
   if (!text) return false;
-  const auto entries = DecodeSidecarIndex(std::as_bytes(std::span(*text)), one);
+  const auto entries =
+      DecodeSidecarIndex(std::as_bytes(std::span(*text)), one, Xxh3(ManifestText(manifest_)));
   if (!entries || !VerifyLayer(layer, *entries)) return false;
   std::copy(entries->begin(), entries->end(),
             records_.begin() + static_cast<ptrdiff_t>(layer * manifest_.experts));
@@ -98,7 +99,8 @@ Status SidecarWriter::EndLayer() {
                                                manifest_.experts);
   MACH_RETURN_IF_ERROR(VerifyLayer(layer_, entries));
   MACH_RETURN_IF_ERROR(
-      WriteSmall(PartName(layer_), EncodeSidecarIndex(1, manifest_.experts, entries)));
+      WriteSmall(PartName(layer_),
+                 EncodeSidecarIndex(1, manifest_.experts, Xxh3(ManifestText(manifest_)), entries)));
   finished_[layer_] = true;
   return Ok();
 }
@@ -125,9 +127,11 @@ Status SidecarWriter::WriteSmall(const std::string& name, std::string_view conte
 }
 
 Status SidecarWriter::Publish() {
-  MACH_RETURN_IF_ERROR(
-      WriteSmall("index.bin", EncodeSidecarIndex(manifest_.layers, manifest_.experts, records_)));
-  MACH_RETURN_IF_ERROR(WriteSmall("manifest.json", ManifestText(manifest_)));
+  const std::string manifest = ManifestText(manifest_);
+  MACH_RETURN_IF_ERROR(WriteSmall(
+      "index.bin",
+      EncodeSidecarIndex(manifest_.layers, manifest_.experts, Xxh3(manifest), records_)));
+  MACH_RETURN_IF_ERROR(WriteSmall("manifest.json", manifest));
   MACH_TRY(const Sidecar whole, Sidecar::Open(fs_, directory_.staging()));
   MACH_CHECK(whole.manifest().record_bytes == manifest_.record_bytes);
   for (uint64_t layer = 0; layer < manifest_.layers; ++layer) {

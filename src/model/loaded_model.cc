@@ -40,21 +40,38 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   uint64_t total = made->checkpoint_->tensor_bytes();
   uint64_t before = 0;
   const LoadProgress progress = [&](uint64_t done, uint64_t of_part) {
-    if (options.streaming) total = of_part;
+    if (options.streaming || options.sidecar) total = of_part;
     return !options.progress || options.progress(std::min(before + done, total), total);
   };
-  auto model = Model::Load(*config, *source, *made->ledger_, progress);
+  std::optional<ExpertStreaming> streaming = options.streaming;
+  std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
+  if (options.sidecar) {
+    auto needs = MeasureNeeds(*config, *source,
+                              {.context_tokens = made->context_tokens_,
+                               .max_rows = std::min(options.max_rows, made->context_tokens_),
+                               .threads = made->pool_->threads(),
+                               .kv_f16 = options.compute == ops::Compute::kInt8});
+    if (!needs) return in_checkpoint(std::move(needs).error());
+    auto prepared =
+        PrepareStreaming(fs, *made->checkpoint_, *config, *needs, limit, *options.sidecar);
+    if (!prepared) return in_checkpoint(std::move(prepared).error());
+    streaming = std::move(prepared->streaming);
+    layout = prepared->layout;
+  }
+  auto model = Model::Load(*config, *source, layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
-  const ops::ExpertLayout& layout = made->model_->expert_layout();
-  if (options.streaming) {
-    auto experts = MakeStreamingStore(*config, layout, *options.streaming, *made->ledger_);
+  if (streaming) {
+    auto experts =
+        MakeStreamingStore(*config, made->model_->expert_layout(), *streaming, *made->ledger_);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->streaming_ = experts->get();
+    made->direct_reads_ = streaming->direct;
     made->experts_ = *std::move(experts);
   } else {
-    auto experts = LoadExperts(*config, *source, layout, *made->ledger_, progress);
+    auto experts =
+        LoadExperts(*config, *source, made->model_->expert_layout(), *made->ledger_, progress);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->experts_ = *std::move(experts);
   }

@@ -11,6 +11,7 @@
 #include "io/checkpoint.h"
 #include "model/expert_streaming.h"
 #include "model/model.h"
+#include "model/residency.h"
 
 namespace mach::model {
 
@@ -21,9 +22,11 @@ struct LoadOptions {
   size_t max_rows = 256;            // tokens of one forward pass
   std::optional<kernels::Isa> isa;  // nothing: the best
   ops::Compute compute = ops::Compute::kInt8;
-  size_t memory_limit = 0;                   // bytes; 0: what is free
-  LoadProgress progress;                     // of all bytes that are read
-  std::optional<ExpertStreaming> streaming;  // nothing: all experts in memory
+  size_t memory_limit = 0;  // bytes; 0: what is free
+  LoadProgress progress;    // of all bytes that are read
+  // At most one of these; none: all experts in memory.
+  std::optional<SidecarStreaming> sidecar;
+  std::optional<ExpertStreaming> streaming;  // from a catalog made by hand
 };
 
 inline constexpr size_t kDefaultContext = 32768;
@@ -42,6 +45,8 @@ class LoadedModel {
   experts::StreamingStore* streaming() { return streaming_; }
   const kernels::KernelTable& kernels() const { return *kernels_; }
   size_t threads() const { return pool_->threads(); }
+  // Whether experts that stream are read past the page cache.
+  bool direct_reads() const { return direct_reads_; }
   size_t context_tokens() const { return context_tokens_; }
   ops::Compute compute() const { return compute_; }
 
@@ -57,6 +62,7 @@ class LoadedModel {
   std::unique_ptr<Model> model_;
   std::unique_ptr<experts::ExpertStore> experts_;
   experts::StreamingStore* streaming_ = nullptr;  // experts_, when it is one
+  bool direct_reads_ = false;
   std::unique_ptr<Workspace> workspace_;
   size_t context_tokens_ = 0;
   ops::Compute compute_ = ops::Compute::kInt8;

@@ -26,12 +26,17 @@ Result<std::unique_ptr<Workspace>> Workspace::Create(const Model& model,
 }
 
 Result<std::unique_ptr<Model>> Model::Load(const ModelConfig& config,
-                                           const io::TensorSource& source, MemoryLedger& ledger,
-                                           const LoadProgress& progress) {
+                                           const io::TensorSource& source,
+                                           const std::optional<ops::ExpertLayout>& experts,
+                                           MemoryLedger& ledger, const LoadProgress& progress) {
   auto model = std::make_unique<Model>();
   model->config_ = config;
   model->inv_freq_ = ops::RopeFrequencies(config.rope_theta, config.rotary);
-  MACH_TRY(model->expert_layout_, FindExpertLayout(config, source));
+  if (experts) {
+    model->expert_layout_ = *experts;
+  } else {
+    MACH_TRY(model->expert_layout_, FindExpertLayout(config, source));
+  }
   MACH_TRY(model->weights_, Weights::Load(config, source, ledger, progress));
   return model;
 }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -68,9 +69,11 @@ class Workspace {
 // Const after Load, and shared by all sequences.
 class Model {
  public:
+  // experts: the layout of the records that the store will give; nothing: the checkpoint's own.
   static Result<std::unique_ptr<Model>> Load(const ModelConfig& config,
-                                             const io::TensorSource& source, MemoryLedger& ledger,
-                                             const LoadProgress& progress);
+                                             const io::TensorSource& source,
+                                             const std::optional<ops::ExpertLayout>& experts,
+                                             MemoryLedger& ledger, const LoadProgress& progress);
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return *weights_; }

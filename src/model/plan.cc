@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/arena.h"
+#include "model/expert_streaming.h"
 #include "model/weights.h"
 
 namespace mach::model {
@@ -22,9 +23,9 @@ Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSour
     if (moe == nullptr) continue;
     needs.experts = std::max(needs.experts, moe->experts);
     needs.expert_count += moe->experts;
-    needs.floor_slots += moe->top_k;
     ++needs.moe_layers;
   }
+  needs.floor_slots = std::min(FloorSlots(config), needs.expert_count);
   if (needs.expert_count != 0) needs.expert_record = needs.expert_layout.record_bytes();
 
   const cache::StateShape state = StateShapeOf(config, options.context_tokens, options.kv_f16);

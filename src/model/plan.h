@@ -30,7 +30,7 @@ struct MemoryNeeds {
   size_t expert_count = 0;   // of all layers
   size_t experts = 0;        // of one layer, at most
   size_t moe_layers = 0;
-  size_t floor_slots = 0;  // one token's working set: the sum of top-k over the layers
+  size_t floor_slots = 0;  // one token's working set (model::FloorSlots)
 
   size_t resident() const { return weights + state + kv + scratch; }
   size_t all_experts() const { return expert_count * expert_record; }

@@ -60,7 +60,7 @@ def check_kept(mach, model):
     """The plan's parts that do not grow with the text are what a server reserves."""
     options = ["--ctx-size", "2048", "--threads", "2"]
     plan = check(mach, model, *options)
-    server = subprocess.Popen([mach, "serve", model, "--port", "0", *options],
+    server = subprocess.Popen([mach, "serve", model, "--no-streaming", "--port", "0", *options],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         found = {}
