@@ -100,7 +100,7 @@ class Bench {
         static_cast<size_t>(share * static_cast<double>(catalog_.layers * catalog_.experts));
     return experts::StreamingStore::Create(
         catalog_, {.bank_bytes = slots * catalog_.record_bytes, .transient_prefill = transient},
-        std::move(reader), ledger_, clock_);
+        std::move(reader), ledger_, clock_, &pool_);
   }
 
   // Reads every byte of the experts that are ready, `work` times.
@@ -183,12 +183,49 @@ class Bench {
     return Now() - start;
   }
 
+  // What the reader gives into as much memory, with nothing to verify, in random order at the depth
+  // of demand reads.
+  Result<double> RawBandwidth(io::ReadMode mode, size_t slots, size_t depth) {
+    const size_t record = catalog_.record_bytes;
+    MACH_TRY(AlignedBuffer memory, AlignedBuffer::Allocate(slots * record));
+    MACH_TRY(auto reader, io::AsyncReader::Create(mode, {.depth = depth, .threads = depth}));
+    for (const std::string& file : catalog_.files) MACH_RETURN_IF_ERROR(reader->AddFile(file));
+    const std::span<std::byte> all = memory.bytes();
+    reader->RegisterBuffers(std::span(&all, 1));
+    uint64_t bytes = 0;
+    double start = 0;
+    std::vector<io::ReadCompletion> done;
+    const size_t reads = 4 * slots;
+    for (size_t i = 0; i < reads || reader->in_flight() > 0;) {
+      if (i == slots) start = Now();  // the memory is there now
+      if (i < reads && reader->in_flight() < depth) {
+        const auto key =
+            static_cast<size_t>(UniformAt(3, i) * static_cast<double>(catalog_.keys()));
+        const experts::ExpertRecord& r = catalog_.records[key];
+        const io::ReadRequest request{.file = r.file,
+                                      .offset = r.offset,
+                                      .destination = all.subspan(i % slots * record, record)};
+        MACH_RETURN_IF_ERROR(reader->Submit(std::span(&request, 1)));
+        bytes += i >= slots ? record : 0;
+        ++i;
+        continue;
+      }
+      done.clear();
+      reader->Wait(done);
+      for (const io::ReadCompletion& c : done) MACH_RETURN_IF_ERROR(c.bytes);
+    }
+    return static_cast<double>(bytes) / (Now() - start);
+  }
+
   Status RunMode(io::ReadMode mode) {
     const double share = o_.numbers.at("--bank");
     const size_t tokens = o_["--tokens"];
     const size_t work = o_["--work"];
     {
       MACH_TRY(const auto store, Make(mode, share, true));
+      MACH_TRY(const double raw,
+               RawBandwidth(mode, store->plan().bank_slots, store->plan().window));
+      std::printf("  reader alone, %zu in flight: %.2f GB/s\n", store->plan().window, raw / 1e9);
       // As fast as reads can be had through the store: no work.
       for (const size_t passes : {size_t{0}, size_t{1}}) {
         const uint64_t bytes = store->Stats().bytes_read;

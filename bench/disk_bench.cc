@@ -23,6 +23,7 @@ namespace {
 struct Options {
   std::string dir = ".";
   size_t megabytes = 2048;
+  size_t memory_megabytes = 1024;
   double seconds = 1;
   int rounds = 3;
   std::vector<size_t> kilobytes = {256, 1728, 8192};
@@ -73,7 +74,10 @@ Result<double> Measure(const Case& c, const std::string& path, double seconds, u
   reader->RegisterBuffers(std::span(&all, 1));
   const size_t records = reader->FileBytes(file) / c.record;
   uint64_t begun = 0;
-  const auto next = [&](uint64_t slot) {
+  // A slot of one of `depth` equal parts, another one each time.
+  const size_t slots = all.size() / c.record / c.depth;
+  const auto next = [&](uint64_t part) {
+    const size_t slot = part * slots + begun % slots;
     const double u = UniformAt(seed, begun);
     const uint64_t record =
         c.random ? static_cast<uint64_t>(u * static_cast<double>(records)) : begun % records;
@@ -81,7 +85,7 @@ Result<double> Measure(const Case& c, const std::string& path, double seconds, u
     return io::ReadRequest{.file = file,
                            .offset = record * c.record,
                            .destination = all.subspan(slot * c.record, c.record),
-                           .tag = slot};
+                           .tag = part};
   };
   std::vector<io::ReadRequest> requests;
   for (size_t i = 0; i < c.depth; ++i) requests.push_back(next(i));
@@ -113,19 +117,18 @@ int Run(const Options& o) {
     return 1;
   }
   std::vector<Case> cases;
-  size_t most = 0;
+  const size_t memory_bytes = o.memory_megabytes << 20;
   for (const io::ReadMode mode : {io::ReadMode::kIoUring, io::ReadMode::kPread}) {
     for (const size_t kb : o.kilobytes) {
       const size_t record = RoundUp(kb << 10, io::kDirectAlignment);
       for (const size_t depth : {1, 2, 4, 8, 16, 32}) {
-        if (record * depth > (size_t{128} << 20)) continue;
-        most = std::max(most, record * depth);
+        if (record * depth > std::min(memory_bytes, size_t{128} << 20)) continue;
         for (const bool random : {true, false}) cases.push_back({mode, record, depth, random});
       }
     }
   }
   int status = 0;
-  auto memory = AlignedBuffer::Allocate(most);
+  auto memory = AlignedBuffer::Allocate(memory_bytes);
   for (int round = 0; memory.ok() && status == 0 && round < o.rounds; ++round) {
     for (Case& c : cases) {
       const auto rate = Measure(c, path, o.seconds, static_cast<uint64_t>(round) + 1, *memory);
@@ -166,6 +169,8 @@ bool Parse(int argc, char** argv, Options& o) {
     if (!(number > 0 && number < 1e9)) return false;
     if (flag == "--mb") {
       o.megabytes = static_cast<size_t>(number);
+    } else if (flag == "--memory-mb") {
+      o.memory_megabytes = static_cast<size_t>(number);
     } else if (flag == "--seconds") {
       o.seconds = number;
     } else if (flag == "--rounds") {
@@ -188,9 +193,9 @@ bool Parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   mach::Options options;
   if (!mach::Parse(argc, argv, options)) {
-    std::fprintf(
-        stderr,
-        "usage: disk_bench [--dir D] [--mb N] [--record-kb N] [--seconds S] [--rounds N]\n");
+    std::fprintf(stderr,
+                 "usage: disk_bench [--dir D] [--mb N] [--memory-mb N] [--record-kb N] "
+                 "[--seconds S] [--rounds N]\n");
     return 2;
   }
   return mach::Run(options);

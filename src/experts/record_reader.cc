@@ -12,7 +12,8 @@ namespace mach::experts {
 Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalog,
                                                            std::unique_ptr<io::AsyncReader> reader,
                                                            std::span<std::byte> memory,
-                                                           size_t slots, BankCounters& counters) {
+                                                           size_t slots, BankCounters& counters,
+                                                           ThreadPool* pool) {
   for (uint32_t i = 0; i < catalog.files.size(); ++i) {
     MACH_TRY(const uint32_t number, reader->AddFile(catalog.files[i]));
     MACH_CHECK(number == i);
@@ -29,7 +30,8 @@ Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalo
     }
   }
   reader->RegisterBuffers(std::span(&memory, 1));
-  std::unique_ptr<RecordReader> made(new RecordReader(catalog, std::move(reader), slots, counters));
+  std::unique_ptr<RecordReader> made(
+      new RecordReader(catalog, std::move(reader), slots, counters, pool));
   made->queued_.reserve(slots);
   made->completions_.reserve(slots);
   return made;
@@ -91,6 +93,7 @@ void RecordReader::Take(bool wait, std::vector<LandedRecord>& out) {
     } else {
       reader_->Poll(completions_);
     }
+    ComputeChecksums();
     for (io::ReadCompletion& completion : completions_) Finish(completion, out);
   } while (wait && out.size() == before && in_flight_ > 0);
   Flush();  // what is read again
@@ -103,7 +106,7 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
   Status status = Ok();
   if (completion.bytes) {
     counters_.bytes_read.Add(*completion.bytes);
-    status = Verify(read);
+    status = Verify(slot);
   } else {
     status = std::move(completion.bytes).error();
   }
@@ -120,9 +123,25 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
   out.push_back({slot, read.key, std::move(status)});
 }
 
-Status RecordReader::Verify(const Read& read) const {
-  const ExpertRecord& r = catalog_.records[read.key];
-  const uint64_t found = XXH3_64bits(read.memory.data(), r.bytes);
+void RecordReader::ComputeChecksums() {
+  const auto compute = [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      const auto slot = static_cast<uint32_t>(completions_[i].tag);
+      const Read& read = reads_[slot];
+      if (!completions_[i].bytes) continue;
+      checksums_[slot] = XXH3_64bits(read.memory.data(), catalog_.records[read.key].bytes);
+    }
+  };
+  if (pool_ != nullptr && completions_.size() > 1) {
+    pool_->ParallelFor(completions_.size(), 1, compute);
+  } else {
+    compute(0, completions_.size(), 0);
+  }
+}
+
+Status RecordReader::Verify(uint32_t slot) const {
+  const ExpertRecord& r = catalog_.records[reads_[slot].key];
+  const uint64_t found = checksums_[slot];
   if (found == r.xxh3) return Ok();
   char message[160];
   std::snprintf(message, sizeof(message),

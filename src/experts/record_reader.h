@@ -1,11 +1,11 @@
 // Reads of whole expert records: queued, verified against their checksums, tried twice.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "experts/catalog.h"
 #include "experts/counters.h"
 #include "io/async_reader.h"
@@ -22,12 +22,14 @@ struct LandedRecord {
 // Used by one thread.
 class RecordReader {
  public:
-  // Opens the catalog's files; kCorrupt when one is shorter than its records say. The catalog, the
-  // counters and `memory` (all slots) must outlive the reader.
+  // Opens the catalog's files; kCorrupt when one is shorter than its records say. Records that land
+  // together are verified in the threads of `pool`, when there is one. The catalog, the counters,
+  // the pool and `memory` (all slots) must outlive the reader.
   static Result<std::unique_ptr<RecordReader>> Create(const Catalog& catalog,
                                                       std::unique_ptr<io::AsyncReader> reader,
                                                       std::span<std::byte> memory, size_t slots,
-                                                      BankCounters& counters);
+                                                      BankCounters& counters,
+                                                      ThreadPool* pool = nullptr);
 
   io::ReadMode mode() const { return reader_->mode(); }
   size_t depth() const { return reader_->depth(); }
@@ -50,16 +52,24 @@ class RecordReader {
     bool retried = false;
   };
   RecordReader(const Catalog& catalog, std::unique_ptr<io::AsyncReader> reader, size_t slots,
-               BankCounters& counters)
-      : catalog_(catalog), counters_(counters), reads_(slots), reader_(std::move(reader)) {}
+               BankCounters& counters, ThreadPool* pool)
+      : catalog_(catalog),
+        counters_(counters),
+        pool_(pool),
+        reads_(slots),
+        checksums_(slots),
+        reader_(std::move(reader)) {}
   void Queue(uint32_t slot);
   void FailQueued(const Error& error, std::vector<LandedRecord>& out);
   void Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out);
-  Status Verify(const Read& read) const;
+  void ComputeChecksums();
+  Status Verify(uint32_t slot) const;
 
   const Catalog& catalog_;
   BankCounters& counters_;
-  std::vector<Read> reads_;  // by slot
+  ThreadPool* const pool_;
+  std::vector<Read> reads_;          // by slot
+  std::vector<uint64_t> checksums_;  // by slot, of what has landed
   std::vector<io::ReadRequest> queued_;
   std::vector<LandedRecord> failed_;  // that the system never took
   std::vector<io::ReadCompletion> completions_;

@@ -41,7 +41,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
 
 Result<std::unique_ptr<StreamingStore>> StreamingStore::Create(
     Catalog catalog, const StreamingOptions& options, std::unique_ptr<io::AsyncReader> reader,
-    MemoryLedger& ledger, const Clock& clock) {
+    MemoryLedger& ledger, const Clock& clock, ThreadPool* pool) {
   MACH_TRY(const StreamingPlan plan, PlanStreaming(catalog, options));
   std::unique_ptr<StreamingStore> made(
       new StreamingStore(std::move(catalog), options, plan, clock));
@@ -54,7 +54,7 @@ Result<std::unique_ptr<StreamingStore>> StreamingStore::Create(
                                      ledger, made->counters_));
   MACH_TRY(made->reads_,
            RecordReader::Create(made->catalog_, std::move(reader), made->bank_->memory(),
-                                made->bank_->total_slots(), made->counters_));
+                                made->bank_->total_slots(), made->counters_, pool));
   return made;
 }
 

@@ -52,11 +52,13 @@ Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions opti
 // that the one before it has left.
 class StreamingStore final : public ExpertStore {
  public:
-  // The clock and the ledger must outlive the store. `reader` has no files yet.
+  // The clock, the ledger and the pool must outlive the store. `reader` has no files yet. The pool
+  // verifies checksums, from the thread that uses the store.
   static Result<std::unique_ptr<StreamingStore>> Create(Catalog catalog,
                                                         const StreamingOptions& options,
                                                         std::unique_ptr<io::AsyncReader> reader,
-                                                        MemoryLedger& ledger, const Clock& clock);
+                                                        MemoryLedger& ledger, const Clock& clock,
+                                                        ThreadPool* pool = nullptr);
   ~StreamingStore() override;
 
   const Catalog& catalog() const { return catalog_; }

@@ -54,7 +54,7 @@ size_t FloorSlots(const ModelConfig& config) {
 
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
     const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
-    MemoryLedger& ledger) {
+    MemoryLedger& ledger, ThreadPool& pool) {
   static const SystemClock clock;
   experts::StreamingOptions options = streaming.options;
   options.floor_slots = std::max(options.floor_slots, FloorSlots(config));
@@ -66,7 +66,7 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
                                                 {.depth = depth, .direct = streaming.direct}));
   if (streaming.wrap_reader) reader = streaming.wrap_reader(std::move(reader));
   return experts::StreamingStore::Create(streaming.catalog, options, std::move(reader), ledger,
-                                         clock);
+                                         clock, &pool);
 }
 
 }  // namespace mach::model

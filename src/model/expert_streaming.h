@@ -25,6 +25,6 @@ size_t FloorSlots(const ModelConfig& config);
 // Checks that the catalog has every expert of the config in this layout, and opens the store.
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
     const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
-    MemoryLedger& ledger);
+    MemoryLedger& ledger, ThreadPool& pool);
 
 }  // namespace mach::model

@@ -63,8 +63,8 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
   if (streaming) {
-    auto experts =
-        MakeStreamingStore(*config, made->model_->expert_layout(), *streaming, *made->ledger_);
+    auto experts = MakeStreamingStore(*config, made->model_->expert_layout(), *streaming,
+                                      *made->ledger_, *made->pool_);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->streaming_ = experts->get();
     made->direct_reads_ = streaming->direct;
