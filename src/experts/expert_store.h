@@ -65,6 +65,15 @@ class ExpertStore {
   // A forward pass of so many tokens begins: what follows until the next one belongs to it.
   virtual void BeginPass(size_t rows) { static_cast<void>(rows); }
 
+  // Whether this pass should guess which experts its next layers will ask for, and a guess:
+  // distinct experts, the likeliest first, of a layer that comes after the next Acquire. Guesses
+  // change when reads happen, never what is computed.
+  virtual bool WantsPredictions() const { return false; }
+  virtual void Predict(LayerId layer, std::span<const ExpertId> ids) {
+    static_cast<void>(layer);
+    static_cast<void>(ids);
+  }
+
   // Begins to get the experts `ids` (distinct) of a layer. What is in memory is ready at once; call
   // Wait for the rest until complete(). Errors name the layer, the expert and the file, and leave
   // `out` cleared: a failed acquisition holds no pin, and the store goes on with the next.

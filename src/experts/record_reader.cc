@@ -8,6 +8,12 @@
 #include "base/check.h"
 
 namespace mach::experts {
+namespace {
+
+// Bytes to verify (some tens of microseconds) that are worth waking other threads for.
+constexpr size_t kLeastForThreads = size_t{1} << 20;
+
+}  // namespace
 
 Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalog,
                                                            std::unique_ptr<io::AsyncReader> reader,
@@ -132,7 +138,8 @@ void RecordReader::ComputeChecksums() {
       checksums_[slot] = XXH3_64bits(read.memory.data(), catalog_.records[read.key].bytes);
     }
   };
-  if (pool_ != nullptr && completions_.size() > 1) {
+  if (pool_ != nullptr && completions_.size() > 1 &&
+      completions_.size() * catalog_.record_bytes >= kLeastForThreads) {
     pool_->ParallelFor(completions_.size(), 1, compute);
   } else {
     compute(0, completions_.size(), 0);

@@ -25,7 +25,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
       next_layer_(catalog_.layers, kNone),
       layer_share_(plan.bank_slots / catalog_.MoeLayers()),
       want_(plan.bank_slots + plan.staging_slots, kNone),
-      is_ahead_(want_.size(), false) {
+      ahead_of_(want_.size(), nullptr) {
   uint32_t next = kNone;
   for (size_t i = catalog_.layers; i > 0; --i) {
     const auto layer = static_cast<uint32_t>(i - 1);
@@ -35,6 +35,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
   }
   missing_.reserve(catalog_.experts);
   ahead_.reserve(catalog_.experts);
+  predicted_.reserve(catalog_.experts);
   ahead_slots_.reserve(want_.size());
   landed_.reserve(want_.size());
 }
@@ -78,10 +79,24 @@ BankStats StreamingStore::Stats() const {
 
 void StreamingStore::BeginPass(size_t rows) {
   transient_ = options_.transient_prefill && rows >= kTransientRows && !holds_all_;
+  predicting_ = false;
+  if (!holds_all_ && rows < kTransientRows) {
+    predicting_ = options_.prefetch == Prefetch::kOn ||
+                  (options_.prefetch == Prefetch::kAuto && gate_.OnPass(clock_.NowNs(), rows));
+  }
   // What a pass that was cut off has left.
   Abandon();
+  predicted_.clear();
   for (uint32_t layer = 0; layer < catalog_.layers && !ahead_slots_.empty(); ++layer) {
     DropUnused(layer);
+  }
+}
+
+void StreamingStore::Predict(LayerId layer, std::span<const ExpertId> ids) {
+  for (const ExpertId id : ids) {
+    const ExpertKey key = catalog_.Key(layer, id);
+    bank_->OnPredict(key);
+    predicted_.push_back(key);
   }
 }
 
@@ -106,10 +121,7 @@ Status StreamingStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acq
       missing_.push_back({key, i});
       continue;
     }
-    if (is_ahead_[*slot]) {
-      is_ahead_[*slot] = false;
-      counters_.read_ahead.used.Add();
-    }
+    Used(*slot);
     if (!transient_ && !bank_->resident(*slot)) bank_->Promote(*slot);
     if (!bank_->loading(*slot)) {
       hits.Add();
@@ -159,46 +171,61 @@ void StreamingStore::Give(Acquisition& out, uint32_t index, uint32_t slot) {
 }
 
 std::optional<uint32_t> StreamingStore::ClaimFor(ExpertKey key) {
-  if (!transient_) return bank_->Claim(key);
-  // A large chunk fills what is free of its layer's share, so that a cold bank gets warm.
+  return transient_ ? ClaimAhead(key) : bank_->Claim(key);
+}
+
+// Never evicts.
+std::optional<uint32_t> StreamingStore::ClaimAhead(ExpertKey key) {
+  // A layer fills what is free of its share, so that a cold bank gets warm.
   if (bank_->ResidentIn(catalog_.LayerOf(key)) < layer_share_) {
     if (const auto slot = bank_->ClaimFree(key)) return slot;
   }
   return bank_->ClaimStaging(key);
 }
 
+std::optional<uint32_t> StreamingStore::StartRead(ExpertKey key, std::optional<uint32_t> slot) {
+  if (slot) reads_->Start(*slot, key, bank_->Memory(*slot));
+  return slot;
+}
+
 void StreamingStore::Pump() {
-  const auto start = [&](ExpertKey key) -> std::optional<uint32_t> {
-    if (reads_->in_flight() >= reads_->depth()) return std::nullopt;
-    const std::optional<uint32_t> slot = ClaimFor(key);
-    if (slot) reads_->Start(*slot, key, bank_->Memory(*slot));
-    return slot;
-  };
-  while (next_missing_ < missing_.size() && waiting_ < plan_.window) {
+  while (next_missing_ < missing_.size() && waiting_ < plan_.window &&
+         reads_->in_flight() < reads_->depth()) {
     const Missing& missing = missing_[next_missing_];
-    const std::optional<uint32_t> slot = start(missing.key);
+    const auto slot = StartRead(missing.key, ClaimFor(missing.key));
     if (!slot) break;
     want_[*slot] = missing.index;
     ++waiting_;
     ++next_missing_;
   }
-  if (next_missing_ == missing_.size()) {
-    for (; next_ahead_ < ahead_.size(); ++next_ahead_) {
-      const ExpertKey key = ahead_[next_ahead_];
-      if (bank_->Find(key)) continue;
-      const std::optional<uint32_t> slot = start(key);
-      if (!slot) break;
-      is_ahead_[*slot] = true;
-      ahead_slots_.push_back(*slot);
-      counters_.read_ahead.issued.Add();
-    }
-  }
+  if (next_missing_ == missing_.size()) ReadAhead();
   reads_->Flush();
 }
 
+void StreamingStore::ReadAhead() {
+  // The file of a large chunk's next layer is read for sure; guesses only where the disk is idle.
+  const size_t most = transient_ ? reads_->depth() : std::min(plan_.window, reads_->depth());
+  GuessCounters& counters = transient_ ? counters_.read_ahead : counters_.prefetch;
+  for (; next_ahead_ < ahead_.size() && reads_->in_flight() < most; ++next_ahead_) {
+    const ExpertKey key = ahead_[next_ahead_];
+    if (bank_->Find(key)) continue;
+    // A guess in the bank might be evicted before its layer comes; staging is its own.
+    const auto slot = StartRead(key, transient_ ? ClaimAhead(key) : bank_->ClaimStaging(key));
+    if (!slot) break;
+    ahead_of_[*slot] = &counters;
+    ahead_slots_.push_back(*slot);
+    counters.issued.Add();
+  }
+}
+
 void StreamingStore::PlanReadAhead(uint32_t layer, size_t wanted) {
+  if (!transient_) {
+    std::swap(ahead_, predicted_);
+    predicted_.clear();
+    return;
+  }
   const uint32_t next = next_layer_[layer];
-  if (!transient_ || next == kNone) return;
+  if (next == kNone) return;
   if (static_cast<double>(wanted) < kReadAheadShare * layer_records_[layer]) return;
   for (uint32_t e = 0; e < catalog_.experts; ++e) {
     const ExpertKey key = catalog_.Key(LayerId(next), ExpertId(e));
@@ -206,12 +233,23 @@ void StreamingStore::PlanReadAhead(uint32_t layer, size_t wanted) {
   }
 }
 
+void StreamingStore::Used(uint32_t slot) {
+  if (ahead_of_[slot] == nullptr) return;
+  ahead_of_[slot]->used.Add();
+  ahead_of_[slot] = nullptr;
+}
+
+void StreamingStore::Wasted(uint32_t slot) {
+  if (ahead_of_[slot] == nullptr) return;
+  ahead_of_[slot]->wasted.Add();
+  ahead_of_[slot] = nullptr;
+}
+
 void StreamingStore::DropUnused(uint32_t layer) {
   std::erase_if(ahead_slots_, [&](uint32_t slot) {
-    if (!is_ahead_[slot]) return true;  // used
+    if (ahead_of_[slot] == nullptr) return true;  // used
     if (catalog_.LayerOf(bank_->key(slot)) != layer) return false;
-    is_ahead_[slot] = false;
-    counters_.read_ahead.wasted.Add();
+    Wasted(slot);
     // One still loading is dropped when it lands.
     if (!bank_->resident(slot) && !bank_->loading(slot)) bank_->Drop(slot);
     return true;
@@ -228,10 +266,7 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
     const uint32_t index = std::exchange(want_[slot], kNone);
     if (index != kNone) --waiting_;
     if (!record.status) {
-      if (is_ahead_[slot]) {
-        is_ahead_[slot] = false;
-        counters_.read_ahead.wasted.Add();
-      }
+      Wasted(slot);
       bank_->Drop(slot);
       if (index != kNone && !failure) failure = std::move(record.status).error();
       continue;
@@ -239,7 +274,7 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
     bank_->Landed(slot);
     if (index != kNone) {
       Give(out, index, slot);
-    } else if (!bank_->resident(slot) && !is_ahead_[slot]) {
+    } else if (!bank_->resident(slot) && ahead_of_[slot] == nullptr) {
       bank_->Drop(slot);  // nobody waits for it any more
     }
   }

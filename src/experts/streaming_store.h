@@ -7,9 +7,13 @@
 #include "base/clock.h"
 #include "experts/bank.h"
 #include "experts/expert_store.h"
+#include "experts/prefetch_gate.h"
 #include "experts/record_reader.h"
 
 namespace mach::experts {
+
+// Reads by the routers' guesses: never, where a trial shows that they pay, or always.
+enum class Prefetch : unsigned char { kOff, kAuto, kOn };
 
 struct StreamingOptions {
   size_t bank_bytes = 0;  // ceiling of the bank, not of staging
@@ -20,6 +24,7 @@ struct StreamingOptions {
   bool pin_hot = false;  // the hottest experts of each layer stay, in up to half of the bank
   // Passes of kTransientRows tokens or more go through staging and displace nothing.
   bool transient_prefill = true;
+  Prefetch prefetch = Prefetch::kAuto;
   // Reads under way on demand. The read-ahead of large chunks goes beyond it, to the reader's
   // depth.
   size_t in_flight_bytes = size_t{16} << 20;
@@ -70,6 +75,8 @@ class StreamingStore final : public ExpertStore {
   BankStats Stats() const;
 
   void BeginPass(size_t rows) override;
+  bool WantsPredictions() const override { return predicting_; }
+  void Predict(LayerId layer, std::span<const ExpertId> ids) override;
   Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) override;
   Status Wait(Acquisition& out) override;
 
@@ -90,9 +97,13 @@ class StreamingStore final : public ExpertStore {
 
   // Starts reads as far as slots and depth allow: demand, then what is ahead.
   void Pump();
+  std::optional<uint32_t> StartRead(ExpertKey key, std::optional<uint32_t> slot);
   std::optional<uint32_t> ClaimFor(ExpertKey key);
+  std::optional<uint32_t> ClaimAhead(ExpertKey key);
   void PlanReadAhead(uint32_t layer, size_t wanted);
   void ReadAhead();
+  void Used(uint32_t slot);
+  void Wasted(uint32_t slot);
   void DropUnused(uint32_t layer);
 
   // Takes landed records, and hands out those that `out` waits for. The first failure of one of
@@ -123,11 +134,15 @@ class StreamingStore final : public ExpertStore {
   size_t next_missing_ = 0;
   std::vector<LandedRecord> landed_;
 
-  // Read ahead for the layer after this one.
-  std::vector<ExpertKey> ahead_;  // to be read, from next_ahead_ on
+  // Read for layers after this one: the whole next one while a large chunk goes through, or what
+  // its router predicts.
+  std::vector<ExpertKey> predicted_;  // since the last Acquire
+  std::vector<ExpertKey> ahead_;      // to be read, from next_ahead_ on
   size_t next_ahead_ = 0;
-  std::vector<bool> is_ahead_;  // by slot: read, not used yet
+  std::vector<GuessCounters*> ahead_of_;  // by slot: where its use will count; null once used
   std::vector<uint32_t> ahead_slots_;
+  PrefetchGate gate_;
+  bool predicting_ = false;  // this pass
 };
 
 }  // namespace mach::experts

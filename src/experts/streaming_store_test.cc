@@ -277,6 +277,85 @@ TEST_P(StreamingStoreTest, WhatWasReadAheadInVainIsDropped) {
   h.store->CheckIdle();
 }
 
+TEST_P(StreamingStoreTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
+  REQUIRE_STORE(h);
+  const BankCounters& c = h.store->counters();
+  h.store->BeginPass(1);
+  EXPECT_TRUE(h.store->WantsPredictions());
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
+  EXPECT_TRUE(Use(*h.store, 1, {0, 1}).ok());  // the bank is full
+
+  h.store->BeginPass(1);
+  h.store->Predict(LayerId(1), Ids({7, 8, 0}));
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
+  h.store->CheckIdle();                    // both have landed
+  EXPECT_EQ(c.prefetch.issued.Get(), 2u);  // 0 is there
+  EXPECT_EQ(c.evictions.Get(), 0u);
+  const uint64_t reads = c.reads.Get();
+  const uint64_t hits = c.hits.Get();
+  EXPECT_TRUE(Use(*h.store, 1, {7, 0}).ok());
+  EXPECT_EQ(c.reads.Get(), reads);
+  EXPECT_EQ(c.hits.Get(), hits + 2);
+  EXPECT_EQ(c.prefetch.used.Get(), 1u);
+  EXPECT_EQ(c.prefetch.wasted.Get(), 1u);
+  EXPECT_EQ(c.evictions.Get(), 1u);  // for 7, which has been asked for
+
+  // It stays as others do.
+  h.store->BeginPass(1);
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
+  EXPECT_TRUE(Use(*h.store, 1, {7}).ok());
+  EXPECT_EQ(c.reads.Get(), reads);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, AGuessOnItsWayIsWaitedForNotReadAgain) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn}, {.shuffle = 3});
+  REQUIRE_STORE(h);
+  for (uint32_t i = 0; i < 14; ++i) {
+    h.store->BeginPass(1);
+    h.store->Predict(LayerId(1), Ids({i, i + 1}));
+    EXPECT_TRUE(Use(*h.store, 0, {i}).ok());
+    EXPECT_TRUE(Use(*h.store, 1, {i, i + 2}).ok());
+  }
+  h.store->BeginPass(1);
+  h.store->CheckIdle();
+  const BankCounters& c = h.store->counters();
+  EXPECT_GT(c.merged.Get(), 0u);
+  EXPECT_EQ(c.prefetch.used.Get() + c.prefetch.wasted.Get(), c.prefetch.issued.Get());
+  EXPECT_EQ(c.reads.Get(), c.misses.Get() - c.merged.Get() + c.prefetch.issued.Get());
+}
+
+TEST_P(StreamingStoreTest, AFailedGuessFailsNothing) {
+  const TestFiles files(2, 16, kBytes);
+  files.Damage(LayerId(1), ExpertId(7));
+  const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
+  REQUIRE_STORE(h);
+  h.store->BeginPass(1);
+  h.store->Predict(LayerId(1), Ids({7, 8}));
+  EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
+  h.store->CheckIdle();
+  EXPECT_TRUE(Use(*h.store, 1, {8}).ok());
+  EXPECT_EQ(h.store->counters().prefetch.wasted.Get(), 1u);
+  EXPECT_EQ(h.store->counters().read_failures.Get(), 1u);
+  EXPECT_EQ(Use(*h.store, 1, {7}).error().code, Code::kCorrupt);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, NobodyGuessesForLargeChunksOrAFullBank) {
+  const TestFiles files(2, 4, kBytes);
+  for (const size_t slots : {4, 8}) {
+    const Harness h = Make(files.catalog(), slots, {.prefetch = Prefetch::kOn});
+    REQUIRE_STORE(h);
+    h.store->BeginPass(kTransientRows);
+    EXPECT_FALSE(h.store->WantsPredictions());
+    h.store->BeginPass(1);
+    EXPECT_EQ(h.store->WantsPredictions(), slots == 4);
+  }
+}
+
 TEST_P(StreamingStoreTest, ABankBelowItsFloorIsRefused) {
   const TestFiles files(2, 8, kBytes);
   const auto plan = PlanStreaming(files.catalog(), {.bank_bytes = 5 * kRecord, .floor_slots = 6});

@@ -68,6 +68,31 @@ cache::StateShape Model::StateShape(size_t max_tokens, bool kv_f16) const {
   return StateShapeOf(config_, max_tokens, kv_f16);
 }
 
+void Model::PredictExperts(Workspace& ws, size_t layer, const float* x, size_t rows) const {
+  if (layer >= config_.layers.size() || rows > kMostPredictedRows) return;
+  const auto* moe = std::get_if<ops::MoeShape>(&config_.layers[layer].ffn);
+  if (moe == nullptr || !ws.experts_.WantsPredictions()) return;
+  ops::Context& ctx = ws.ctx_;
+  const ArenaScope scope(ctx.arena);
+  const LayerWeights& w = weights_->layer(layer);
+  auto* normed = ctx.arena.Take<float>(rows * moe->hidden);
+  ops::RmsNorm(ctx, x, rows, moe->hidden, w.ffn_norm, config_.norm_eps, normed);
+  ops::Activations input(normed, rows, moe->hidden);
+  const ops::Routing routing{ctx.arena.Take<ExpertId>(rows * moe->top_k),
+                             ctx.arena.Take<float>(rows * moe->top_k)};
+  ops::Route(ctx, *moe, w.moe.router, input, routing);
+  // Everybody's first choice before anybody's second.
+  std::vector<ExpertId>& ids = ws.predicted_;
+  ids.clear();
+  for (size_t k = 0; k < moe->top_k; ++k) {
+    for (size_t r = 0; r < rows; ++r) {
+      const ExpertId id = routing.ids[r * moe->top_k + k];
+      if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+    }
+  }
+  ws.experts_.Predict(LayerId(static_cast<uint32_t>(layer)), ids);
+}
+
 Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::SequenceState& state,
                       float* hidden) const {
   ops::Context& ctx = ws.ctx_;
@@ -123,6 +148,8 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
                                  ctx.arena.Take<float>(rows * m->top_k)};
       ops::Route(ctx, *m, w.moe.router, input, routing);
       if (request.observer != nullptr) request.observer->OnExperts(i, routing.ids, rows, m->top_k);
+      // The residual stream changes little from layer to layer.
+      PredictExperts(ws, i + 1, x, rows);
       ops::MoeWeights moe = w.moe;
       moe.layout = expert_layout_;
       MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, moe, LayerId(static_cast<uint32_t>(i)), ws.experts_,

@@ -63,6 +63,7 @@ class Workspace {
   ops::Context ctx_;
   experts::ExpertStore& experts_;
   ops::MoeScratch moe_;
+  std::vector<ExpertId> predicted_;
   const size_t rows_;
 };
 
@@ -95,6 +96,8 @@ class Model {
 
  private:
   friend class Workspace;
+  // Tells the store what layer's router makes of the residual stream x [rows, hidden] before it.
+  void PredictExperts(Workspace& ws, size_t layer, const float* x, size_t rows) const;
   ModelConfig config_;
   std::vector<float> inv_freq_;
   std::unique_ptr<Weights> weights_;

@@ -11,6 +11,14 @@ namespace {
 
 constexpr size_t kMostReserve = size_t{1} << 30;
 
+size_t PredictScratchBytes(const ops::MoeShape& moe, size_t rows) {
+  rows = std::min(rows, kMostPredictedRows);
+  return Arena::Footprint<float>(rows * moe.hidden) +
+         ops::Activations::ScratchBytes(rows, moe.hidden) +
+         Arena::Footprint<ExpertId>(rows * moe.top_k) + Arena::Footprint<float>(rows * moe.top_k) +
+         Arena::Footprint<float>(rows * moe.experts);
+}
+
 }  // namespace
 
 Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
@@ -64,7 +72,7 @@ size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t contex
                                                       rows, threads));
     }
     if (const auto* m = std::get_if<ops::MoeShape>(&layer.ffn)) {
-      most = std::max(most, ops::MoeScratchBytes(*m, rows));
+      most = std::max({most, ops::MoeScratchBytes(*m, rows), PredictScratchBytes(*m, rows)});
       top_k = std::max(top_k, m->top_k);
     } else {
       most = std::max(most, ops::DenseFfnScratchBytes(config.hidden,

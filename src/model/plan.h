@@ -43,6 +43,9 @@ Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSour
 // What a sequence of at most max_tokens remembers.
 cache::StateShape StateShapeOf(const ModelConfig& config, size_t max_tokens, bool kv_f16);
 
+// Passes of more rows ask for nearly all experts: there is nothing to guess.
+inline constexpr size_t kMostPredictedRows = 32;
+
 // Scratch of a forward pass of `rows` tokens at `context` positions.
 size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t context, size_t threads);
 
