@@ -29,7 +29,8 @@ Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptio
                      " bytes); raise --expert-cache-gb or --wired-gb"};
   }
   plan.window = std::clamp(options.in_flight_bytes / record, kLeastWindow, kMostWindow);
-  if (plan.bank_slots < all) {
+  const bool staging = options.transient_prefill || options.prefetch != Prefetch::kOff;
+  if (staging && plan.bank_slots < all) {
     size_t largest = 0;
     for (size_t i = 0; i < catalog.layers; ++i) {
       largest = std::max(largest, catalog.LayerRecords(i));

@@ -110,29 +110,40 @@ Status StreamingStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acq
   Counter& misses = transient_ ? counters_.transient_misses : counters_.misses;
   const uint32_t at = Index(layer);
   if (!transient_) bank_->OnVisit(at);
+  // What the bank has is pinned first, so that promoting a guess does not evict it.
   for (uint32_t i = 0; i < ids.size(); ++i) {
     const ExpertKey key = catalog_.Key(layer, ids[i]);
     MACH_CHECK(at < catalog_.layers && Index(ids[i]) < catalog_.experts &&
                catalog_.records[key].bytes != 0);
     if (!transient_) bank_->OnUse(key);
     const std::optional<uint32_t> slot = bank_->Find(key);
+    if (slot && bank_->resident(*slot) && !bank_->loading(*slot)) {
+      Used(*slot);
+      hits.Add();
+      Give(out, i, *slot);
+    } else {
+      missing_.push_back({key, i});
+    }
+  }
+  std::erase_if(missing_, [&](const Missing& missing) {
+    const std::optional<uint32_t> slot = bank_->Find(missing.key);
     if (!slot) {
       misses.Add();
-      missing_.push_back({key, i});
-      continue;
+      return false;
     }
     Used(*slot);
     if (!transient_ && !bank_->resident(*slot)) bank_->Promote(*slot);
     if (!bank_->loading(*slot)) {
       hits.Add();
-      Give(out, i, *slot);
-      continue;
+      Give(out, missing.index, *slot);
+      return true;
     }
     misses.Add();
     counters_.merged.Add();
-    want_[*slot] = i;
+    want_[*slot] = missing.index;
     ++waiting_;
-  }
+    return true;
+  });
   DropUnused(at);
   PlanReadAhead(at, ids.size());
   Pump();

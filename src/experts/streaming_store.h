@@ -45,7 +45,7 @@ struct StreamingPlan {
 };
 
 // kInvalidArgument when the bank is below its floor, with both numbers. A bank that can hold every
-// expert needs no staging.
+// expert needs no staging, nor does one without large chunks and guesses.
 Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options);
 
 // The plan with the most slots whose bank and staging fit into `available` bytes together, and

@@ -147,6 +147,21 @@ TEST_P(StreamingStoreTest, MoreThanTheBankComesInWaves) {
   }
 }
 
+TEST_P(StreamingStoreTest, ABankThatIsPinnedElsewhereIsAnErrorNotAHang) {
+  const TestFiles files(1, 8, kBytes);
+  const Harness h = Make(files.catalog(), 2, {.transient_prefill = false});
+  REQUIRE_STORE(h);
+  {
+    Acquisition held;
+    ASSERT_TRUE(Use(*h.store, 0, {0, 1}).ok());
+    ASSERT_TRUE(h.store->Acquire(LayerId(0), Ids({0, 1}), held).ok());
+    ASSERT_TRUE(held.complete());
+    EXPECT_EQ(Use(*h.store, 0, {2}).error().code, Code::kBusy);
+  }
+  EXPECT_TRUE(Use(*h.store, 0, {2}).ok());
+  h.store->CheckIdle();
+}
+
 TEST_P(StreamingStoreTest, AnyOrderOfCompletions) {
   const TestFiles files(2, 12, kBytes);
   for (uint64_t seed = 1; seed <= 5; ++seed) {
@@ -363,7 +378,14 @@ TEST_P(StreamingStoreTest, ABankBelowItsFloorIsRefused) {
   EXPECT_EQ(plan.error().code, Code::kInvalidArgument);
   EXPECT_THAT(plan.error().message, HasSubstr("holds 5 experts"));
   EXPECT_THAT(plan.error().message, HasSubstr("needs 6"));
-  EXPECT_TRUE(PlanStreaming(files.catalog(), {.bank_bytes = 6 * kRecord, .floor_slots = 6}).ok());
+  const auto enough = PlanStreaming(files.catalog(), {.bank_bytes = 6 * kRecord, .floor_slots = 6});
+  ASSERT_TRUE(enough.ok());
+  EXPECT_GT(enough->staging_slots, 0u);
+  const auto bare = PlanStreaming(
+      files.catalog(),
+      {.bank_bytes = 6 * kRecord, .transient_prefill = false, .prefetch = Prefetch::kOff});
+  ASSERT_TRUE(bare.ok());
+  EXPECT_EQ(bare->staging_slots, 0u);
 }
 
 TEST_P(StreamingStoreTest, FilesThatDoNotHoldTheirRecordsAreRefused) {
