@@ -8,9 +8,11 @@ Bank::Bank(const Catalog& catalog, const BankOptions& options, BankCounters& cou
     : catalog_(catalog),
       options_(options),
       record_bytes_(catalog.record_bytes),
+      holds_all_(options.slots >= catalog.RecordCount()),
       counters_(counters),
-      policy_(MakeEvictionPolicy(options.eviction, catalog.layers, catalog.experts)),
-      hot_(catalog.layers, catalog.experts, options.hot_per_layer),
+      policy_(holds_all_ ? MakeNoEviction()
+                         : MakeEvictionPolicy(options.eviction, catalog.layers, catalog.experts)),
+      hot_(catalog.layers, catalog.experts, holds_all_ ? 0 : options.hot_per_layer),
       slots_(options.slots + options.staging_slots),
       slot_of_(catalog.keys(), kNone),
       resident_in_(catalog.layers, 0) {
@@ -172,7 +174,7 @@ void Bank::CheckConsistency() const {
   MACH_CHECK(residents == residents_ && staged == staged_ && pinned == pinned_);
   MACH_CHECK(residents <= options_.slots && staged <= options_.staging_slots);
   MACH_CHECK(free_.size() == slots_.size() - residents - staged);
-  MACH_CHECK((candidates != 0) == policy_->Victim().has_value());
+  MACH_CHECK((candidates != 0 && !holds_all_) == policy_->Victim().has_value());
   size_t known = 0;
   for (const uint32_t slot : slot_of_) known += slot != kNone ? 1 : 0;
   MACH_CHECK(known == residents + staged);

@@ -97,6 +97,7 @@ class Bank {
   const Catalog& catalog_;
   const BankOptions options_;
   const size_t record_bytes_;
+  const bool holds_all_;  // of the catalog: nothing is ever evicted
   BankCounters& counters_;
   MemoryReservation experts_reservation_;
   MemoryReservation staging_reservation_;

@@ -6,7 +6,19 @@ namespace {
 constexpr std::pair<Eviction, std::string_view> kNames[] = {
     {Eviction::kLookahead, "lookahead"}, {Eviction::kLru, "lru"}, {Eviction::kLfu, "lfu"}};
 
+class NoEviction final : public EvictionPolicy {
+ public:
+  void OnVisit(uint32_t) override {}
+  void OnUse(ExpertKey) override {}
+  void OnPredict(ExpertKey) override {}
+  void Add(ExpertKey) override {}
+  void Remove(ExpertKey) override {}
+  std::optional<ExpertKey> Victim() const override { return std::nullopt; }
+};
+
 }  // namespace
+
+std::unique_ptr<EvictionPolicy> MakeNoEviction() { return std::make_unique<NoEviction>(); }
 
 std::string_view EvictionName(Eviction eviction) {
   return kNames[static_cast<size_t>(eviction)].second;

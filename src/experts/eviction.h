@@ -40,6 +40,9 @@ class EvictionPolicy {
 std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t layers,
                                                    size_t experts);
 
+// For a bank that holds everything: has no victims, and costs nothing.
+std::unique_ptr<EvictionPolicy> MakeNoEviction();
+
 // Least recently used first.
 std::unique_ptr<EvictionPolicy> MakeLru(size_t layers, size_t experts);
 
