@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "io/descriptor.h"
+#include "io/file.h"
 #include "io/posix_error.h"
 
 namespace mach::io {
@@ -36,6 +37,17 @@ Status RemoveTree(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
   return error ? PosixError("remove", path, error.value()) : Ok();
+}
+
+// Files that a killed writer had not committed (CreateOutputFile).
+Status RemoveUncommitted(const std::string& staging) {
+  MACH_TRY(const std::vector<std::string> names, PosixFileSystem().List(staging));
+  for (const std::string& name : names) {
+    if (name.find(".tmp-") == std::string::npos) continue;
+    const std::string file = staging + "/" + name;
+    if (unlink(file.c_str()) != 0 && errno != ENOENT) return PosixError("remove", file, errno);
+  }
+  return Ok();
 }
 
 class PosixOutputDirectory final : public OutputDirectory {
@@ -116,6 +128,7 @@ Result<std::unique_ptr<OutputDirectory>> OpenOutputDirectory(const std::string& 
     if (errno != EWOULDBLOCK) return PosixError("lock", lock, errno);
     return Error{Code::kBusy, "'" + staging + "' is being written by another process; wait for it"};
   }
+  MACH_RETURN_IF_ERROR(RemoveUncommitted(staging));
   return std::unique_ptr<OutputDirectory>(
       std::make_unique<PosixOutputDirectory>(std::move(name), std::move(staging), std::move(fd)));
 }

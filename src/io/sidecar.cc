@@ -245,8 +245,8 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
     return Error{Code::kNotFound, "'" + directory + "' has no expert sidecar (manifest.json)"};
   }
   MACH_TRY(const std::string text, ReadSmallFile(fs, manifest_path, kMaxManifestBytes));
-  auto json = json::Parse(text);
-  if (!json) return std::move(json).error().In(manifest_path);
+  const auto json = json::Parse(text, {.unique_keys = true});
+  if (!json) return Corrupt("'" + manifest_path + "': " + json.error().message);
   auto manifest = SidecarManifest::FromJson(*json);
   if (!manifest) return std::move(manifest).error().In(manifest_path);
   sidecar.manifest_ = *std::move(manifest);

@@ -10,13 +10,14 @@ Result<std::vector<DamagedRecord>> VerifyRecords(
   for (uint64_t layer = 0; layer < m.layers; ++layer) total += sidecar.LayerBytes(layer);
   uint64_t done = 0;
   std::vector<DamagedRecord> damaged;
-  std::vector<std::byte> buffer(m.record_bytes);
+  std::vector<std::byte> buffer;
   for (uint32_t layer = 0; layer < m.layers; ++layer) {
     if (sidecar.LayerBytes(layer) == 0) continue;
     const auto file = fs.Open(sidecar.LayerPath(layer));
     for (uint32_t e = 0; e < m.experts; ++e) {
       const SidecarRecord record = sidecar.Record(LayerId(layer), ExpertId(e));
       if (record.bytes == 0) continue;
+      buffer.resize(m.record_bytes);  // within the file, as Open has checked
       const auto damage = [&](std::string reason) {
         damaged.push_back({layer, e, std::move(reason)});
       };

@@ -23,6 +23,30 @@ SidecarManifest OneLayer(SidecarManifest manifest) {
   return manifest;
 }
 
+bool IsSidecarFile(std::string_view name) {
+  constexpr std::string_view kLayer = "layer-";
+  constexpr std::string_view kBin = ".bin";
+  if (name == "manifest.json" || name == "index.bin") return true;
+  if (!name.starts_with(kLayer) || !name.ends_with(kBin)) return false;
+  name.remove_prefix(kLayer.size());
+  name.remove_suffix(kBin.size());
+  return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// Publishing removes what had the name, so that it may hold nothing but a sidecar.
+Status CheckReplaceable(FileSystem& fs, const std::string& path) {
+  const auto names = fs.List(path);
+  if (!names) return fs.Exists(path) ? Status(names.error()) : Ok();
+  for (const std::string& name : *names) {
+    if (IsSidecarFile(name)) continue;
+    return Error{Code::kInvalidArgument,
+                 "'" + path + "' holds '" + name +
+                     "', which is no part of a sidecar; writing there would remove it, so name a "
+                     "directory that is new or holds a sidecar alone"};
+  }
+  return Ok();
+}
+
 std::string ManifestText(const SidecarManifest& manifest) {
   return json::Write(manifest.ToJson(), {.indent = 2, .key_separator = ": "}) + "\n";
 }
@@ -41,6 +65,7 @@ SidecarWriter::SidecarWriter(FileSystem& fs, OutputDirectory& directory,
 Result<std::unique_ptr<SidecarWriter>> SidecarWriter::Open(FileSystem& fs,
                                                            OutputDirectory& directory,
                                                            const SidecarManifest& manifest) {
+  MACH_RETURN_IF_ERROR(CheckReplaceable(fs, directory.path()));
   std::unique_ptr<SidecarWriter> writer(new SidecarWriter(fs, directory, manifest));
   const auto before =
       ReadSmallFile(fs, directory.staging() + "/" + kPartialManifest, kMaxManifestBytes);
@@ -138,6 +163,7 @@ Status SidecarWriter::Publish() {
     MACH_RETURN_IF_ERROR(directory_.Remove(PartName(layer)));
   }
   MACH_RETURN_IF_ERROR(directory_.Remove(kPartialManifest));
+  MACH_RETURN_IF_ERROR(CheckReplaceable(fs_, directory_.path()));  // hours may have passed
   return directory_.Publish();
 }
 

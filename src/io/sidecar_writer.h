@@ -21,6 +21,7 @@ class SidecarWriter {
  public:
   // fs reads back what `directory` writes. Both must outlive the writer. Layers of an earlier
   // attempt stay when its manifest was the same and their checksums hold (they are read).
+  // kInvalidArgument when the directory that would be replaced holds anything but a sidecar.
   static Result<std::unique_ptr<SidecarWriter>> Open(FileSystem& fs, OutputDirectory& directory,
                                                      const SidecarManifest& manifest);
 
