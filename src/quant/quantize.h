@@ -24,7 +24,9 @@ struct AffineMatrix {
 };
 
 // weights: [rows, cols] row-major, finite. The end of each group with the larger magnitude is a
-// code exactly, and zero is one (mlx/backend/cpu/quantized.cpp). REQUIRES: bits 4 or 8, group 32,
+// code exactly, and zero is one (mlx/backend/cpu/quantized.cpp). Values are within half a step of
+// their weights before scales and biases are rounded; at the other end of the group, which moving
+// zero onto a code may leave uncovered, within a whole step. REQUIRES: bits 4 or 8, group 32,
 // 64 or 128 and a divisor of cols.
 AffineMatrix QuantizeAffine(std::span<const float> weights, size_t rows, size_t cols, int bits,
                             int group);
