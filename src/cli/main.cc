@@ -11,6 +11,7 @@
 #include "cli/cmd_generate.h"
 #include "cli/cmd_models.h"
 #include "cli/cmd_serve.h"
+#include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
 #include "cli/version.h"
 
@@ -25,6 +26,7 @@ int Run(const Invocation& invocation) {
   if (name == "models") return RunModels(ModelsOptionsFrom(values));
   if (name == "export-sidecar") return RunExportSidecar(ExportSidecarOptionsFrom(values));
   if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
+  if (name == "synth") return RunSynth(SynthOptionsFrom(values));
   ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
   if (name == "serve") return RunServe(ServeOptionsFrom(values));

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/synth_options.h"
+
 namespace mach::cli {
 namespace {
 
@@ -545,6 +547,11 @@ constexpr Command kCommands[] = {
      "Checks the headers of a model and that its sidecar belongs to it; with --all every byte of\n"
      "the sidecar. Exits with 0 when all is well, else 1.",
      kVerify, kVerifyExamples},
+    {"synth", "Write a model of random weights, for benchmarks",
+     "Writes a checkpoint of any size with seeded random weights in a published layout. What it\n"
+     "says is noise, but it takes the memory, the reads and the arithmetic of a real one. It has\n"
+     "no end-of-turn token: answers go on to --max-tokens.",
+     kSynthOptions, kSynthExamples},
 };
 
 size_t EditDistance(std::string_view a, std::string_view b) {

@@ -1,0 +1,130 @@
+#include "cli/cmd_synth.h"
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+
+#include "base/clock.h"
+#include "cli/progress.h"
+#include "io/file.h"
+#include "text/tokenizer.h"
+
+namespace mach::cli {
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+
+std::atomic<bool> g_interrupted = false;
+void Interrupt(int) { g_interrupted.store(true); }
+
+struct SizeOption {
+  std::string_view name;
+  size_t model::SynthShape::*size;
+  bool delta_net_family;  // of qwen3_5_moe only
+};
+constexpr SizeOption kSizeOptions[] = {
+    {"layers", &model::SynthShape::layers, false},
+    {"hidden", &model::SynthShape::hidden, false},
+    {"experts", &model::SynthShape::experts, false},
+    {"top-k", &model::SynthShape::top_k, false},
+    {"width", &model::SynthShape::width, false},
+    {"heads", &model::SynthShape::heads, false},
+    {"kv-heads", &model::SynthShape::kv_heads, false},
+    {"head-dim", &model::SynthShape::head_dim, false},
+    {"vocab", &model::SynthShape::vocab, false},
+    {"context", &model::SynthShape::context, false},
+    {"shared-width", &model::SynthShape::shared_width, true},
+    {"linear-key-heads", &model::SynthShape::linear_key_heads, true},
+    {"linear-value-heads", &model::SynthShape::linear_value_heads, true},
+    {"linear-head-dim", &model::SynthShape::linear_head_dim, true},
+    {"attention-interval", &model::SynthShape::attention_interval, true},
+};
+
+// The files of a tokenizer whose ids are all below `vocab`.
+Result<std::vector<model::SynthFile>> ReadTokenizer(const std::string& directory, size_t vocab) {
+  io::FileSystem& fs = io::PosixFileSystem();
+  std::vector<model::SynthFile> files;
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+    const std::string path = directory + "/" + name;
+    if (!files.empty() && !fs.Exists(path)) continue;  // only the first one must be there
+    MACH_TRY(std::string text, io::ReadSmallFile(fs, path, kMaxFileBytes));
+    files.push_back({name, std::move(text)});
+  }
+  const auto tokenizer = text::Tokenizer::FromJson(files[0].text);
+  if (!tokenizer) return Error(tokenizer.error()).In(directory + "/tokenizer.json");
+  if ((*tokenizer)->end_id() > vocab) {
+    return Error{Code::kInvalidArgument, "the tokenizer of '" + directory + "' has ids up to " +
+                                             std::to_string((*tokenizer)->end_id() - 1) +
+                                             ", but the vocabulary " + std::to_string(vocab) +
+                                             " tokens; raise --vocab, or take another --tokenizer"};
+  }
+  return files;
+}
+
+}  // namespace
+
+SynthCommandOptions SynthOptionsFrom(const Values& values) {
+  SynthCommandOptions options;
+  model::SynthOptions& synth = options.synth;
+  synth.output = values.Text("output");
+  synth.shape = model::SynthPreset(values.Text("shape")).value_or(model::SynthShape{});
+  const auto family = model::SynthFamilyFromName(values.Text("family"));
+  synth.shape.family = family.value_or(synth.shape.family);
+  synth.bits = std::stoi(values.Text("bits"));
+  synth.seed = static_cast<uint64_t>(values.Integer("seed"));
+  synth.shard_bytes = static_cast<uint64_t>(values.Integer("shard-mb")) << 20;
+  options.tokenizer = values.Text("tokenizer");
+  for (const SizeOption& option : kSizeOptions) {
+    const auto given = values.MaybeInteger(option.name);
+    if (!given) continue;
+    synth.shape.*option.size = static_cast<size_t>(*given);
+    if (option.delta_net_family && synth.shape.family != model::SynthFamily::kQwen35Moe) {
+      options.unused = "--" + std::string(option.name);
+    }
+  }
+  return options;
+}
+
+int RunSynth(const SynthCommandOptions& options) {
+  const auto fail = [](const std::string& message) {
+    std::fputs(("mach synth: " + message + "\n").c_str(), stderr);
+    return kExitFailure;
+  };
+  model::SynthOptions synth = options.synth;
+  if (!options.unused.empty()) {
+    fail(options.unused + " is a size that " +
+         std::string(model::SynthFamilyName(synth.shape.family)) + " does not have; leave it out");
+    return kExitUsage;
+  }
+  std::signal(SIGINT, Interrupt);
+  std::signal(SIGTERM, Interrupt);
+  if (!options.tokenizer.empty()) {
+    auto files = ReadTokenizer(options.tokenizer, synth.shape.vocab);
+    if (!files) return fail(files.error().message);
+    synth.files = *std::move(files);
+  }
+  const SystemClock clock;
+  const int64_t start = clock.NowNs();
+  const auto written = [&] {
+    Progress progress("writing");
+    return model::WriteSynthetic(synth, [&](uint64_t done, uint64_t total) {
+      progress.Update(done, total);
+      return !g_interrupted.load();
+    });
+  }();
+  if (!written) return fail(written.error().message);
+  const double seconds = static_cast<double>(clock.NowNs() - start) * 1e-9;
+  const auto bytes = static_cast<double>(written->tensor_bytes);
+  std::printf("%s: %s, %zu layers, %.2f GB in %zu tensors and %zu files; %.1f s, %.0f MB/s\n",
+              synth.output.c_str(), std::string(model::SynthFamilyName(synth.shape.family)).c_str(),
+              synth.shape.layers, bytes * 1e-9, written->tensors, written->shards, seconds,
+              bytes * 1e-6 / seconds);
+  if (synth.files.empty()) {
+    std::printf(
+        "It has no tokenizer: mach eval --ids FILE runs it. With --tokenizer DIRECTORY it "
+        "could be served.\n");
+  }
+  return kExitOk;
+}
+
+}  // namespace mach::cli
