@@ -40,10 +40,16 @@ constexpr SizeOption kSizeOptions[] = {
     {"attention-interval", &model::SynthShape::attention_interval, true},
 };
 
+struct TokenizerFiles {
+  std::vector<model::SynthFile> files;  // none: there is no tokenizer
+  size_t tokens = 0;                    // that it has
+};
+
 // The files of a tokenizer whose ids are all below `vocab`.
-Result<std::vector<model::SynthFile>> ReadTokenizer(const std::string& directory, size_t vocab) {
+Result<TokenizerFiles> ReadTokenizer(const std::string& directory, size_t vocab) {
   io::FileSystem& fs = io::PosixFileSystem();
-  std::vector<model::SynthFile> files;
+  TokenizerFiles found;
+  std::vector<model::SynthFile>& files = found.files;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
     const std::string path = directory + "/" + name;
     if (!files.empty() && !fs.Exists(path)) continue;  // only the first one must be there
@@ -58,7 +64,21 @@ Result<std::vector<model::SynthFile>> ReadTokenizer(const std::string& directory
                                              ", but the vocabulary " + std::to_string(vocab) +
                                              " tokens; raise --vocab, or take another --tokenizer"};
   }
-  return files;
+  found.tokens = (*tokenizer)->vocab_size();
+  return found;
+}
+
+void PrintTokenizerNote(const TokenizerFiles& tokenizer, size_t vocab) {
+  if (tokenizer.files.empty()) {
+    std::printf(
+        "It has no tokenizer: mach eval --ids FILE runs it. With --tokenizer DIRECTORY it "
+        "could be served.\n");
+  } else if (tokenizer.tokens < vocab) {
+    std::printf(
+        "Its tokenizer knows %zu of the %zu tokens; what is drawn of the others shows as "
+        "no text.\n",
+        tokenizer.tokens, vocab);
+  }
 }
 
 }  // namespace
@@ -98,10 +118,12 @@ int RunSynth(const SynthCommandOptions& options) {
   }
   std::signal(SIGINT, Interrupt);
   std::signal(SIGTERM, Interrupt);
+  TokenizerFiles tokenizer;
   if (!options.tokenizer.empty()) {
-    auto files = ReadTokenizer(options.tokenizer, synth.shape.vocab);
-    if (!files) return fail(files.error().message);
-    synth.files = *std::move(files);
+    auto read = ReadTokenizer(options.tokenizer, synth.shape.vocab);
+    if (!read) return fail(read.error().message);
+    tokenizer = *std::move(read);
+    synth.files = tokenizer.files;
   }
   const SystemClock clock;
   const int64_t start = clock.NowNs();
@@ -119,11 +141,7 @@ int RunSynth(const SynthCommandOptions& options) {
               synth.output.c_str(), std::string(model::SynthFamilyName(synth.shape.family)).c_str(),
               synth.shape.layers, bytes * 1e-9, written->tensors, written->shards, seconds,
               bytes * 1e-6 / seconds);
-  if (synth.files.empty()) {
-    std::printf(
-        "It has no tokenizer: mach eval --ids FILE runs it. With --tokenizer DIRECTORY it "
-        "could be served.\n");
-  }
+  PrintTokenizerNote(tokenizer, synth.shape.vocab);
   return kExitOk;
 }
 
