@@ -5,26 +5,17 @@
 #include <filesystem>
 #include <utility>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "io/descriptor.h"
 #include "io/posix_error.h"
+#include "io/sync_directory.h"
 
 namespace mach::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Makes the entries of a directory durable. File systems that cannot say so with EINVAL.
-Status SyncDirectory(const std::string& path) {
-  const Descriptor fd(openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (!fd.valid()) return PosixError("open", path, errno);
-  if (fsync(fd.get()) != 0 && errno != EINVAL) return PosixError("make durable", path, errno);
-  return Ok();
-}
 
 }  // namespace
 

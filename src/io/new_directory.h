@@ -1,4 +1,5 @@
-// A new directory that appears under its name only when it is whole.
+// A new directory that appears under its name only when it is whole. Unlike OutputDirectory it is
+// never taken up again and never replaces what is there.
 #pragma once
 
 #include <cstdint>

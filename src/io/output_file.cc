@@ -11,6 +11,7 @@
 
 #include "io/descriptor.h"
 #include "io/posix_error.h"
+#include "io/sync_directory.h"
 
 namespace mach::io {
 namespace {
@@ -22,13 +23,6 @@ std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-// Makes the entries of a directory durable. File systems that cannot say so with EINVAL.
-int SyncDirectory(const std::string& directory) {
-  const Descriptor fd(openat(AT_FDCWD, directory.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (!fd.valid()) return errno;
-  return fsync(fd.get()) == 0 || errno == EINVAL ? 0 : errno;
 }
 
 class PosixOutputFile final : public OutputFile {
@@ -61,10 +55,7 @@ class PosixOutputFile final : public OutputFile {
       return PosixError("rename a temporary file to", path_, errno);
     }
     temporary_.clear();
-    if (const int code = SyncDirectory(DirectoryOf(path_)); code != 0) {
-      return PosixError("make durable", path_, code);
-    }
-    return Ok();
+    return SyncDirectory(DirectoryOf(path_));
   }
 
  private:
