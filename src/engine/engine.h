@@ -4,16 +4,19 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/stats.h"
 #include "sample/params.h"
 
 namespace mach::engine {
 
 struct Request {
-  std::string id;               // for logs and listings
+  std::string id;               // for logs, listings and cancellation
+  std::string session;          // sessions take turns; empty: a session of its own
   std::vector<TokenId> prompt;  // at least one token
   sample::Params sampling;
   size_t max_tokens = 0;             // 0: prefill only. Cut to what the context leaves
@@ -44,11 +47,14 @@ struct Timings {
   double decode_ms = 0;  // from the first token to the last
 };
 
-// What a request's events go to. Called on the engine thread, one at a time, in this order:
-// OnPrefill*, OnToken*, then exactly one OnDone. Must return quickly and must not call the engine.
+// What a request's events go to. Called one at a time, in this order: OnPrefill*, OnToken*, then
+// exactly one OnDone. On the engine thread, but for the OnDone of a request that is cancelled while
+// it waits: that comes on the thread that cancels, within the call. Must return quickly and must
+// not call the engine.
 class Sink {
  public:
   virtual ~Sink() = default;
+  // The first one tells, before any work, what a cache has spared: done_tokens.
   virtual void OnPrefill(size_t done_tokens, size_t total_tokens) = 0;
   virtual void OnToken(const TokenEvent& event) = 0;
   // The last token of a stop is not reported. kCancelled comes as a result too; errors are
@@ -56,11 +62,29 @@ class Sink {
   virtual void OnDone(Result<FinishReason> result, const Timings& timings) = 0;
 };
 
-// A submitted request. Cancel from any thread: work stops within one layer, OnDone follows.
+// A submitted request. Any thread; may outlive its engine.
 class Generation {
  public:
   virtual ~Generation() = default;
+  // Work stops within one layer and OnDone follows; of a request that waits, at once.
   virtual void Cancel() = 0;
+  // 1: the next to run; 0: does not wait.
+  virtual size_t queue_position() const = 0;
+};
+
+enum class RequestState : uint8_t { kQueued, kPrefill, kDecode };
+
+// A request that is not over, as listings show it.
+struct RequestInfo {
+  std::string id;
+  std::string session;
+  RequestState state = RequestState::kQueued;
+  size_t queue_position = 0;  // as Generation::queue_position
+  double age_ms = 0;          // since it was submitted
+  size_t prompt_tokens = 0;
+  size_t prefilled_tokens = 0;
+  size_t output_tokens = 0;
+  size_t max_tokens = 0;
 };
 
 struct Info {
@@ -82,6 +106,13 @@ class Engine {
   // range), kBusy when the queue is full; sink is not called then.
   virtual Result<std::shared_ptr<Generation>> Submit(Request request,
                                                      std::shared_ptr<Sink> sink) = 0;
+
+  // These wait for no generation.
+  virtual EngineStats stats() const = 0;
+  // The running one first, then those that wait, in the order of their turns.
+  virtual std::vector<RequestInfo> requests() const = 0;
+  // Cancels the requests of that id, and those of its choices ("ID/0", "ID/1", ...). How many.
+  virtual size_t CancelRequest(std::string_view id) = 0;
 };
 
 }  // namespace mach::engine

@@ -1,48 +1,30 @@
 #include "engine/local_engine.h"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <thread>
 
 #include "base/clock.h"
 #include "engine/decoder.h"
+#include "engine/request_queue.h"
 #include "sample/params.h"
 
 namespace mach::engine {
 namespace {
 
-class QueuedGeneration final : public Generation {
- public:
-  QueuedGeneration(Request r, std::shared_ptr<Sink> s, int64_t now)
-      : request(std::move(r)), sink(std::move(s)), queued_ns(now) {}
-  void Cancel() override { cancelled.store(true, std::memory_order_relaxed); }
-
-  const Request request;
-  const std::shared_ptr<Sink> sink;
-  const int64_t queued_ns;
-  std::atomic<bool> cancelled{false};
-};
-
 class LocalEngine final : public Engine {
  public:
   LocalEngine(std::unique_ptr<model::LoadedModel> model, Info info,
-              std::unique_ptr<Decoder> decoder, size_t max_queue)
+              std::unique_ptr<Decoder> decoder, const LocalEngineOptions& options,
+              const Clock& clock)
       : model_(std::move(model)),
         info_(std::move(info)),
-        max_queue_(max_queue),
-        decoder_(std::move(decoder)) {
+        providers_(options.providers),
+        decoder_(std::move(decoder)),
+        queue_(std::make_shared<RequestQueue>(options.max_queue, clock)) {
     thread_ = std::thread([this] { Loop(); });
   }
 
   ~LocalEngine() override {
-    {
-      std::lock_guard lock(mu_);
-      stop_ = true;
-      for (const auto& g : queue_) g->Cancel();
-      if (running_) running_->Cancel();
-    }
-    wake_.notify_all();
+    queue_->Stop();
     thread_.join();
   }
 
@@ -50,20 +32,19 @@ class LocalEngine final : public Engine {
 
   Result<std::shared_ptr<Generation>> Submit(Request request, std::shared_ptr<Sink> sink) override {
     MACH_RETURN_IF_ERROR(Check(request));
-    auto generation =
-        std::make_shared<QueuedGeneration>(std::move(request), std::move(sink), clock_.NowNs());
-    {
-      std::lock_guard lock(mu_);
-      if (stop_) return Error{Code::kBusy, "the engine is shutting down"};
-      // One more while the engine is between two requests: it will take that one at once.
-      if (queue_.size() >= max_queue_ + (running_ == nullptr ? 1 : 0)) {
-        return Error{Code::kBusy, std::to_string(queue_.size()) + " requests are waiting already"};
-      }
-      queue_.push_back(generation);
-    }
-    wake_.notify_one();
+    MACH_TRY(auto generation, queue_->Submit(std::move(request), std::move(sink)));
     return std::shared_ptr<Generation>(std::move(generation));
   }
+
+  EngineStats stats() const override {
+    EngineStats stats = queue_->stats();
+    if (providers_.experts) stats.experts = providers_.experts();
+    if (providers_.speculation) stats.speculation = providers_.speculation();
+    if (providers_.prefix_cache) stats.prefix_cache = providers_.prefix_cache();
+    return stats;
+  }
+  std::vector<RequestInfo> requests() const override { return queue_->List(); }
+  size_t CancelRequest(std::string_view id) override { return queue_->Cancel(id); }
 
  private:
   Status Check(const Request& request) const {
@@ -85,42 +66,23 @@ class LocalEngine final : public Engine {
   }
 
   void Loop() {
-    while (true) {
-      std::shared_ptr<QueuedGeneration> next;
-      {
-        std::unique_lock lock(mu_);
-        running_.reset();
-        wake_.wait(lock, [&] { return stop_ || !queue_.empty(); });
-        if (queue_.empty()) return;  // stopping; what was queued has been told
-        next = queue_.front();
-        queue_.pop_front();
-        running_ = next;
-      }
-      Run(*next);
+    double queue_ms = 0;
+    while (const auto next = queue_->Next(queue_ms)) {
+      Timings timings;
+      timings.queue_ms = queue_ms;
+      timings.prompt_tokens = next->request.prompt.size();
+      next->OnPrefill(0, timings.prompt_tokens);
+      auto result = decoder_->Run(next->request, next->cancelled(), *next, timings);
+      if (!result && result.error().code == Code::kCancelled) result = FinishReason::kCancelled;
+      next->OnDone(std::move(result), timings);
     }
   }
 
-  void Run(QueuedGeneration& g) {
-    Timings timings;
-    timings.queue_ms = static_cast<double>(clock_.NowNs() - g.queued_ns) * 1e-6;
-    timings.prompt_tokens = g.request.prompt.size();
-    Result<FinishReason> result = decoder_->Run(g.request, g.cancelled, *g.sink, timings);
-    if (!result && result.error().code == Code::kCancelled) result = FinishReason::kCancelled;
-    g.sink->OnDone(std::move(result), timings);
-  }
-
-  const SystemClock clock_;
   const std::unique_ptr<model::LoadedModel> model_;
   const Info info_;
-  const size_t max_queue_;
-
+  const StatsProviders providers_;
   const std::unique_ptr<Decoder> decoder_;  // used by the engine thread
-
-  std::mutex mu_;
-  std::condition_variable wake_;
-  std::deque<std::shared_ptr<QueuedGeneration>> queue_;  // guarded by mu_
-  std::shared_ptr<QueuedGeneration> running_;            // guarded by mu_
-  bool stop_ = false;                                    // guarded by mu_
+  const std::shared_ptr<RequestQueue> queue_;
   std::thread thread_;
 };
 
@@ -131,8 +93,8 @@ Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedMod
   MACH_TRY(Info info, DescribeModel(*model, options.model_id));
   static const SystemClock clock;
   MACH_TRY(auto decoder, Decoder::Create(*model, clock));
-  return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(
-      std::move(model), std::move(info), std::move(decoder), options.max_queue));
+  return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(std::move(model), std::move(info),
+                                                               std::move(decoder), options, clock));
 }
 
 }  // namespace mach::engine

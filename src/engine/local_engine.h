@@ -11,6 +11,7 @@ namespace mach::engine {
 struct LocalEngineOptions {
   std::string model_id;
   size_t max_queue = 64;  // requests that wait, besides the one that runs
+  StatsProviders providers;
 };
 
 // Stop tokens and sampling defaults of a checkpoint's generation_config.json (and config.json).

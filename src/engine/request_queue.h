@@ -1,0 +1,121 @@
+// The requests of an engine: those that wait, and the one that runs.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+
+namespace mach::engine {
+
+class RequestQueue;
+
+// A request on its way through the queue. The engine thread runs it with this as its sink, which
+// counts and hands on to the request's own.
+class QueuedRequest final : public Generation,
+                            public Sink,
+                            public std::enable_shared_from_this<QueuedRequest> {
+ public:
+  QueuedRequest(std::weak_ptr<RequestQueue> queue, Request r, std::shared_ptr<Sink> sink,
+                std::string session_key, int64_t now_ns)
+      : request(std::move(r)),
+        queue_(std::move(queue)),
+        sink_(std::move(sink)),
+        session_key_(std::move(session_key)),
+        submitted_ns_(now_ns) {}
+
+  void Cancel() override;
+  size_t queue_position() const override;
+  const std::atomic<bool>& cancelled() const { return cancelled_; }
+
+  // Engine thread.
+  void OnPrefill(size_t done_tokens, size_t total_tokens) override;
+  void OnToken(const TokenEvent& event) override;
+  void OnDone(Result<FinishReason> result, const Timings& timings) override;
+
+  const Request request;
+
+ private:
+  friend class RequestQueue;
+  const std::weak_ptr<RequestQueue> queue_;
+  const std::shared_ptr<Sink> sink_;
+  const std::string session_key_;
+  const int64_t submitted_ns_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<size_t> prefilled_{0};
+  std::atomic<size_t> output_{0};
+  int64_t started_ns_ = 0;  // engine thread
+  int64_t token_ns_ = 0;    // of the newest token; engine thread
+};
+
+// A bounded queue that is fair between sessions: they take turns, and within a session the oldest
+// goes first. Any thread, but for Next: one engine thread. Held by shared_ptr.
+class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
+ public:
+  // max_waiting: besides the one that runs. clock outlives the queue and its requests.
+  RequestQueue(size_t max_waiting, const Clock& clock);
+
+  // kBusy when the queue is full or stopped.
+  Result<std::shared_ptr<QueuedRequest>> Submit(Request request, std::shared_ptr<Sink> sink);
+
+  // Waits for the next request, which runs until its OnDone. Null: stopped, and none is left.
+  // queue_ms: how long it waited.
+  std::shared_ptr<QueuedRequest> Next(double& queue_ms);
+
+  size_t Cancel(std::string_view id);  // as Engine::CancelRequest
+  // Cancels everything and lets nothing more in. Next returns null from now on.
+  void Stop();
+
+  std::vector<RequestInfo> List() const;
+  // All but what the providers tell.
+  EngineStats stats() const;
+
+ private:
+  friend class QueuedRequest;
+  using Item = std::shared_ptr<QueuedRequest>;
+  struct Session {
+    std::string key;
+    std::deque<Item> items;  // never empty
+  };
+
+  // The waiting requests in the order of their turns. REQUIRES mu_.
+  std::vector<Item> InOrder() const;
+  bool Remove(const QueuedRequest& item);  // false: does not wait. REQUIRES mu_
+  void Withdraw(QueuedRequest& item);
+  size_t PositionOf(const QueuedRequest& item) const;
+  void Ended(QueuedRequest& item, const Result<FinishReason>& result, const Timings& timings);
+  void Count(const Result<FinishReason>& result, const QueuedRequest& item, bool was_waiting);
+  RequestInfo Describe(const QueuedRequest& item, size_t position) const;
+
+  const size_t max_waiting_;
+  const Clock& clock_;
+
+  mutable std::mutex mu_;
+  std::condition_variable wake_;
+  std::list<Session> turns_;  // the session whose turn it is first; guarded by mu_, as all below
+  std::unordered_map<std::string, std::list<Session>::iterator> sessions_;
+  Item running_;
+  bool stopped_ = false;
+  uint64_t next_key_ = 0;
+
+  // Counters, for stats without the lock.
+  std::atomic<uint64_t> waiting_{0}, active_{0}, accepted_{0}, rejected_{0};
+  std::atomic<uint64_t> stops_{0}, lengths_{0}, failures_{0};
+  std::atomic<uint64_t> cancelled_queued_{0}, cancelled_prefill_{0}, cancelled_decode_{0};
+  std::atomic<uint64_t> prompt_tokens_{0}, cached_tokens_{0}, output_tokens_{0};
+  std::atomic<double> prefill_speed_{0}, token_interval_ms_{0}, request_mean_ms_{0};
+  std::atomic<int64_t> progress_ns_{0};
+  Histogram queue_ms_, prefill_ms_, first_token_ms_, token_ms_, request_ms_;
+};
+
+}  // namespace mach::engine
