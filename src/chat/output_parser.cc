@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "json/write.h"
+
 namespace mach::chat {
 namespace {
 
@@ -30,6 +32,21 @@ std::string HoldSpace(std::string_view text, std::string& space) {
 }
 
 }  // namespace
+
+std::string CallOpening(const OutputFormat& format, std::string_view name) {
+  if (format.call_open.empty()) return "";
+  // The openings end where the tokens of what follows do not reach back over.
+  if (format.function_tags) {
+    if (name.find_first_of("<>\r\n") != std::string_view::npos) return "";
+    const std::string opening = format.call_open + "\n" + std::string(kBareCall);
+    return name.empty() ? opening : opening + std::string(name) + ">\n";
+  }
+  std::string opening = format.call_open + "\n{\"name\":";
+  if (name.empty()) return opening;
+  opening += ' ';
+  json::AppendString(opening, name);
+  return opening + ", \"arguments\":";
+}
 
 OutputParser::OutputParser(const OutputFormat& format, const OutputParserOptions& options,
                            const ToolSchemas& schemas)

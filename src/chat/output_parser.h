@@ -17,8 +17,14 @@ struct OutputFormat {
   std::string reasoning_open, reasoning_close;  // "<think>", "</think>"
   std::string call_open, call_close;            // "<tool_call>", "</tool_call>"
   bool token_markers = false;  // each marker is one token of the vocabulary (see MarkerScanner)
+  bool function_tags = false;  // calls are <function=NAME> and so on, not JSON
   bool operator==(const OutputFormat&) const = default;
 };
+
+// How an answer begins that calls a function: all that comes before the arguments, or, with an
+// empty name, before the name. A prompt that ends with it makes the model go on with the call.
+// Empty where the format has no calls, or cannot spell the name.
+std::string CallOpening(const OutputFormat& format, std::string_view name);
 
 struct OutputParserOptions {
   bool starts_in_reasoning = false;  // the prompt ends inside an open reasoning block

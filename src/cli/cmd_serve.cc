@@ -41,9 +41,18 @@ Result<server::SecurityOptions> SecurityFrom(const ServeOptions& options) {
   return security;
 }
 
-server::ServiceOptions ServiceFrom(const ServeOptions& options, const server::Limits& limits) {
+server::ServiceOptions ServiceFrom(const ServeOptions& options,
+                                   const server::HttpServerOptions& http) {
   server::ServiceOptions service;
-  service.limits = limits;
+  service.limits = http.limits;
+  service.counters = http.counters;
+  // A path tells strangers about this machine.
+  if (server::IsLoopbackHost(options.host) || !http.security.keys.empty()) {
+    service.model_path = options.model.checkpoint;
+  }
+  service.max_queue_wait = std::chrono::seconds(options.max_queue_wait_s);
+  service.hold.most = options.hold_while_loading ? options.max_queue : 0;
+  service.hold.timeout = std::chrono::seconds(options.hold_timeout_s);
   service.version = kVersion;
   service.aliases = options.aliases;
   service.strict_model = options.strict_model;
@@ -134,7 +143,7 @@ int RunServe(const ServeOptions& options) {
   http.limits.body_bytes = options.max_body_mb << 20;
   http.limits.drain_timeout = std::chrono::seconds(options.drain_timeout_s);
   http.handle_signals = true;
-  server::Service service(ServiceFrom(options, http.limits), clock);
+  server::Service service(ServiceFrom(options, http), clock);
   std::atomic<bool> draining{false};
   http.on_drain = [&] {
     draining = true;
@@ -154,12 +163,13 @@ int RunServe(const ServeOptions& options) {
         options.model, options.max_queue,
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
+          service.SetLoadProgress("weights", done, total);
           return !draining.load();
         },
         clock);
   }();
   if (!model) {
-    server.StopNow();
+    server.BeginShutdown();  // what was held is told
     loop.join();
     return draining && model.error().code == Code::kCancelled ? kExitTerminated
                                                               : Fail(model.error());

@@ -22,6 +22,8 @@ constexpr std::string_view kSwitchChoices[] = {"0", "1"};
 constexpr std::string_view kDirectChoices[] = {"auto", "io_uring", "pread", "off"};
 constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error", "off"};
 
+constexpr std::string_view kWhileLoading[] = {"hold", "reject"};
+
 constexpr Option kCheckpoint{
     .name = "checkpoint",
     .value = "DIRECTORY",
@@ -195,6 +197,31 @@ constexpr Option kServe[] = {
      .default_value = "64",
      .minimum = 0,
      .maximum = 100000},
+    {.name = "max-queue-wait",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Longest wait for a turn, then status 429.",
+     .default_value = "0",
+     .default_help = "without a limit",
+     .minimum = 0,
+     .maximum = 86400},
+    {.name = "while-loading",
+     .value = "WHAT",
+     .type = OptionType::kChoice,
+     .group = "Server",
+     .help = "Requests that come before the model is there: hold them, or reject them with status "
+             "503.",
+     .default_value = "hold",
+     .choices = kWhileLoading},
+    {.name = "hold-timeout",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Longest time to hold a request while loading, then status 503.",
+     .default_value = "120",
+     .minimum = 1,
+     .maximum = 86400},
     {.name = "drain-timeout",
      .value = "SECONDS",
      .type = OptionType::kInteger,

@@ -46,6 +46,9 @@ ServeOptions ServeOptionsFrom(const Values& values) {
   options.host = values.Text("host");
   options.port = static_cast<uint16_t>(values.Integer("port"));
   options.max_queue = static_cast<size_t>(values.Integer("max-queue"));
+  options.max_queue_wait_s = values.Integer("max-queue-wait");
+  options.hold_while_loading = values.Text("while-loading") == "hold";
+  options.hold_timeout_s = values.Integer("hold-timeout");
   options.drain_timeout_s = values.Integer("drain-timeout");
   options.max_body_mb = static_cast<size_t>(values.Integer("max-body-mb"));
   options.reasoning_field = ReasoningFieldFrom(values.Text("reasoning-field"));

@@ -39,6 +39,9 @@ struct ServeOptions {
   std::string host;
   uint16_t port = 0;
   size_t max_queue = 0;
+  int64_t max_queue_wait_s = 0;  // 0: without a limit
+  bool hold_while_loading = true;
+  int64_t hold_timeout_s = 0;
   int64_t drain_timeout_s = 0;
   size_t max_body_mb = 0;
   ReasoningField reasoning_field = ReasoningField::kBoth;

@@ -1,5 +1,7 @@
 #include "server/choice_run.h"
 
+#include <utility>
+
 namespace mach::server {
 
 ChoiceRun::~ChoiceRun() {
@@ -21,7 +23,11 @@ ChoiceRun::Update ChoiceRun::Take() {
   Update update;
   TokenChannel::Batch batch = channel_->Take();
   update.progress = std::move(batch.progress);
-  if (!update.progress.empty()) progress_ = update.progress.back();
+  if (!update.progress.empty()) {
+    if (!progress_) first_progress_ = update.progress.front().done;
+    progress_ = update.progress.back();
+    pipeline_->Force(std::exchange(forced_, {}), update.deltas);  // now that it runs
+  }
   for (const engine::TokenEvent& token : batch.tokens) {
     if (pipeline_->stopped()) break;
     update.tokens.push_back(token.token);

@@ -16,9 +16,13 @@ namespace mach::server {
 // Loop thread only. Destruction cancels the generation.
 class ChoiceRun {
  public:
+  // forced: tokens at the prompt's end that are the beginning of the answer's text.
   ChoiceRun(std::shared_ptr<engine::Engine> engine, engine::Request request,
-            std::unique_ptr<OutputPipeline> pipeline)
-      : engine_(std::move(engine)), request_(std::move(request)), pipeline_(std::move(pipeline)) {}
+            std::unique_ptr<OutputPipeline> pipeline, std::vector<TokenId> forced = {})
+      : engine_(std::move(engine)),
+        request_(std::move(request)),
+        pipeline_(std::move(pipeline)),
+        forced_(std::move(forced)) {}
   ~ChoiceRun();
   ChoiceRun(const ChoiceRun&) = delete;
   ChoiceRun& operator=(const ChoiceRun&) = delete;
@@ -42,6 +46,10 @@ class ChoiceRun {
   const engine::Timings& timings() const { return timings_; }
   const OutputPipeline& pipeline() const { return *pipeline_; }
   const std::optional<TokenChannel::Progress>& progress() const { return progress_; }
+  size_t first_progress() const { return first_progress_; }  // tokens that a cache has spared
+  size_t queue_position() const {
+    return generation_ == nullptr ? 0 : generation_->queue_position();
+  }
 
  private:
   void End(const Result<engine::FinishReason>& result, Update& update);
@@ -51,7 +59,9 @@ class ChoiceRun {
   const std::unique_ptr<OutputPipeline> pipeline_;
   std::shared_ptr<TokenChannel> channel_;
   std::shared_ptr<engine::Generation> generation_;
+  std::vector<TokenId> forced_;
   std::optional<TokenChannel::Progress> progress_;
+  size_t first_progress_ = 0;
   bool finished_ = false;
   std::optional<Result<std::string>> finish_reason_;
   engine::Timings timings_;

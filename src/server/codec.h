@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,8 +15,15 @@
 namespace mach::server {
 
 struct Prompt {
+  std::string text;  // what was rendered
   std::vector<TokenId> tokens;
   bool ends_in_reasoning = false;  // the template opened a reasoning block for the model
+  size_t forced = 0;  // of the tokens, the last ones that are the beginning of the answer
+};
+
+struct EncodeTextOptions {
+  bool add_special = false;   // what the tokenizer puts around a text
+  bool parse_special = true;  // text that spells a special token is that token
 };
 
 // A part of the output's text.
@@ -38,12 +46,16 @@ class Codec {
   virtual ~Codec() = default;
   // kInvalidArgument when the template refuses the conversation.
   virtual Result<Prompt> RenderChat(const ChatInput& input) const = 0;
-  // Text as it is, without a template; special tokens in it count.
-  virtual std::vector<TokenId> EncodeText(std::string_view text) const = 0;
+  // Text as it is, without a template.
+  virtual std::vector<TokenId> EncodeText(std::string_view text,
+                                          const EncodeTextOptions& options = {}) const = 0;
+  // The text of tokens, special ones included. Bytes that are no UTF-8 come as U+FFFD.
+  virtual std::string DecodeTokens(std::span<const TokenId> tokens) const = 0;
   virtual std::unique_ptr<TokenDecoder> NewDecoder() const = 0;
   // The bytes that the token stands for, perhaps a part of a character.
   virtual std::string TokenBytes(TokenId token) const = 0;
   virtual const chat::OutputFormat& format() const = 0;
+  virtual const std::string& template_source() const = 0;
 };
 
 }  // namespace mach::server

@@ -115,11 +115,13 @@ Connection::Connection(ConnectionContext& context, tcp::socket socket)
   client_ = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
   context_.open.insert(this);
   ++context_.open_count;
+  ++context_.options.counters->open_connections;
 }
 
 Connection::~Connection() {
   context_.open.erase(this);
   --context_.open_count;
+  --context_.options.counters->open_connections;
   if (context_.on_closed) context_.on_closed();
 }
 
@@ -399,6 +401,7 @@ asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<
     // Outside of the co_await: g++ 12 evaluates both arms of a conditional within one.
     Clock::time_point deadline = Clock::time_point::max();
     if (streaming && interval) deadline = last_byte + *interval;
+    if (const auto wake_at = reply->WakeAt()) deadline = std::min(deadline, *wake_at);
     co_await wakeup_->WaitUntil(deadline);
   }
   reply_ = nullptr;
@@ -518,6 +521,7 @@ void Connection::LogExchange(const Exchange& exchange, std::string_view details)
   std::snprintf(time, sizeof time, "%.1f", ms.count());
   // 499 as nginx has it: the client left before the end.
   const int status = exchange.client_gone ? 499 : exchange.status;
+  context_.options.counters->Count(status);
   std::string line = "request id=" + exchange.request.id + " client=" + client_ +
                      " method=" + exchange.request.method.substr(0, 20) +
                      " path=" + exchange.request.path.substr(0, 200) +

@@ -57,47 +57,77 @@ bool IsNeutral(const json::Value& value) {
   return value.is_object() && value.AsObject().empty();
 }
 
-std::string RangeText(const Field& field) {
+std::string RangeText(const FieldSpec& field) {
   const bool low = std::isfinite(field.minimum);
   const bool high = std::isfinite(field.maximum);
   if (low && high) {
-    return json::Write(json::Value(field.minimum)) + " to " +
-           json::Write(json::Value(field.maximum));
+    return json::FormatDouble(field.minimum) + " to " + json::FormatDouble(field.maximum);
   }
-  return low ? "at least " + json::Write(json::Value(field.minimum))
-             : "at most " + json::Write(json::Value(field.maximum));
+  return low ? "at least " + json::FormatDouble(field.minimum)
+             : "at most " + json::FormatDouble(field.maximum);
 }
 
-std::optional<ApiError> ReadField(const json::Value& value, const Field& field,
-                                  const Limits& limits, GenerationRequest& request) {
+void CheckNumber(const FieldSpec& field, FieldValue& out) {
   const std::string name(field.name);
-  if (field.handling == Handling::kAccepted) return std::nullopt;
-  if (field.handling == Handling::kRefused) {
-    if (IsNeutral(value)) return std::nullopt;
-    return BadRequest("unsupported_parameter", name,
-                      "'" + name + "' is not supported; " + std::string(field.help));
-  }
-  if (!HasType(value, field.type)) return WrongType(name, value, TypeName(field.type));
-  if (value.is_number()) {
-    if (field.type == FieldType::kInteger) {
-      const auto integer = AsInteger(value);
-      if (!integer) return WrongType(name, value, TypeName(field.type));
-      const auto d = static_cast<double>(*integer);
-      if (d < field.minimum || d > field.maximum) {
-        return WrongValue(name,
-                          "is " + std::to_string(*integer) + ", expected " + RangeText(field));
-      }
-      return field.read(json::Value(*integer), limits, request);
+  if (field.type == FieldType::kInteger) {
+    const auto integer = AsInteger(*out.value);
+    if (!integer) {
+      out.error = WrongType(name, *out.value, TypeName(field.type));
+      return;
     }
-    const double d = value.AsDouble();
-    if (!(d >= field.minimum && d <= field.maximum)) {
-      return WrongValue(name, "is " + json::Write(value) + ", expected " + RangeText(field));
-    }
+    out.integer = json::Value(*integer);
+    out.value = &out.integer;
   }
-  return field.read(value, limits, request);
+  const double d = out.value->AsDouble();
+  if (!(d >= field.minimum && d <= field.maximum)) {
+    out.error =
+        WrongValue(name, "is " + json::Write(*out.value) + ", expected " + RangeText(field));
+  }
 }
 
 }  // namespace
+
+void CheckField(const json::Object& body, const FieldSpec& field, FieldValue& out) {
+  const std::string name(field.name);
+  out.value = body.Find(field.name);
+  if (out.value != nullptr && out.value->is_null()) out.value = nullptr;
+  if (out.value == nullptr) {
+    if (field.required) {
+      out.error = BadRequest("missing_required_parameter", name,
+                             "'" + name + "' is missing, expected " + std::string(field.help));
+    }
+    return;
+  }
+  if (field.handling == Handling::kAccepted) {
+    out.value = nullptr;
+  } else if (field.handling == Handling::kRefused) {
+    if (!IsNeutral(*out.value)) {
+      out.error = BadRequest("unsupported_parameter", name,
+                             "'" + name + "' is not supported; " + std::string(field.help));
+    }
+    out.value = nullptr;
+  } else if (!HasType(*out.value, field.type)) {
+    out.error = WrongType(name, *out.value, TypeName(field.type));
+  } else if (out.value->is_number() &&
+             (field.type == FieldType::kInteger || field.type == FieldType::kNumber)) {
+    CheckNumber(field, out);
+  }
+}
+
+std::vector<std::string> UnknownMembers(const json::Object& body,
+                                        const std::vector<FieldSpec>& fields) {
+  constexpr size_t kMaxNamed = 32;
+  constexpr size_t kMaxNameBytes = 64;
+  std::vector<std::string> names;
+  for (const json::Member& member : body) {
+    const bool known = std::any_of(fields.begin(), fields.end(), [&](const FieldSpec& field) {
+      return field.name == member.key;
+    });
+    if (known || names.size() >= kMaxNamed) continue;
+    names.push_back(HeaderSafe(member.key).substr(0, kMaxNameBytes));
+  }
+  return names;
+}
 
 ApiError WrongType(std::string_view param, const json::Value& found, std::string_view expected) {
   return BadRequest("invalid_type", param,
@@ -115,24 +145,6 @@ std::optional<int64_t> AsInteger(const json::Value& value) {
   const double d = value.AsDouble();
   if (d != std::floor(d) || std::abs(d) >= 0x1p53) return std::nullopt;
   return static_cast<int64_t>(d);
-}
-
-std::optional<ApiError> ReadFields(const json::Object& body, std::span<const Field> fields,
-                                   const Limits& limits, GenerationRequest& request) {
-  for (const Field& field : fields) {
-    const json::Value* value = body.Find(field.name);
-    if (value == nullptr || value->is_null()) continue;
-    if (auto error = ReadField(*value, field, limits, request)) return error;
-  }
-  constexpr size_t kMaxNamed = 32;
-  constexpr size_t kMaxNameBytes = 64;
-  for (const json::Member& member : body) {
-    const bool known = std::any_of(fields.begin(), fields.end(),
-                                   [&](const Field& field) { return field.name == member.key; });
-    if (known || request.ignored.size() >= kMaxNamed) continue;
-    request.ignored.push_back(HeaderSafe(member.key).substr(0, kMaxNameBytes));
-  }
-  return std::nullopt;
 }
 
 std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits) {

@@ -30,13 +30,42 @@ sample::Params SamplingFor(const SamplingRequest& asked, const sample::Params& d
   return params;
 }
 
+// The tokens that a forced call begins with; none where nothing is forced.
+std::variant<std::vector<TokenId>, ApiError> ForcedTokens(const GenerationRequest& request,
+                                                          const Prompt& prompt,
+                                                          const Codec& codec) {
+  if (!request.force_call) return std::vector<TokenId>();
+  std::string name = request.forced_function;
+  if (name.empty() && request.chat.tools.size() == 1) {
+    name = request.chat.tools[0].Find("function")->Find("name")->AsString();
+  }
+  std::string opening = chat::CallOpening(codec.format(), name);
+  if (opening.empty()) {
+    return BadRequest("unsupported_parameter", "tool_choice",
+                      "'tool_choice' cannot force a call of '" + HeaderSafe(name).substr(0, 80) +
+                          "' with this model's chat template; use \"auto\" or \"none\"");
+  }
+  if (prompt.ends_in_reasoning) opening.insert(0, codec.format().reasoning_close + "\n\n");
+  return codec.EncodeText(opening);
+}
+
+std::optional<ApiError> CheckTokens(const std::vector<TokenId>& tokens, std::string_view param,
+                                    size_t vocab) {
+  for (const TokenId token : tokens) {
+    if (static_cast<size_t>(token) < vocab) continue;
+    return WrongValue(param, "has " + std::to_string(token) + ", beyond the vocabulary of " +
+                                 std::to_string(vocab));
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
-ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens) {
+ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens, std::string_view param) {
   ApiError error;
   error.type = "exceed_context_size_error";
   error.code = "context_length_exceeded";
-  error.param = "messages";
+  error.param = param;
   error.message = "This model's maximum context length is " + std::to_string(context_tokens) +
                   " tokens. The request (" + std::to_string(prompt_tokens) +
                   " tokens) exceeds the available context size; shorten it or restart with a "
@@ -58,48 +87,60 @@ ApiError ModelNotFound(const std::string& asked, const std::string& served) {
 
 std::variant<ChoiceRuns, ApiError> PrepareChoices(const std::string& request_id,
                                                   const GenerationRequest& request,
-                                                  const Prompt& prompt,
+                                                  std::vector<Prompt>& prompts,
                                                   const std::shared_ptr<engine::Engine>& engine,
                                                   const std::shared_ptr<const Codec>& codec) {
   const engine::Info& info = engine->info();
-  if (prompt.tokens.empty()) return WrongValue("messages", "have no text");
-  if (prompt.tokens.size() >= info.context_tokens) {
-    return ContextOverflow(prompt.tokens.size(), info.context_tokens);
-  }
-  const auto beyond = [&](TokenId token) { return static_cast<size_t>(token) >= info.vocab_size; };
   for (const auto& [token, bias] : request.sampling.logit_bias) {
-    if (beyond(token)) {
-      return WrongValue("logit_bias." + std::to_string(token),
-                        "is beyond the vocabulary of " + std::to_string(info.vocab_size));
-    }
+    if (static_cast<size_t>(token) < info.vocab_size) continue;
+    return WrongValue("logit_bias." + std::to_string(token),
+                      "is beyond the vocabulary of " + std::to_string(info.vocab_size));
   }
-  for (const TokenId token : request.stop_token_ids) {
-    if (beyond(token)) {
-      return WrongValue("stop_token_ids", "has " + std::to_string(token) +
-                                              ", beyond the vocabulary of " +
-                                              std::to_string(info.vocab_size));
-    }
+  if (auto error = CheckTokens(request.stop_token_ids, "stop_token_ids", info.vocab_size)) {
+    return *std::move(error);
   }
 
   engine::Request one;
-  one.prompt = prompt.tokens;
   one.sampling = SamplingFor(request.sampling, info.default_sampling);
-  const size_t room = info.context_tokens - prompt.tokens.size();
-  one.max_tokens = std::min(request.max_tokens.value_or(room), room);
   if (!request.ignore_eos) one.stop_tokens = info.stop_tokens;
   one.stop_tokens.insert(one.stop_tokens.end(), request.stop_token_ids.begin(),
                          request.stop_token_ids.end());
   one.want_logprobs = request.logprobs;
   one.logprobs = request.top_logprobs;
+  const size_t total = prompts.size() * request.choices;
+  one.session = request.session;
+  if (one.session.empty() && total > 1) one.session = request_id;  // one turn for all of them
 
+  const std::string_view param = request.prompts.empty() ? "messages" : "prompt";
   const auto stops = std::make_shared<const chat::Patterns>(request.stop);
   ChoiceRuns runs;
-  for (size_t i = 0; i < request.choices; ++i) {
+  for (size_t i = 0; i < total; ++i) {
+    Prompt& prompt = prompts[i / request.choices];
+    std::vector<TokenId> forced;
+    if (i % request.choices == 0) {
+      auto opening = ForcedTokens(request, prompt, *codec);
+      if (auto* error = std::get_if<ApiError>(&opening)) return std::move(*error);
+      forced = std::get<std::vector<TokenId>>(std::move(opening));
+      prompt.tokens.insert(prompt.tokens.end(), forced.begin(), forced.end());
+      prompt.forced = forced.size();
+      if (prompt.tokens.empty()) return WrongValue(param, "has no text");
+      if (auto error = CheckTokens(prompt.tokens, param, info.vocab_size)) return *std::move(error);
+      if (prompt.tokens.size() >= info.context_tokens) {
+        return ContextOverflow(prompt.tokens.size(), info.context_tokens, param);
+      }
+    } else {
+      forced.assign(prompt.tokens.end() - static_cast<std::ptrdiff_t>(prompt.forced),
+                    prompt.tokens.end());
+    }
     engine::Request mine = one;
-    mine.id = request.choices == 1 ? request_id : request_id + "/" + std::to_string(i);
+    mine.id = total == 1 ? request_id : request_id + "/" + std::to_string(i);
+    mine.prompt = prompt.tokens;
+    const size_t room = info.context_tokens - prompt.tokens.size();
+    mine.max_tokens = std::min(request.max_tokens.value_or(room), room);
     mine.sampling.seed += i;
     runs.push_back(std::make_unique<ChoiceRun>(
-        engine, std::move(mine), std::make_unique<OutputPipeline>(codec, request, prompt, stops)));
+        engine, std::move(mine), std::make_unique<OutputPipeline>(codec, request, prompt, stops),
+        std::move(forced)));
   }
   return runs;
 }

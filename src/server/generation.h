@@ -14,15 +14,16 @@
 namespace mach::server {
 
 // 400 in the words that clients look for when a conversation has grown too long.
-ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens);
+ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens, std::string_view param);
 ApiError ModelNotFound(const std::string& asked, const std::string& served);
 
-// One run for each choice, not yet submitted. Values that only the model can judge are checked
-// here: the prompt's length and token ids. Unset sampling parameters take the model's defaults; the
-// seed of choice i is the request's plus i.
+// One run for each choice of each prompt, not yet submitted. Values that only the model can judge
+// are checked here: the prompts' lengths and token ids. Unset sampling parameters take the model's
+// defaults; the seed of run i is the request's plus i. Where a call is forced its opening goes to
+// the prompts' ends.
 std::variant<ChoiceRuns, ApiError> PrepareChoices(const std::string& request_id,
                                                   const GenerationRequest& request,
-                                                  const Prompt& prompt,
+                                                  std::vector<Prompt>& prompts,
                                                   const std::shared_ptr<engine::Engine>& engine,
                                                   const std::shared_ptr<const Codec>& codec);
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/ids.h"
@@ -32,7 +33,10 @@ struct SamplingRequest {
 struct GenerationRequest {
   std::string model;  // as named by the client; empty: whatever is there
   ChatInput chat;
+  std::vector<std::variant<std::string, std::vector<TokenId>>> prompts;  // instead of a chat
+  bool echo = false;  // the prompts come back in front of the answers
   SamplingRequest sampling;
+  std::string session;  // whose turn it is; empty: unknown
 
   std::optional<size_t> max_tokens;  // unset: what the context leaves
   std::vector<std::string> stop;
@@ -45,6 +49,8 @@ struct GenerationRequest {
 
   bool parse_tools = false;  // there are tools, and calls of them are wanted
   bool parallel_tool_calls = true;
+  bool force_call = false;      // the answer begins with a call ...
+  std::string forced_function;  // ... of this one; empty: of any
   bool include_reasoning = true;
   bool inline_reasoning = false;  // reasoning stays in the content, in its marks
 

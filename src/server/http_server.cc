@@ -126,6 +126,7 @@ class Server final : public HttpServer {
 
   // Says why in one packet, without a connection's state.
   void Refuse(tcp::socket socket) const {
+    options_.counters->Count(503);
     ApiError error = ShuttingDown();
     error.code = "too_many_connections";
     error.message = "the server has its limit of " + std::to_string(options_.limits.connections) +

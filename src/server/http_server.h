@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "server/http_counters.h"
 #include "server/limits.h"
 #include "server/router.h"
 #include "server/security.h"
@@ -18,8 +19,9 @@ struct HttpServerOptions {
   uint16_t port = 8080;            // 0: the system chooses
   Limits limits;
   SecurityOptions security;
-  size_t workers = 2;              // threads for handlers of RunsOn::kWorker
-  bool handle_signals = false;     // SIGTERM and SIGINT: the first drains, the second ends at once
+  size_t workers = 2;           // threads for handlers of RunsOn::kWorker
+  bool handle_signals = false;  // SIGTERM and SIGINT: the first drains, the second ends at once
+  std::shared_ptr<HttpCounters> counters = std::make_shared<HttpCounters>();
   std::function<void()> on_drain;  // when draining begins; on the loop thread
 };
 

@@ -61,6 +61,14 @@ json::Value OutputPipeline::Describe(const engine::TokenEvent& token) const {
   return entry;
 }
 
+void OutputPipeline::Force(const std::vector<TokenId>& tokens, std::vector<OutputDelta>& out) {
+  for (const TokenId token : tokens) {
+    std::vector<OutputPiece> pieces;
+    decoder_->Push(token, pieces);
+    Feed(std::move(pieces), out);
+  }
+}
+
 void OutputPipeline::Push(const engine::TokenEvent& token, std::vector<OutputDelta>& out) {
   if (stopped_) return;
   ++tokens_;

@@ -30,6 +30,8 @@ class OutputPipeline {
                  const Prompt& prompt, std::shared_ptr<const chat::Patterns> stops);
   ~OutputPipeline();
 
+  // Text in front of what the model chooses. Its tokens are not counted.
+  void Force(const std::vector<TokenId>& tokens, std::vector<OutputDelta>& out);
   // Nothing more comes out once stopped().
   void Push(const engine::TokenEvent& token, std::vector<OutputDelta>& out);
   // truncated: the length limit ended the answer.

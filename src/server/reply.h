@@ -34,6 +34,8 @@ class Reply {
   virtual std::string Ping() = 0;
   // Silence after which Ping is sent; nullopt: never.
   virtual std::optional<std::chrono::milliseconds> PingInterval() const = 0;
+  // When Take is to be called even without a wake; nullopt: never.
+  virtual std::optional<std::chrono::steady_clock::time_point> WakeAt() const { return {}; }
   // " key=value" pairs for the request's line in the log.
   virtual std::string Summary() const = 0;
 };

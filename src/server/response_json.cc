@@ -17,6 +17,14 @@ double PerSecond(size_t n, double ms) {
 
 std::string SseEvent(const json::Value& value) { return "data: " + json::Write(value) + "\n\n"; }
 
+HttpResponse SseHead() {
+  HttpResponse head;
+  head.streaming = true;
+  head.content_type = "text/event-stream";
+  head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+  return head;
+}
+
 json::Object UsageJson(size_t prompt_tokens, const ChoiceRuns& choices) {
   size_t output = 0;
   size_t reasoning = 0;

@@ -7,6 +7,7 @@
 
 #include "json/value.h"
 #include "server/choice_run.h"
+#include "server/http.h"
 
 namespace mach::server {
 
@@ -14,6 +15,7 @@ using ChoiceRuns = std::vector<std::unique_ptr<ChoiceRun>>;
 
 // One server-sent event, on one line.
 std::string SseEvent(const json::Value& value);
+HttpResponse SseHead();  // of a stream of them
 inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 
 // OpenAI's "usage" over all choices.

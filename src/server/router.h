@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "server/fields.h"
 #include "server/http.h"
 #include "server/reply.h"
 
@@ -27,6 +28,10 @@ struct Route {
   Access access = Access::kKey;
   RunsOn runs_on = RunsOn::kLoop;
   bool takes_json = false;  // the body must be JSON
+  // For listings of the interface: what the body may have, the answer's media types and its status.
+  std::vector<FieldSpec> body = {};
+  std::vector<std::string> answers = {"application/json"};
+  int status = 200;
   // tail: what {id} stands for, percent-decoded. Safe to call from several threads.
   std::function<HandlerResult(const HttpRequest& request, const std::string& tail)> handle;
 };

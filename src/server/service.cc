@@ -1,22 +1,23 @@
 #include "server/service.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
 #include "json/write.h"
 #include "server/chat_request.h"
-#include "server/generation.h"
+#include "server/completion_request.h"
+#include "server/metrics.h"
+#include "server/openapi.h"
+#include "server/text_request.h"
 
 namespace mach::server {
 namespace {
 
-constexpr int kLoadingRetrySeconds = 5;
-
-HttpResponse JsonResponse(const json::Value& value) {
-  HttpResponse response;
-  response.body = json::Write(value);
-  return response;
-}
+constexpr double kNsPerSecond = 1e9;
+constexpr double kLeastProgressForEta = 0.02;
+constexpr int kUnknownRetrySeconds = 5;
 
 // "b0.1.0-1f2e3d4c": changes with the program and the model (FNV-1a of what describes it).
 std::string Fingerprint(const std::string& version, const engine::Info& info) {
@@ -35,8 +36,29 @@ std::string Fingerprint(const std::string& version, const engine::Info& info) {
 
 }  // namespace
 
+HttpResponse JsonResponse(const json::Value& value) {
+  HttpResponse response;
+  response.body = json::Write(value);
+  return response;
+}
+
 Service::Service(ServiceOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock) {}
+    : options_(std::move(options)),
+      clock_(clock),
+      started_ns_(clock.NowNs()),
+      hold_(options_.hold) {}
+
+void Service::SetLoadProgress(const std::string& stage, uint64_t done, uint64_t total) {
+  const double elapsed_s = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond;
+  LoadProgress progress;
+  progress.stage = stage;
+  if (total > 0) progress.done = static_cast<double>(done) / static_cast<double>(total);
+  if (progress.done >= kLeastProgressForEta) {
+    progress.eta_s = elapsed_s * (1 - progress.done) / progress.done;
+  }
+  const std::lock_guard lock(mu_);
+  progress_ = std::move(progress);
+}
 
 void Service::SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<const Codec> codec) {
   auto model = std::make_shared<Model>();
@@ -44,14 +66,21 @@ void Service::SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<c
   model->engine = std::move(engine);
   model->codec = std::move(codec);
   model->created = clock_.UnixSeconds();
-  const std::lock_guard lock(mu_);
-  model_ = std::move(model);
-  if (state_ == State::kLoading) state_ = State::kReady;
+  {
+    const std::lock_guard lock(mu_);
+    model_ = std::move(model);
+    if (state_ == State::kLoading) state_ = State::kReady;
+    load_seconds_ = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond;
+  }
+  hold_.Release();
 }
 
 void Service::BeginDrain() {
-  const std::lock_guard lock(mu_);
-  state_ = State::kDraining;
+  {
+    const std::lock_guard lock(mu_);
+    state_ = State::kDraining;
+  }
+  hold_.Release();
 }
 
 std::shared_ptr<const Service::Model> Service::model() const {
@@ -64,139 +93,111 @@ Service::State Service::state() const {
   return state_;
 }
 
-std::optional<ApiError> Service::Unavailable() const {
-  const State now = state();
-  if (now == State::kReady) return std::nullopt;
+Service::LoadProgress Service::load_progress() const {
+  const std::lock_guard lock(mu_);
+  return progress_;
+}
+
+ApiError Service::UnavailableError(State state) const {
   ApiError error;
   error.status = 503;
   error.type = "unavailable_error";
-  error.code = now == State::kLoading ? "loading" : "draining";
-  error.message =
-      now == State::kLoading ? "the model is being loaded" : "the server is shutting down";
-  error.retry_after_s = kLoadingRetrySeconds;
   error.retryable = true;
+  error.retry_after_s = kUnknownRetrySeconds;
+  if (state == State::kDraining) {
+    error.code = "draining";
+    error.message = "the server is shutting down";
+    return error;
+  }
+  const LoadProgress progress = load_progress();
+  error.code = "loading";
+  error.message = "the model is being loaded; try again later, or send the request and wait";
+  error.extra = {{"progress", progress.done}, {"stage", progress.stage}};
+  if (progress.eta_s > 0) {
+    error.extra.Set("eta_s", std::ceil(progress.eta_s));
+    error.retry_after_s = static_cast<int>(std::clamp(std::ceil(progress.eta_s), 1.0, 60.0));
+  }
   return error;
+}
+
+std::optional<ApiError> Service::Unavailable() const {
+  const State now = state();
+  if (now == State::kReady) return std::nullopt;
+  return UnavailableError(now);
 }
 
 Router Service::MakeRouter() {
   Router router;
-  const auto add = [&](std::string method, std::string pattern, std::string summary, Access access,
-                       RunsOn runs_on,
-                       HandlerResult (Service::*handler)(const HttpRequest&, const std::string&)
-                           const) {
-    Route route;
-    route.takes_json = method == "POST";
-    route.method = std::move(method);
-    route.pattern = std::move(pattern);
-    route.summary = std::move(summary);
-    route.access = access;
-    route.runs_on = runs_on;
-    route.handle = [this, handler](const HttpRequest& request, const std::string& tail) {
+  using Handler = HandlerResult (Service::*)(const HttpRequest&, const std::string&) const;
+  const auto bind = [this](Handler handler) {
+    return [this, handler](const HttpRequest& request, const std::string& tail) {
       return (this->*handler)(request, tail);
     };
-    router.Add(std::move(route));
   };
-  add("GET", "/health", "Whether requests can be answered", Access::kPublic, RunsOn::kLoop,
-      &Service::Health);
-  add("GET", "/readyz", "As /health", Access::kPublic, RunsOn::kLoop, &Service::Health);
-  add("GET", "/livez", "Whether the process runs", Access::kPublic, RunsOn::kLoop, &Service::Live);
-  add("GET", "/version", "The program's version", Access::kPublic, RunsOn::kLoop,
-      &Service::Version);
-  add("GET", "/v1/models", "The models that are served", Access::kKey, RunsOn::kLoop,
-      &Service::Models);
-  add("GET", "/v1/models/{id}", "One model", Access::kKey, RunsOn::kLoop, &Service::OneModel);
-  add("POST", "/v1/chat/completions", "Answers a conversation", Access::kKey, RunsOn::kWorker,
-      &Service::Chat);
+  const auto get = [&](std::string pattern, std::string summary, Handler handler,
+                       Access access = Access::kKey) {
+    router.Add({.method = "GET",
+                .pattern = std::move(pattern),
+                .summary = std::move(summary),
+                .access = access,
+                .handle = bind(handler)});
+  };
+  const auto post = [&](std::string pattern, std::string summary, Handler handler,
+                        std::vector<FieldSpec> body, std::vector<std::string> answers, int status) {
+    router.Add({.method = "POST",
+                .pattern = std::move(pattern),
+                .summary = std::move(summary),
+                .runs_on = RunsOn::kWorker,
+                .takes_json = true,
+                .body = std::move(body),
+                .answers = std::move(answers),
+                .status = status,
+                .handle = bind(handler)});
+  };
+  const std::vector<std::string> json_only{"application/json"};
+  const std::vector<std::string> json_or_events{"application/json", "text/event-stream"};
+
+  get("/health", "Whether requests can be answered, and the load", &Service::Health,
+      Access::kPublic);
+  get("/readyz", "As /health", &Service::Health, Access::kPublic);
+  get("/livez", "Whether the process runs", &Service::Live, Access::kPublic);
+  get("/version", "The program's version", &Service::Version, Access::kPublic);
+  get("/v1/models", "The models that are served", &Service::Models);
+  get("/v1/models/{id}", "One model", &Service::OneModel);
+  get("/props", "Properties of the server and its defaults", &Service::Props);
+  post("/v1/chat/completions", "Answers a conversation", &Service::Chat, Specs(ChatFields()),
+       json_or_events, 200);
+  post("/v1/completions", "Continues a text", &Service::Complete, Specs(CompletionFields()),
+       json_or_events, 200);
+  post("/v1/embeddings", "Not supported: status 501", &Service::Embeddings, {}, json_only, 501);
+  post("/tokenize", "Tokens of a text or a conversation", &Service::Tokenize,
+       Specs(TokenizeFields()), json_only, 200);
+  post("/detokenize", "The text of tokens", &Service::Detokenize, Specs(DetokenizeFields()),
+       json_only, 200);
+  post("/apply-template", "The prompt that a conversation becomes", &Service::ApplyTemplate,
+       Specs(ChatFields()), json_only, 200);
+  get("/v1/stats", "Statistics of generations", &Service::Stats);
+  get("/v1/cache/stats", "Statistics of experts on disk and of cached prefixes",
+      &Service::CacheStats);
+  post("/v1/cache/warm_prefix", "Not supported yet: status 501", &Service::WarmPrefix, {},
+       json_only, 501);
+  get("/metrics", "Metrics in Prometheus' format", &Service::Metrics);
+  get("/mach/requests", "Requests that run and wait", &Service::Requests);
+  for (const char* method : {"DELETE", "POST"}) {
+    router.Add({.method = method,
+                .pattern = "/mach/requests/{id}",
+                .summary = "Cancels a request by its x-request-id",
+                .handle = bind(&Service::CancelRequest)});
+  }
+  get("/openapi.json", "This description", &Service::OpenApiDocument, Access::kPublic);
+  openapi_ = json::Write(OpenApi(router, options_.version));
   return router;
 }
 
-HandlerResult Service::Live(const HttpRequest&, const std::string&) const {
-  return JsonResponse(json::Object{{"status", "ok"}});
-}
-
-HandlerResult Service::Health(const HttpRequest&, const std::string&) const {
-  if (const auto error = Unavailable()) return ToResponse(*error);
-  return JsonResponse(json::Object{{"status", "ok"}});
-}
-
-HandlerResult Service::Version(const HttpRequest&, const std::string&) const {
-  return JsonResponse(json::Object{{"version", options_.version}});
-}
-
-json::Object Service::DescribeModel(const Model& model) const {
-  const engine::Info& info = model.engine->info();
-  json::Array capabilities{"completion"};
-  if (!model.codec->format().call_open.empty()) capabilities.push_back("tools");
-  if (!model.codec->format().reasoning_open.empty()) capabilities.push_back("reasoning");
-  json::Array aliases;
-  for (const std::string& alias : options_.aliases) aliases.push_back(alias);
-  return {{"id", info.model_id},
-          {"object", "model"},
-          {"created", model.created},
-          {"owned_by", "mach"},
-          {"context_length", info.context_tokens},
-          {"max_model_len", info.context_tokens},
-          {"aliases", std::move(aliases)},
-          {"capabilities", std::move(capabilities)},
-          {"meta", json::Object{{"architecture", info.architecture},
-                                {"n_ctx", info.context_tokens},
-                                {"n_params", info.parameter_count},
-                                {"n_vocab", info.vocab_size}}}};
-}
-
-// The id, an alias, or the last part of the id's path.
-bool Service::IsModelName(const Model& model, const std::string& name) const {
-  const std::string& id = model.engine->info().model_id;
-  if (name == id) return true;
-  if (!name.empty() && id.size() > name.size() && id.ends_with("/" + name)) return true;
-  for (const std::string& alias : options_.aliases) {
-    if (name == alias) return true;
-  }
-  return false;
-}
-
-HandlerResult Service::Models(const HttpRequest&, const std::string&) const {
-  json::Array data;
-  if (const auto served = model()) data.push_back(DescribeModel(*served));
-  return JsonResponse(json::Object{{"object", "list"}, {"data", std::move(data)}});
-}
-
-HandlerResult Service::OneModel(const HttpRequest&, const std::string& tail) const {
-  const auto served = model();
-  if (served != nullptr && IsModelName(*served, tail)) return JsonResponse(DescribeModel(*served));
-  return ToResponse(ModelNotFound(tail, served == nullptr ? "" : served->engine->info().model_id));
-}
-
-HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
-  auto parsed = ParseChatRequest(http.body, options_.limits);
-  if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
-  auto request = std::get<GenerationRequest>(std::move(parsed));
-  if (const auto error = Unavailable()) return ToResponse(*error);
-  const auto served = model();
-  const engine::Info& info = served->engine->info();
-  if (options_.strict_model && !request.model.empty() && !IsModelName(*served, request.model)) {
-    return ToResponse(ModelNotFound(request.model, info.model_id));
-  }
-  if (options_.inline_reasoning) request.inline_reasoning = true;
-
-  auto rendered = served->codec->RenderChat(request.chat);
-  if (!rendered) {
-    ApiError error = FromError(rendered.error());
-    error.param = "messages";
-    return ToResponse(error);
-  }
-  Prompt prompt = *std::move(rendered);
-  auto choices = PrepareChoices(http.id, request, prompt, served->engine, served->codec);
-  if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
-
-  ChatReplyOptions options;
-  options.request = std::move(request);
-  options.prompt = std::move(prompt);
-  options.model_id = info.model_id;
-  options.fingerprint = served->fingerprint;
-  options.reasoning_fields = options_.reasoning_fields;
-  options.ping_interval = options_.limits.ping_interval;
-  return MakeChatReply(std::move(options), std::get<ChoiceRuns>(std::move(choices)), clock_);
+HandlerResult Service::OpenApiDocument(const HttpRequest&, const std::string&) const {
+  HttpResponse response;
+  response.body = openapi_;
+  return response;
 }
 
 }  // namespace mach::server

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/utf8.h"
 #include "chat/template.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
@@ -88,11 +89,20 @@ class TextCodec final : public Codec {
     prompt.ends_in_reasoning =
         !format_.reasoning_open.empty() && last != std::string::npos &&
         std::string_view(rendered.text).substr(0, last + 1).ends_with(format_.reasoning_open);
+    prompt.text = rendered.text;
     return prompt;
   }
 
-  std::vector<TokenId> EncodeText(std::string_view text) const override {
-    return tokenizer_->Encode(text);
+  std::vector<TokenId> EncodeText(std::string_view text,
+                                  const EncodeTextOptions& options) const override {
+    const std::vector<text::Span> all{{0, text.size()}};
+    text::EncodeOptions encode;
+    encode.add_special_tokens = options.add_special;
+    if (!options.parse_special) encode.plain = all;
+    return tokenizer_->Encode(text, encode);
+  }
+  std::string DecodeTokens(std::span<const TokenId> tokens) const override {
+    return utf8::Repair(tokenizer_->Decode(tokens, /*skip_special_tokens=*/false));
   }
 
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
@@ -100,6 +110,7 @@ class TextCodec final : public Codec {
   }
   std::string TokenBytes(TokenId token) const override { return tokenizer_->TokenBytes(token); }
   const chat::OutputFormat& format() const override { return format_; }
+  const std::string& template_source() const override { return template_.source(); }
 
  private:
   // A pair of markers counts when the template knows it; markers are tokens when all of them are.
@@ -113,6 +124,7 @@ class TextCodec final : public Codec {
     if (known(2)) {
       format_.call_open = kMarkers[2];
       format_.call_close = kMarkers[3];
+      format_.function_tags = source.find("<function=") != std::string::npos;
     }
     format_.token_markers = true;
     for (const std::string* marker : {&format_.reasoning_open, &format_.reasoning_close,

@@ -200,14 +200,38 @@ TEST(LocalEngine, CancelsRunningAndQueuedAndBoundsTheQueue) {
   ASSERT_FALSE(third.ok());
   EXPECT_EQ(third.error().code, Code::kBusy);
 
-  (*first)->Cancel();
+  EXPECT_EQ(engine->requests().size(), 2u);
   (*second)->Cancel();
+  EXPECT_EQ(*queued->Wait(), FinishReason::kCancelled);  // while the first still runs
+  EXPECT_EQ(engine->requests().size(), 1u);
+  (*first)->Cancel();
   running->Release();
   EXPECT_EQ(*running->Wait(), FinishReason::kCancelled);
-  EXPECT_EQ(*queued->Wait(), FinishReason::kCancelled);
   EXPECT_EQ(running->Tokens().size(), 1u);
   EXPECT_TRUE(queued->Tokens().empty());
   EXPECT_EQ(Answer(*engine, Greedy(kPrompt, 5)).first.size(), 5u);  // and goes on
+}
+
+TEST(LocalEngine, TellsOfItselfWhileItWorks) {
+  const auto engine = NewEngine();
+  auto running = std::make_shared<Collector>(true);
+  Request request = Greedy(kPrompt, 40);
+  request.id = "r";
+  ASSERT_TRUE(engine->Submit(request, running).ok());
+  running->WaitForToken();
+  // The engine thread is blocked within a token: neither call waits for it.
+  EXPECT_EQ(engine->stats().running, 1u);
+  EXPECT_EQ(engine->stats().output_tokens, 1u);
+  const std::vector<RequestInfo> listed = engine->requests();
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0].state, RequestState::kDecode);
+  EXPECT_EQ(listed[0].prefilled_tokens, kPrompt.size());
+  EXPECT_EQ(engine->CancelRequest("r"), 1u);
+  running->Release();
+  EXPECT_EQ(*running->Wait(), FinishReason::kCancelled);
+  EXPECT_EQ(engine->stats().cancelled_decode, 1u);
+  EXPECT_EQ(engine->stats().prompt_tokens, kPrompt.size());
+  EXPECT_EQ(engine->stats().experts.bank_slots, 0u);
 }
 
 TEST(LocalEngine, DestructionEndsWhatRunsAndWhatWaits) {

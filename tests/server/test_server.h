@@ -17,6 +17,7 @@ struct TestServerOptions {
   ServiceOptions service;
   ScriptedOptions engine;
   bool loaded = true;
+  bool function_tags = true;  // of the codec
 };
 
 class TestServer {
@@ -26,9 +27,11 @@ class TestServer {
     if (!options.engine.script) {
       options.engine.script = [](const engine::Request&) { return ScriptTokens("Hello!"); };
     }
+    codec_ = std::make_shared<ScriptedCodec>(options.function_tags);
     engine_ = std::make_shared<ScriptedEngine>(std::move(options.engine));
     options.service.limits = options.http.limits;
     options.service.version = "1.2.3";
+    options.service.counters = options.http.counters;
     service_ = std::make_unique<Service>(std::move(options.service), clock_);
     if (options.loaded) Load();
     router_ = service_->MakeRouter();
@@ -45,7 +48,7 @@ class TestServer {
     thread_.join();
   }
 
-  void Load() { service_->SetModel(engine_, std::make_shared<ScriptedCodec>()); }
+  void Load() { service_->SetModel(engine_, codec_); }
   // Waits for a shutdown that has begun; whether it let every answer finish.
   bool Join() {
     thread_.join();
@@ -53,11 +56,13 @@ class TestServer {
   }
 
   uint16_t port() const { return server_->port(); }
+  Service& service() { return *service_; }
   HttpServer& http() { return *server_; }
   ScriptedEngine& engine() { return *engine_; }
 
  private:
   SystemClock clock_;
+  std::shared_ptr<const ScriptedCodec> codec_;
   std::shared_ptr<ScriptedEngine> engine_;
   std::unique_ptr<Service> service_;
   Router router_;

@@ -1,8 +1,9 @@
 #include "server/scripted_engine.h"
 
+#include <algorithm>
 #include <utility>
 
-#include <gtest/gtest.h>
+#include "base/utf8.h"
 
 namespace mach::server {
 namespace {
@@ -51,6 +52,7 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
     text += content + "\n";
   }
   Prompt prompt;
+  prompt.text = text;
   for (const char c : text) prompt.tokens.push_back(static_cast<unsigned char>(c));
   if (const json::Value* thinking = input.kwargs.Find("enable_thinking");
       thinking != nullptr && thinking->is_bool() && thinking->AsBool()) {
@@ -60,8 +62,22 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
   return prompt;
 }
 
-std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text) const {
-  return ScriptTokens(text);
+std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text,
+                                               const EncodeTextOptions& options) const {
+  std::vector<TokenId> tokens;
+  if (options.parse_special) {
+    tokens = ScriptTokens(text);
+  } else {
+    for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
+  }
+  if (options.add_special) tokens.insert(tokens.begin(), kScriptEnd);
+  return tokens;
+}
+
+std::string ScriptedCodec::DecodeTokens(std::span<const TokenId> tokens) const {
+  std::string text;
+  for (const TokenId token : tokens) text += token == kScriptEnd ? "<end>" : TokenBytes(token);
+  return utf8::Repair(text);
 }
 
 std::unique_ptr<TokenDecoder> ScriptedCodec::NewDecoder() const {
@@ -73,22 +89,10 @@ std::string ScriptedCodec::TokenBytes(TokenId token) const {
   return token < kScriptEnd ? std::string(kMarkers[token - kScriptMarkers]) : "";
 }
 
-struct ScriptedEngine::Job final : engine::Generation {
-  Job(ScriptedEngine& e, engine::Request r, std::shared_ptr<engine::Sink> s)
-      : engine(e), request(std::move(r)), sink(std::move(s)) {}
-  void Cancel() override {
-    cancelled = true;
-    const std::lock_guard lock(engine.mu_);
-    engine.wake_.notify_all();
-  }
-  ScriptedEngine& engine;
-  engine::Request request;
-  std::shared_ptr<engine::Sink> sink;
-  std::atomic<bool> cancelled{false};
-};
-
-ScriptedEngine::ScriptedEngine(ScriptedOptions options) : options_(std::move(options)) {
-  info_.model_id = "scripted/model";
+ScriptedEngine::ScriptedEngine(ScriptedOptions options)
+    : options_(std::move(options)),
+      queue_(std::make_shared<engine::RequestQueue>(options_.max_queue, clock_)) {
+  info_.model_id = options_.model_id;
   info_.architecture = "script";
   info_.context_tokens = options_.context_tokens;
   info_.vocab_size = kScriptEnd + 1;
@@ -99,6 +103,7 @@ ScriptedEngine::ScriptedEngine(ScriptedOptions options) : options_(std::move(opt
 }
 
 ScriptedEngine::~ScriptedEngine() {
+  queue_->Stop();
   {
     const std::lock_guard lock(mu_);
     stop_ = true;
@@ -109,16 +114,24 @@ ScriptedEngine::~ScriptedEngine() {
 
 Result<std::shared_ptr<engine::Generation>> ScriptedEngine::Submit(
     engine::Request request, std::shared_ptr<engine::Sink> sink) {
-  auto job = std::make_shared<Job>(*this, std::move(request), std::move(sink));
+  engine::Request kept = request;
+  MACH_TRY(auto item, queue_->Submit(std::move(request), std::move(sink)));
   const std::lock_guard lock(mu_);
-  if (queue_.size() >= options_.max_queue) {
-    return Error{Code::kBusy, std::to_string(queue_.size()) + " requests are waiting already"};
-  }
-  last_ = job->request;
-  ++submitted_;
-  queue_.push_back(job);
-  wake_.notify_all();
-  return std::shared_ptr<engine::Generation>(std::move(job));
+  last_ = std::move(kept);
+  return std::shared_ptr<engine::Generation>(std::move(item));
+}
+
+engine::EngineStats ScriptedEngine::stats() const {
+  engine::EngineStats stats = queue_->stats();
+  if (options_.providers.experts) stats.experts = options_.providers.experts();
+  if (options_.providers.speculation) stats.speculation = options_.providers.speculation();
+  if (options_.providers.prefix_cache) stats.prefix_cache = options_.providers.prefix_cache();
+  return stats;
+}
+
+size_t ScriptedEngine::cancelled() const {
+  const engine::EngineStats s = stats();
+  return s.cancelled_queued + s.cancelled_prefill + s.cancelled_decode;
 }
 
 void ScriptedEngine::Release() {
@@ -133,56 +146,43 @@ engine::Request ScriptedEngine::last_request() const {
 }
 
 void ScriptedEngine::Loop() {
-  for (;;) {
-    std::shared_ptr<Job> job;
-    {
-      std::unique_lock lock(mu_);
-      wake_.wait(lock, [&] { return stop_ || !queue_.empty(); });
-      if (stop_) return;
-      job = queue_.front();
-      queue_.pop_front();
-    }
-    running_ = 1;
-    Run(*job);
-    running_ = 0;
+  double queue_ms = 0;
+  while (const auto item = queue_->Next(queue_ms)) {
+    engine::Timings timings;
+    timings.prompt_tokens = item->request.prompt.size();
+    timings.queue_ms = queue_ms;
+    item->OnPrefill(0, timings.prompt_tokens);
+    auto result = Run(item->request, item->cancelled(), *item, timings);
+    item->OnDone(std::move(result), timings);
   }
 }
 
-void ScriptedEngine::Run(Job& job) {
-  const engine::Request& request = job.request;
-  engine::Timings timings;
-  timings.prompt_tokens = request.prompt.size();
-  const auto end = [&](Result<engine::FinishReason> result) {
-    ++finished_;
-    job.sink->OnDone(std::move(result), timings);
-  };
-  if (options_.fails) {
-    end(Error{Code::kIo, "the disk is gone"});
-    return;
+// False: cancelled.
+bool ScriptedEngine::Pace(size_t index, const std::atomic<bool>& cancelled) {
+  if (options_.hold_at >= 0 && index >= static_cast<size_t>(options_.hold_at)) {
+    std::unique_lock lock(mu_);
+    // A cancellation comes without a notice.
+    while (!released_ && !stop_ && !cancelled) wake_.wait_for(lock, std::chrono::milliseconds(1));
   }
-  job.sink->OnPrefill(request.prompt.size(), request.prompt.size());
+  if (options_.token_delay.count() > 0) std::this_thread::sleep_for(options_.token_delay);
+  return !cancelled;
+}
+
+Result<engine::FinishReason> ScriptedEngine::Run(const engine::Request& request,
+                                                 const std::atomic<bool>& cancelled,
+                                                 engine::Sink& sink, engine::Timings& timings) {
+  if (options_.fails) return Error{Code::kIo, "the disk is gone"};
+  if (cancelled) return engine::FinishReason::kCancelled;
+  sink.OnPrefill(request.prompt.size(), request.prompt.size());
   const auto is_stop = [&](TokenId token) {
-    for (const TokenId stop : request.stop_tokens) {
-      if (stop == token) return true;
-    }
-    return false;
+    return std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) !=
+           request.stop_tokens.end();
   };
   std::vector<TokenId> script = options_.script(request);
   script.push_back(kScriptEnd);
   for (size_t i = 0; i < script.size(); ++i) {
-    if (options_.hold_at >= 0 && i >= static_cast<size_t>(options_.hold_at)) {
-      std::unique_lock lock(mu_);
-      wake_.wait(lock, [&] { return released_ || stop_ || job.cancelled; });
-    }
-    if (job.cancelled || stop_) {
-      ++cancelled_;
-      end(engine::FinishReason::kCancelled);
-      return;
-    }
-    if (is_stop(script[i])) {
-      end(engine::FinishReason::kStop);
-      return;
-    }
+    if (!Pace(i, cancelled)) return engine::FinishReason::kCancelled;
+    if (is_stop(script[i])) return engine::FinishReason::kStop;
     if (timings.output_tokens >= request.max_tokens) break;
     engine::TokenEvent event;
     event.token = script[i];
@@ -194,20 +194,9 @@ void ScriptedEngine::Run(Job& job) {
     }
     ++timings.output_tokens;
     timings.decode_ms += 1;
-    job.sink->OnToken(event);
+    sink.OnToken(event);
   }
-  end(engine::FinishReason::kLength);
-}
-
-TEST(ScriptedCodec, DecodesWhatItEncodes) {
-  const ScriptedCodec codec;
-  const auto decoder = codec.NewDecoder();
-  std::vector<OutputPiece> pieces;
-  for (const TokenId token : ScriptTokens("a</think>b")) decoder->Push(token, pieces);
-  ASSERT_EQ(pieces.size(), 3u);
-  EXPECT_EQ(pieces[1].text, "</think>");
-  EXPECT_TRUE(pieces[1].is_marker);
-  EXPECT_FALSE(pieces[2].is_marker);
+  return engine::FinishReason::kLength;
 }
 
 }  // namespace mach::server

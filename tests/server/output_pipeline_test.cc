@@ -14,13 +14,17 @@ class PieceCodec final : public Codec {
  public:
   explicit PieceCodec(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
   Result<Prompt> RenderChat(const ChatInput&) const override { return Prompt{}; }
-  std::vector<TokenId> EncodeText(std::string_view) const override { return {}; }
+  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&) const override {
+    return {};
+  }
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
     return std::make_unique<Decoder>(*this);
   }
   std::string TokenBytes(TokenId token) const override {
     return pieces_[static_cast<size_t>(token)];
   }
+  std::string DecodeTokens(std::span<const TokenId>) const override { return ""; }
+  const std::string& template_source() const override { return source_; }
   const chat::OutputFormat& format() const override { return format_; }
 
  private:
@@ -36,6 +40,7 @@ class PieceCodec final : public Codec {
     const PieceCodec& codec_;
   };
   const std::vector<std::string> pieces_;
+  const std::string source_;
   const chat::OutputFormat format_{"<think>", "</think>", "<tool_call>", "</tool_call>", false};
 };
 

@@ -157,7 +157,7 @@ TEST_F(HttpServerTest, KeepsConnectionsAndTakesPipelinedRequests) {
   }
   client.Send(Post(kChat, kHiStream) + Get("/health") + Post(kChat, kHi));
   EXPECT_EQ(client.Read().headers.at("content-type"), "text/event-stream");
-  EXPECT_EQ(client.Read().body, R"({"status":"ok"})");
+  EXPECT_EQ(client.Read().body, R"({"status":"ok","running":0,"queued":0,"max_queue":4})");
   EXPECT_EQ(client.Read().status, 200);
   // A refused request with a short body does not cost the connection.
   client.Send(Post("/v1/nothing", kHi) + Get("/health", "Connection: close\r\n"));
@@ -313,10 +313,13 @@ TEST_F(HttpServerTest, SaysThatItIsLoading) {
   EXPECT_EQ(health.status, 503);
   EXPECT_EQ(health.ErrorCode(), "loading");
   EXPECT_EQ(Ask(server.port(), Get("/livez")).status, 200);
-  const RawResponse chat = Ask(server.port(), Post(kChat, kHi));
-  EXPECT_EQ(chat.status, 503);
-  EXPECT_EQ(chat.headers.at("retry-after"), "5");
-  EXPECT_FALSE(chat.headers.contains("x-should-retry"));
+  EXPECT_EQ(health.headers.at("retry-after"), "5");
+  EXPECT_FALSE(health.headers.contains("x-should-retry"));
+  server.service().SetLoadProgress("experts", 30, 100);
+  const json::Value body = Ask(server.port(), Get("/health")).Json();
+  EXPECT_EQ(body.Find("progress")->AsDouble(), 0.3);
+  EXPECT_EQ(body.Find("stage")->AsString(), "experts");
+  EXPECT_NE(body.Find("eta_s"), nullptr);
   server.Load();
   EXPECT_EQ(Ask(server.port(), Get("/readyz")).status, 200);
 }

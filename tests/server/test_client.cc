@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <arpa/inet.h>
-#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -178,11 +177,6 @@ std::vector<std::string> SseData(std::string_view stream) {
     stream.remove_prefix(end + 2);
   }
   return data;
-}
-
-TEST(TestClient, SeparatesEventsFromComments) {
-  EXPECT_EQ(SseData(": ping\n\ndata: {}\n\n: ping\n\ndata: [DONE]\n\n"),
-            (std::vector<std::string>{"{}", "[DONE]"}));
 }
 
 }  // namespace mach::server

@@ -218,6 +218,87 @@ TEST_F(ChatTest, CallsTools) {
               HasSubstr("<function=set_timer>"));
 }
 
+// The call's opening goes to the prompt's end, and is part of the answer.
+TEST_F(ChatTest, ForcesCalls) {
+  const std::string rest = "<parameter=minutes>\n77\n</parameter>\n</function>\n</tool_call>";
+  const std::string opening = "<tool_call>\n<function=set_timer>\n";
+  for (const std::string choice :
+       {"\"required\"", R"({"type":"function","function":{"name":"set_timer"}})",
+        R"({"type":"function","name":"set_timer"})",
+        R"({"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[)"
+        R"({"type":"function","function":{"name":"set_timer"}}]}})"}) {
+    TestServer server(Saying(rest));
+    const std::string extra = std::string(kTools) + ",\"tool_choice\":" + choice;
+    const json::Value body = Whole(server.port(), extra);
+    EXPECT_EQ(Text(At(body, {"choices", "0", "finish_reason"})), "\"tool_calls\"");
+    EXPECT_TRUE(At(body, {"choices", "0", "message", "content"}).is_null());
+    EXPECT_EQ(Text(At(body, {"choices", "0", "message", "tool_calls", "0", "function"})),
+              R"({"name":"set_timer","arguments":"{\"minutes\": 77}"})");
+    const std::vector<TokenId> prompt = server.engine().last_request().prompt;
+    const std::vector<TokenId> forced = ScriptTokens(opening);
+    ASSERT_GT(prompt.size(), forced.size());
+    EXPECT_TRUE(std::equal(forced.rbegin(), forced.rend(), prompt.rbegin()));
+    EXPECT_EQ(At(body, {"usage", "prompt_tokens"}).AsInt(),
+              static_cast<int64_t>(3 + forced.size()));
+    EXPECT_EQ(At(body, {"usage", "completion_tokens"}).AsInt(),
+              static_cast<int64_t>(ScriptTokens(rest).size()));
+    std::string arguments, name;
+    for (const json::Value& event : Stream(server.port(), extra)) {
+      const json::Value call = At(event, {"choices", "0", "delta", "tool_calls", "0", "function"});
+      if (call.is_null()) continue;
+      if (call.Find("name") != nullptr) name += At(call, {"name"}).AsString();
+      arguments += At(call, {"arguments"}).AsString();
+    }
+    EXPECT_EQ(name, "set_timer");
+    EXPECT_EQ(arguments, R"({"minutes": 77})");
+  }
+}
+
+TEST_F(ChatTest, ForcesCallsInJson) {
+  TestServerOptions options = Saying(" {\"minutes\": 7}}\n</tool_call>");
+  options.function_tags = false;
+  TestServer server(std::move(options));
+  const std::string named = R"(,"tool_choice":{"type":"function","function":{"name":"set_timer"}})";
+  // Thinking would come before the call: the template is told to leave it out.
+  const json::Value body =
+      Whole(server.port(),
+            std::string(kTools) + named + R"(,"chat_template_kwargs":{"enable_thinking":true})");
+  EXPECT_EQ(Text(At(body, {"choices", "0", "message", "tool_calls", "0", "function"})),
+            R"({"name":"set_timer","arguments":"{\"minutes\":7}"})");
+  TestServerOptions free = Saying(" \"b\", \"arguments\": {}}\n</tool_call>");
+  free.function_tags = false;
+  TestServer several(std::move(free));
+  const json::Value any = Whole(
+      several.port(), R"("tools":[{"type":"function","function":{"name":"a"}},)"
+                      R"({"type":"function","function":{"name":"b"}}],"tool_choice":"required")");
+  EXPECT_EQ(Text(At(any, {"choices", "0", "message", "tool_calls", "0", "function"})),
+            R"({"name":"b","arguments":"{}"})");
+}
+
+TEST_F(ChatTest, SessionsTakeTurns) {
+  TestServerOptions options;
+  options.engine.hold_at = 0;
+  options.engine.max_queue = 8;
+  TestServer server(std::move(options));
+  std::vector<std::unique_ptr<TestClient>> clients;
+  const auto send = [&](std::string_view id, std::string_view header, std::string_view extra) {
+    const size_t before = server.engine().submitted();
+    clients.push_back(std::make_unique<TestClient>(server.port()));
+    clients.back()->Send(Post(kChat, Body(extra),
+                              "x-request-id: " + std::string(id) + "\r\n" + std::string(header)));
+    ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == before + 1; }));
+  };
+  send("running", "", "");
+  ASSERT_TRUE(Eventually([&] { return server.engine().running() == 1; }));
+  send("a1", "", R"("prompt_cache_key":"a","user":"b")");
+  send("a2", "x-session-id: a\r\n", R"("user":"c")");
+  send("a3", "", R"("session_id":"a")");
+  send("b1", "", R"("user":"b")");
+  std::vector<std::string> order;
+  for (const engine::RequestInfo& info : server.engine().requests()) order.push_back(info.id);
+  EXPECT_THAT(order, ElementsAre("running", "a1", "b1", "a2", "a3"));
+}
+
 TEST_F(ChatTest, LengthBeatsToolCalls) {
   TestServer server(Saying(std::string(kCall)));
   const json::Value body = Whole(server.port(), std::string(kTools) + R"(,"max_tokens":70)");
@@ -330,18 +411,20 @@ TEST_F(ChatTest, NamesIgnoredParameters) {
 TEST_F(ChatTest, ReportsProgressAndTokens) {
   TestServer server;
   const auto events = Stream(server.port(), R"("return_progress":true,"return_token_ids":true)");
-  bool progress = false;
+  std::vector<int64_t> processed;
   std::string ids;
   for (const json::Value& event : events) {
     if (const json::Value p = At(event, {"prompt_progress"}); !p.is_null()) {
-      progress = true;
-      EXPECT_EQ(Text(At(p, {"processed"})), Text(At(p, {"total"})));
+      processed.push_back(At(p, {"processed"}).AsInt());
+      EXPECT_EQ(At(p, {"total"}).AsInt(), 3);
+      EXPECT_EQ(At(p, {"cache"}).AsInt(), 0);
     }
     const json::Value part = At(event, {"choices", "0", "token_ids"});
     if (!part.is_array()) continue;
     for (const json::Value& id : part.AsArray()) ids += static_cast<char>(id.AsInt());
   }
-  EXPECT_TRUE(progress);
+  // From what a cache has spared to the whole.
+  EXPECT_THAT(processed, ElementsAre(0, 3));
   EXPECT_EQ(ids, "Hello!");
 }
 
@@ -402,7 +485,7 @@ TEST_F(ChatTest, SaysWhatIsWrongWithARequest) {
       {Body(R"("tools":[{"type":"function","function":{}}])"), "missing_required_parameter",
        "tools[0].function.name"},
       {Body(R"("tools":[{"type":"web_search"}])"), "invalid_value", "tools[0].type"},
-      {Body(R"("tool_choice":"required")"), "unsupported_parameter", "tool_choice"},
+      {Body(R"("tool_choice":"required")"), "invalid_value", "tool_choice"},
       {Body(R"("tool_choice":{"type":"function","function":{"name":"x"}})"), "unknown_tool",
        "tool_choice"},
       {Body(R"("functions":[{"name":"x"}])"), "unsupported_parameter", "functions"},
@@ -487,7 +570,7 @@ TEST_F(ChatTest, IsNeverSilent) {
   EXPECT_THAT(running.ReadUntil(": ping\n\n"), HasSubstr("He"));
   TestClient waiting(server.port());
   waiting.Send(Post(kChat, Body(R"("stream":true)")));
-  EXPECT_NE(waiting.ReadUntil(": queued\n\n"), "");
+  EXPECT_NE(waiting.ReadUntil(": queued 1\n\n"), "");
   TestClient quiet(server.port());
   quiet.Send(Post(kChat, Body(R"("stream":true,"sse_ping_interval":-1)")));
   EXPECT_NE(quiet.ReadUntil("assistant"), "");

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -12,7 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/request_queue.h"
 #include "server/codec.h"
 
 namespace mach::server {
@@ -27,24 +29,34 @@ std::vector<TokenId> ScriptTokens(std::string_view text);
 // "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does.
 class ScriptedCodec final : public Codec {
  public:
+  // function_tags: see chat::OutputFormat.
+  explicit ScriptedCodec(bool function_tags = true)
+      : format_{"<think>", "</think>", "<tool_call>", "</tool_call>", true, function_tags} {}
   Result<Prompt> RenderChat(const ChatInput& input) const override;
   std::unique_ptr<TokenDecoder> NewDecoder() const override;
-  std::vector<TokenId> EncodeText(std::string_view text) const override;
+  std::vector<TokenId> EncodeText(std::string_view text,
+                                  const EncodeTextOptions& options) const override;
+  std::string DecodeTokens(std::span<const TokenId> tokens) const override;
   std::string TokenBytes(TokenId token) const override;
   const chat::OutputFormat& format() const override { return format_; }
+  const std::string& template_source() const override { return source_; }
 
  private:
-  const chat::OutputFormat format_{"<think>", "</think>", "<tool_call>", "</tool_call>", true};
+  const chat::OutputFormat format_;
+  const std::string source_ = "{{ messages }}";
 };
 
 struct ScriptedOptions {
+  std::string model_id = "scripted/model";
   // The answer to a request, without its end. With kScriptEnd inside, generation stops there.
   std::function<std::vector<TokenId>(const engine::Request&)> script;
   size_t context_tokens = 4096;
   size_t max_queue = 4;
   // Tokens after which the engine waits for Release, or for a cancellation; -1: never.
   int64_t hold_at = -1;
+  std::chrono::microseconds token_delay{0};
   bool fails = false;  // every generation ends with kIo
+  engine::StatsProviders providers;
 };
 
 // One request at a time, on a thread of its own.
@@ -56,31 +68,32 @@ class ScriptedEngine final : public engine::Engine {
   const engine::Info& info() const override { return info_; }
   Result<std::shared_ptr<engine::Generation>> Submit(engine::Request request,
                                                      std::shared_ptr<engine::Sink> sink) override;
+  engine::EngineStats stats() const override;
+  std::vector<engine::RequestInfo> requests() const override { return queue_->List(); }
+  size_t CancelRequest(std::string_view id) override { return queue_->Cancel(id); }
 
   void Release();  // lets everything that is held go on
-  size_t submitted() const { return submitted_.load(); }
-  size_t cancelled() const { return cancelled_.load(); }
-  size_t finished() const { return finished_.load(); }
-  size_t running() const { return running_.load(); }  // 0 or 1
+  size_t submitted() const { return queue_->stats().accepted; }
+  size_t cancelled() const;
+  size_t running() const { return queue_->stats().running; }  // 0 or 1
   engine::Request last_request() const;
 
  private:
-  struct Job;
   void Loop();
-  void Run(Job& job);
+  bool Pace(size_t index, const std::atomic<bool>& cancelled);
+  Result<engine::FinishReason> Run(const engine::Request& request,
+                                   const std::atomic<bool>& cancelled, engine::Sink& sink,
+                                   engine::Timings& timings);
 
+  const SystemClock clock_;
   const ScriptedOptions options_;
   engine::Info info_;
-  std::atomic<size_t> submitted_{0};
-  std::atomic<size_t> cancelled_{0};
-  std::atomic<size_t> finished_{0};
-  std::atomic<size_t> running_{0};
+  const std::shared_ptr<engine::RequestQueue> queue_;
   mutable std::mutex mu_;
   std::condition_variable wake_;
-  std::deque<std::shared_ptr<Job>> queue_;  // guarded by mu_, as all below
-  engine::Request last_;
+  engine::Request last_;  // guarded by mu_, as all below
   bool released_ = false;
-  std::atomic<bool> stop_{false};
+  bool stop_ = false;
   std::thread thread_;
 };
 

@@ -1,0 +1,140 @@
+// Endpoints that generate.
+#include <utility>
+
+#include "json/write.h"
+#include "server/chat_reply.h"
+#include "server/chat_request.h"
+#include "server/completion_reply.h"
+#include "server/completion_request.h"
+#include "server/generation.h"
+#include "server/generation_fields.h"
+#include "server/service.h"
+#include "server/stats_json.h"
+
+namespace mach::server {
+namespace {
+
+void ReadSessionHeader(const HttpRequest& http, GenerationRequest& request) {
+  const std::string* header = http.FindHeader("x-session-id");
+  if (header != nullptr && !header->empty()) SetSession(HeaderSafe(*header), request);
+}
+
+}  // namespace
+
+// Runs `start` now, or, while the model is being loaded, then.
+HandlerResult Service::WhenReady(const GenerationRequest& request, StartFunction start) const {
+  State now = state();
+  if (now == State::kLoading) {
+    LoadingHold::Wanted wanted;
+    wanted.stream = request.stream;
+    wanted.ping_interval = options_.limits.ping_interval;
+    if (request.ping_interval_s) {
+      wanted.ping_interval = *request.ping_interval_s < 0
+                                 ? std::optional<std::chrono::milliseconds>()
+                                 : std::chrono::seconds(*request.ping_interval_s);
+    }
+    wanted.answer = [this, start]() -> HandlerResult {
+      if (const auto error = Unavailable()) return ToResponse(*error);
+      return start(*model());
+    };
+    wanted.unavailable = [this] { return UnavailableError(state()); };
+    wanted.progress = [this] {
+      return std::to_string(static_cast<int>(load_progress().done * 100)) + " %";
+    };
+    if (auto held = hold_.Hold(std::move(wanted))) return held;
+    now = state();  // it may have come meanwhile
+  }
+  if (now != State::kReady) return ToResponse(UnavailableError(now));
+  return start(*model());
+}
+
+std::optional<ApiError> Service::CheckModelName(const GenerationRequest& request,
+                                                const Model& model) const {
+  if (!options_.strict_model || request.model.empty() || IsModelName(model, request.model)) {
+    return std::nullopt;
+  }
+  return ModelNotFound(request.model, model.engine->info().model_id);
+}
+
+GenerationReplyOptions Service::ReplyOptions(GenerationRequest request, std::vector<Prompt> prompts,
+                                             const Model& model) const {
+  GenerationReplyOptions options;
+  options.request = std::move(request);
+  options.prompts = std::move(prompts);
+  options.model_id = model.engine->info().model_id;
+  options.fingerprint = model.fingerprint;
+  options.decode_mode = DecodeMode(model.engine->stats().speculation.decode_path);
+  options.reasoning_fields = options_.reasoning_fields;
+  options.ping_interval = options_.limits.ping_interval;
+  options.max_queue_wait = options_.max_queue_wait;
+  return options;
+}
+
+HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
+  auto parsed = ParseChatRequest(http.body, options_.limits);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
+  auto request = std::get<GenerationRequest>(std::move(parsed));
+  if (options_.inline_reasoning) request.inline_reasoning = true;
+  ReadSessionHeader(http, request);
+  return WhenReady(request, [this, id = http.id, request](const Model& model) {
+    return StartChat(id, request, model);
+  });
+}
+
+HandlerResult Service::StartChat(const std::string& id, GenerationRequest request,
+                                 const Model& model) const {
+  if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
+  auto rendered = model.codec->RenderChat(request.chat);
+  if (!rendered) {
+    ApiError error = FromError(rendered.error());
+    error.param = "messages";
+    return ToResponse(error);
+  }
+  std::vector<Prompt> prompts{*std::move(rendered)};
+  auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
+  if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
+  return MakeChatReply(ReplyOptions(std::move(request), std::move(prompts), model),
+                       std::get<ChoiceRuns>(std::move(choices)), model.engine, clock_);
+}
+
+HandlerResult Service::Complete(const HttpRequest& http, const std::string&) const {
+  auto parsed = ParseCompletionRequest(http.body, options_.limits);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
+  auto request = std::get<GenerationRequest>(std::move(parsed));
+  ReadSessionHeader(http, request);
+  return WhenReady(request, [this, id = http.id, request](const Model& model) {
+    return StartCompletion(id, request, model);
+  });
+}
+
+HandlerResult Service::StartCompletion(const std::string& id, GenerationRequest request,
+                                       const Model& model) const {
+  if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
+  std::vector<Prompt> prompts;
+  for (const auto& given : request.prompts) {
+    Prompt prompt;
+    if (const auto* text = std::get_if<std::string>(&given)) {
+      prompt.text = *text;
+      prompt.tokens = model.codec->EncodeText(*text, {.add_special = true});
+    } else {
+      prompt.tokens = std::get<std::vector<TokenId>>(given);
+      if (request.echo) prompt.text = model.codec->DecodeTokens(prompt.tokens);
+    }
+    prompts.push_back(std::move(prompt));
+  }
+  auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
+  if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
+  return MakeCompletionReply(ReplyOptions(std::move(request), std::move(prompts), model),
+                             std::get<ChoiceRuns>(std::move(choices)), model.engine, clock_);
+}
+
+HandlerResult Service::Embeddings(const HttpRequest&, const std::string&) const {
+  ApiError error;
+  error.status = 501;
+  error.type = "not_supported_error";
+  error.code = "not_supported";
+  error.message = "this server generates text; it has no model for embeddings";
+  return ToResponse(error);
+}
+
+}  // namespace mach::server

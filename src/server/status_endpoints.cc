@@ -1,0 +1,111 @@
+// Endpoints about the state of the server. None waits for a generation.
+#include <utility>
+
+#include "server/metrics.h"
+#include "server/service.h"
+#include "server/stats_json.h"
+
+namespace mach::server {
+namespace {
+
+constexpr double kNsPerSecond = 1e9;
+
+}  // namespace
+
+engine::EngineStats Service::EngineStats() const {
+  const auto served = model();
+  return served == nullptr ? engine::EngineStats() : served->engine->stats();
+}
+
+HandlerResult Service::Live(const HttpRequest&, const std::string&) const {
+  return JsonResponse(json::Object{{"status", "ok"}});
+}
+
+HandlerResult Service::Health(const HttpRequest&, const std::string&) const {
+  if (const auto error = Unavailable()) {
+    HttpResponse response = ToResponse(*error);
+    if (error->code != "loading") return response;
+    // Beside the error too, where probes look for it.
+    json::Object body = ToJson(*error).AsObject();
+    for (const json::Member& member : error->extra) body.Set(member.key, member.value);
+    response.body = JsonResponse(body).body;
+    return response;
+  }
+  const engine::EngineStats stats = EngineStats();
+  return JsonResponse(json::Object{{"status", "ok"},
+                                   {"running", stats.running},
+                                   {"queued", stats.queued},
+                                   {"max_queue", stats.max_queue}});
+}
+
+HandlerResult Service::Version(const HttpRequest&, const std::string&) const {
+  return JsonResponse(json::Object{{"version", options_.version}});
+}
+
+HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
+  json::Object body = StatsJson(EngineStats());
+  const State now = state();
+  body.Set("state", now == State::kReady     ? "ready"
+                    : now == State::kLoading ? "loading"
+                                             : "draining");
+  body.Set("held", hold_.held());
+  body.Set("uptime_s", static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond);
+  return JsonResponse(body);
+}
+
+HandlerResult Service::CacheStats(const HttpRequest&, const std::string&) const {
+  return JsonResponse(CacheStatsJson(EngineStats()));
+}
+
+HandlerResult Service::WarmPrefix(const HttpRequest&, const std::string&) const {
+  ApiError error;
+  error.status = 501;
+  error.type = "not_supported_error";
+  error.code = "not_supported";
+  error.message = "this build has no prefix cache, so there is nothing to warm";
+  return ToResponse(error);
+}
+
+HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {
+  MetricsInput input;
+  input.engine = EngineStats();
+  input.http = options_.counters.get();
+  input.held = hold_.held();
+  input.ready = state() == State::kReady;
+  input.version = options_.version;
+  if (const auto served = model()) input.model = served->engine->info().model_id;
+  {
+    const std::lock_guard lock(mu_);
+    input.load_seconds = load_seconds_;
+  }
+  HttpResponse response;
+  response.content_type = kMetricsContentType;
+  response.body = MetricsOf(input);
+  return response;
+}
+
+HandlerResult Service::Requests(const HttpRequest&, const std::string&) const {
+  const auto served = model();
+  json::Array list = served == nullptr ? json::Array() : RequestsJson(served->engine->requests());
+  return JsonResponse(json::Object{{"object", "list"}, {"data", std::move(list)}});
+}
+
+// "ID", or "ID/cancel" for clients that post.
+HandlerResult Service::CancelRequest(const HttpRequest& http, const std::string& tail) const {
+  constexpr std::string_view kCancel = "/cancel";
+  std::string id = tail;
+  if (http.method == "POST" && id.ends_with(kCancel)) id.resize(id.size() - kCancel.size());
+  const auto served = model();
+  const size_t cancelled = served == nullptr ? 0 : served->engine->CancelRequest(id);
+  if (cancelled > 0) return JsonResponse(json::Object{{"id", id}, {"cancelled", cancelled}});
+  ApiError error;
+  error.status = 404;
+  error.type = "not_found_error";
+  error.code = "request_not_found";
+  error.param = "id";
+  error.message = "no request '" + HeaderSafe(id).substr(0, 130) +
+                  "' runs or waits; GET /mach/requests lists them";
+  return ToResponse(error);
+}
+
+}  // namespace mach::server

@@ -1,0 +1,135 @@
+#include "server/text_request.h"
+
+#include "server/completion_request.h"
+#include "server/messages.h"
+
+namespace mach::server {
+namespace {
+
+using Error = std::optional<ApiError>;
+using json::Value;
+using Row = FieldOf<TextRequest>;
+
+template <auto member>
+Error ReadTextFlag(const Value& value, const Limits&, TextRequest& request) {
+  request.*member = value.AsBool();
+  return std::nullopt;
+}
+
+Error ReadContent(const Value& value, const Limits&, TextRequest& request) {
+  request.text = value.AsString();
+  return std::nullopt;
+}
+
+Error ReadPrompt(const Value& value, const Limits&, TextRequest& request) {
+  if (request.text) return WrongValue("prompt", "comes beside 'content'; give one of them");
+  request.text = value.AsString();
+  request.text_is_prompt = true;
+  return std::nullopt;
+}
+
+Error ReadMessages(const Value& value, const Limits& limits, TextRequest& request) {
+  if (request.text) return WrongValue("messages", "come beside a text; give one of them");
+  auto messages = NormalizeMessages(value, limits);
+  if (auto* error = std::get_if<ApiError>(&messages)) return std::move(*error);
+  request.chat.messages = std::get<json::Array>(std::move(messages));
+  request.is_chat = true;
+  return std::nullopt;
+}
+
+Error ReadTools(const Value& value, const Limits& limits, TextRequest& request) {
+  auto tools = NormalizeTools(value, limits);
+  if (auto* error = std::get_if<ApiError>(&tools)) return std::move(*error);
+  request.chat.tools = std::get<json::Array>(std::move(tools));
+  return std::nullopt;
+}
+
+Error ReadKwargs(const Value& value, const Limits&, TextRequest& request) {
+  request.chat.kwargs = value.AsObject();
+  for (const char* ours : {"messages", "tools", "add_generation_prompt"}) {
+    request.chat.kwargs.Erase(ours);
+  }
+  return std::nullopt;
+}
+
+Error ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& request) {
+  request.chat.add_generation_prompt = value.AsBool();
+  return std::nullopt;
+}
+
+Error ReadTokens(const Value& value, const Limits&, TextRequest& request) {
+  auto ids = ReadTokenIds(value, "tokens");
+  if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
+  request.tokens = std::get<std::vector<TokenId>>(std::move(ids));
+  return std::nullopt;
+}
+
+constexpr auto kHonoured = Handling::kHonoured;
+constexpr auto kAccepted = Handling::kAccepted;
+using T = TextRequest;
+
+constexpr Row kTokenize[] = {
+    {"content", FieldType::kString, kHonoured, "the text", ReadContent},
+    {"prompt", FieldType::kString, kHonoured, "the text, in vLLM's spelling", ReadPrompt},
+    {"messages", FieldType::kArray, kHonoured, "a conversation instead", ReadMessages},
+    {"tools", FieldType::kArray, kHonoured, "of the conversation", ReadTools},
+    {"chat_template_kwargs", FieldType::kObject, kHonoured, "variables of the chat template",
+     ReadKwargs},
+    {"add_generation_prompt", FieldType::kBoolean, kHonoured, "open the assistant's turn",
+     ReadGenerationPrompt},
+    {"add_special", FieldType::kBoolean, kHonoured,
+     "what the tokenizer puts around a text; default: false with 'content', true with 'prompt'",
+     ReadTextFlag<&T::add_special>},
+    {"add_special_tokens", FieldType::kBoolean, kHonoured, "as add_special",
+     ReadTextFlag<&T::add_special>},
+    {"parse_special", FieldType::kBoolean, kHonoured,
+     "text that spells a special token is that token", ReadTextFlag<&T::parse_special>},
+    {"with_pieces", FieldType::kBoolean, kHonoured, "each token's text",
+     ReadTextFlag<&T::with_pieces>},
+    {"return_token_strs", FieldType::kBoolean, kHonoured, "the tokens' texts as a list",
+     ReadTextFlag<&T::token_strings>},
+    {"model", FieldType::kAny, kAccepted, "there is one"},
+};
+constexpr Row kDetokenize[] = {
+    {.name = "tokens",
+     .type = FieldType::kArray,
+     .help = "token ids",
+     .read = ReadTokens,
+     .required = true},
+    {"model", FieldType::kAny, kAccepted, "there is one"},
+};
+
+std::variant<TextRequest, ApiError> ParseText(std::string_view body, const Limits& limits,
+                                              std::span<const Row> fields) {
+  auto object = ParseBody(body, limits);
+  if (auto* error = std::get_if<ApiError>(&object)) return std::move(*error);
+  TextRequest request;
+  if (auto error =
+          ReadFields(std::get<json::Object>(object), fields, limits, request, request.ignored)) {
+    return *std::move(error);
+  }
+  return request;
+}
+
+}  // namespace
+
+std::span<const Row> TokenizeFields() { return kTokenize; }
+std::span<const Row> DetokenizeFields() { return kDetokenize; }
+
+std::variant<TextRequest, ApiError> ParseTokenizeRequest(std::string_view body,
+                                                         const Limits& limits) {
+  auto request = ParseText(body, limits, kTokenize);
+  if (const auto* text = std::get_if<TextRequest>(&request);
+      text != nullptr && !text->text && !text->is_chat) {
+    return BadRequest("missing_required_parameter", "content",
+                      "there is nothing to tokenize; give 'content', 'prompt' or 'messages'");
+  }
+  return request;
+}
+
+std::variant<TextRequest, ApiError> ParseDetokenizeRequest(std::string_view body,
+                                                           const Limits& limits) {
+  return ParseText(body, limits, kDetokenize);
+}
+
+}  // namespace mach::server
