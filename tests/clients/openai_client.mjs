@@ -1,10 +1,9 @@
 // OpenAI's own JavaScript client against the server at MACH_BASE_URL.
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
+import { apiKey, baseURL, finish, idle, rejects, test } from './helpers.mjs';
 
-const baseURL = process.env.MACH_BASE_URL;
-assert.ok(baseURL, 'MACH_BASE_URL is not set');
-const client = new OpenAI({ baseURL, apiKey: process.env.MACH_API_KEY ?? 'none', maxRetries: 0 });
+const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
 const question = [{ role: 'user', content: 'What does "flame" mean?' }];
 const tools = [{
   type: 'function',
@@ -18,28 +17,6 @@ const tools = [{
     },
   },
 }];
-
-let failures = 0;
-async function test(name, body) {
-  try {
-    await body();
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    ++failures;
-    console.log(`FAIL  ${name}\n${error.stack}`);
-  }
-}
-
-async function rejects(promise, type, check) {
-  let error;
-  try {
-    await promise;
-  } catch (caught) {
-    error = caught;
-  }
-  assert.ok(error instanceof type, `expected ${type.name}, got ${error?.constructor?.name}: ${error?.message}`);
-  check?.(error);
-}
 
 const models = [];
 for await (const model of client.models.list()) models.push(model);
@@ -185,6 +162,56 @@ await test('chat: several requests at once', async () => {
   }
 });
 
+await test('chat: a forced call', async () => {
+  for (const tool_choice of ['required', { type: 'function', function: { name: 'set_timer' } }]) {
+    const answer = await client.chat.completions.create({
+      model, tools, tool_choice, temperature: 0, max_tokens: 80,
+      messages: [{ role: 'user', content: 'Wake me in 77 minutes.' }],
+    });
+    assert.equal(answer.choices[0].finish_reason, 'tool_calls');
+    assert.equal(answer.choices[0].message.tool_calls[0].function.name, 'set_timer');
+    JSON.parse(answer.choices[0].message.tool_calls[0].function.arguments);
+  }
+});
+
+await test('completions: whole and streamed', async () => {
+  const request = { model, prompt: 'A flame is', temperature: 0, max_tokens: 12 };
+  const text = (await client.completions.create(request)).choices[0].text;
+  assert.ok(text.length > 0);
+  let streamed = '';
+  for await (const chunk of await client.completions.create({ ...request, stream: true })) {
+    streamed += chunk.choices[0]?.text ?? '';
+  }
+  assert.equal(streamed, text);
+  const several = await client.completions.create({
+    ...request, prompt: ['A flame is', 'A heron is'], n: 2, logprobs: 2,
+  });
+  assert.equal(several.choices.length, 4);
+  assert.equal(several.choices[0].text, text);
+  const { tokens, token_logprobs, text_offset, top_logprobs } = several.choices[0].logprobs;
+  assert.equal(tokens.length, 12);
+  assert.equal(token_logprobs.length, 12);
+  assert.equal(top_logprobs.length, 12);
+  assert.equal(text_offset[0], 0);
+});
+
+await test('statistics and listings', async () => {
+  const stats = await idle();
+  assert.equal(stats.requests.accepted, stats.requests.stopped + stats.requests.length
+    + stats.requests.failed + stats.requests.cancelled_queued + stats.requests.cancelled_prefill
+    + stats.requests.cancelled_decode);
+  const origin = new URL(baseURL).origin;
+  const tokens = await client.post('/tokenize', { body: { content: 'A flame is' } });
+  const text = await client.post('/detokenize', { body: { tokens: tokens.tokens } });
+  assert.equal(text.content, 'A flame is');
+  const { prompt } = await client.post('/apply-template', { body: { messages: question } });
+  assert.match(prompt, /flame/);
+  assert.deepEqual((await client.get('/mach/requests')).data, []);
+  assert.match(await (await fetch(`${origin}/metrics`)).text(), /^mach_output_tokens_total [1-9]/m);
+  const cache = await client.get('/cache/stats');
+  assert.equal(cache.generation_in_flight, false);
+});
+
 await test('errors: classes, codes and params', async () => {
   const bad = (extra) => client.chat.completions.create({ model, messages: question, ...extra });
   await rejects(bad({ temperature: -1 }), OpenAI.BadRequestError, (error) => {
@@ -206,5 +233,4 @@ await test('errors: classes, codes and params', async () => {
   });
 });
 
-console.log(failures === 0 ? 'all passed' : `${failures} failed`);
-process.exit(failures === 0 ? 0 : 1);
+finish();

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Starts `BINARY serve MODEL` on a free port, runs the client scripts against it, ends it.
-# Usage: run.sh BINARY MODEL [serve options...]. Exit status 77: skipped, for want of Node or of node_modules.
+# Usage: run.sh SCRIPTS BINARY MODEL [serve options...]. SCRIPTS: the end of their names. Exit status 77: skipped, for want of Node or of node_modules.
 set -eu
-[ $# -ge 2 ] || { echo "usage: run.sh BINARY MODEL [serve options...]" >&2; exit 2; }
-binary=$1
-model=$2
-shift 2
+[ $# -ge 3 ] || { echo "usage: run.sh SCRIPTS BINARY MODEL [serve options...]" >&2; exit 2; }
+scripts=$1
+binary=$2
+model=$3
+shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 command -v node >/dev/null 2>&1 || { echo "skipped: node is not installed"; exit 77; }
 [ -d "$here/node_modules" ] || { echo "skipped: run tests/clients/install.sh first"; exit 77; }
@@ -32,7 +33,7 @@ while [ -z "$url" ]; do
 done
 
 status=0
-for script in "$here"/*_client.mjs; do
+for script in "$here"/*"$scripts"; do
   echo "== $(basename "$script")"
   MACH_BASE_URL="$url" node "$script" || status=1
 done
