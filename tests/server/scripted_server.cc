@@ -96,8 +96,9 @@ int Serve(const std::string& file, std::map<std::string, int> numbers) {
 }  // namespace mach::server
 
 int main(int argc, char** argv) {
-  std::map<std::string, int> numbers{{"port", 0},           {"max-queue", 64}, {"context", 4096},
-                                     {"token-delay-us", 0}, {"load-ms", 0},    {"connections", 512}};
+  std::map<std::string, int> numbers{{"port", 0},       {"max-queue", 64},
+                                     {"context", 4096}, {"token-delay-us", 0},
+                                     {"load-ms", 0},    {"connections", 512}};
   const std::vector<std::string> args(argv + 1, argv + argc);
   bool right = args.size() >= 2 && args.size() % 2 == 0 && args[0] == "serve";
   for (size_t i = 2; right && i < args.size(); i += 2) {

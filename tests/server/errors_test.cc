@@ -1,0 +1,183 @@
+// Every kind of error that the API has, by status, type and code.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/api_test.h"
+
+namespace mach::server {
+namespace {
+
+constexpr std::string_view kChat = "/v1/chat/completions";
+
+std::string Chat(std::string_view extra, std::string_view content = "hi") {
+  return Post(kChat, R"({"messages":[{"role":"user","content":")" + std::string(content) + "\"}]" +
+                         (extra.empty() ? "" : ",") + std::string(extra) + "}");
+}
+
+struct Row {
+  const char* what;
+  std::string request;
+  int status;
+  const char* type;
+  const char* code;
+  const char* param = "";
+  const char* header = "";  // one that must be there
+};
+
+class ErrorsTest : public ApiTest {
+ protected:
+  static void Check(const RawResponse& response, const Row& row) {
+    EXPECT_EQ(response.status, row.status) << row.what << response.body;
+    EXPECT_EQ(response.headers.at("content-type"), "application/json") << row.what;
+    const json::Value body = response.Json();
+    const json::Value error = At(body, {"error"});
+    ASSERT_TRUE(error.is_object()) << row.what << response.body;
+    EXPECT_EQ(At(error, {"type"}).AsString(), row.type) << row.what;
+    EXPECT_EQ(response.ErrorCode(), row.code) << row.what << response.body;
+    EXPECT_EQ(response.ErrorParam(), row.param) << row.what << response.body;
+    EXPECT_FALSE(At(error, {"message"}).AsString().empty()) << row.what;
+    ASSERT_NE(error.Find("param"), nullptr) << row.what;
+    if (*row.header != '\0') {
+      EXPECT_TRUE(response.headers.contains(row.header)) << row.what;
+    }
+    if (response.headers.contains("retry-after")) {
+      const int seconds = std::stoi(response.headers.at("retry-after"));
+      EXPECT_TRUE(seconds >= 1 && seconds <= 60) << row.what << seconds;
+    }
+    // Clients retry these by themselves: they are told where that is of no use.
+    const bool retried = row.status == 500 || row.status == 501;
+    EXPECT_EQ(response.headers.contains("x-should-retry"), retried) << row.what;
+  }
+  static void Check(TestServer& server, const Row& row) {
+    Check(Ask(server.port(), row.request), row);
+  }
+};
+
+constexpr const char* kInvalid = "invalid_request_error";
+
+TEST_F(ErrorsTest, OfRequests) {
+  TestServerOptions options;
+  options.engine.context_tokens = 100;
+  options.service.strict_model = true;
+  options.http.limits.body_bytes = 4000;
+  options.http.limits.header_bytes = 4000;
+  options.http.limits.target_bytes = 200;
+  TestServer server(std::move(options));
+  const std::string json_head = "Content-Type: application/json\r\n";
+  const std::vector<Row> rows = {
+      {"no JSON", Post(kChat, "{"), 400, kInvalid, "invalid_json"},
+      {"no object", Post(kChat, "[1]"), 400, kInvalid, "invalid_type"},
+      {"a wrong type", Chat(R"("top_p":"x")"), 400, kInvalid, "invalid_type", "top_p"},
+      {"a missing parameter", Post(kChat, "{}"), 400, kInvalid, "missing_required_parameter",
+       "messages"},
+      {"a wrong value", Chat(R"("top_p":2)"), 400, kInvalid, "invalid_value", "top_p"},
+      {"an unsupported parameter", Chat(R"("grammar":"x")"), 400, kInvalid, "unsupported_parameter",
+       "grammar"},
+      {"an unknown tool",
+       Chat(R"("tools":[{"type":"function","function":{"name":"a"}}],)"
+            R"("tool_choice":{"type":"function","function":{"name":"b"}})"),
+       400, kInvalid, "unknown_tool", "tool_choice"},
+      {"too long", Chat("", std::string(200, 'x')), 400, "exceed_context_size_error",
+       "context_length_exceeded", "messages"},
+      {"another model", Chat(R"("model":"gpt-4o")"), 404, "not_found_error", "model_not_found",
+       "model"},
+      {"no such model", Get("/v1/models/x"), 404, "not_found_error", "model_not_found", "model"},
+      {"no such route", Get("/x"), 404, "not_found_error", "route_not_found"},
+      {"no such request", "DELETE /mach/requests/x HTTP/1.1\r\nHost: localhost\r\n\r\n", 404,
+       "not_found_error", "request_not_found", "id"},
+      {"another method", Get(kChat), 405, kInvalid, "method_not_allowed", "", "allow"},
+      {"a large body", Post(kChat, std::string(5000, ' ')), 413, kInvalid, "request_too_large"},
+      {"a long target", Get("/" + std::string(300, 'x')), 414, kInvalid, "uri_too_long"},
+      {"no media type",
+       "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415,
+       kInvalid, "unsupported_media_type"},
+      {"an expectation",
+       "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nExpect: x\r\n" + json_head +
+           "Content-Length: 2\r\n\r\n{}",
+       417, kInvalid, "expectation_failed"},
+      {"a large head", Get("/health", "x: " + std::string(5000, 'x') + "\r\n"), 431, kInvalid,
+       "headers_too_large"},
+      {"a foreign host", "GET /health HTTP/1.1\r\nHost: a.example\r\n\r\n", 403, "permission_error",
+       "host_not_allowed"},
+      {"a foreign origin", Get("/health", "Origin: https://a.example\r\n"), 403, "permission_error",
+       "origin_not_allowed"},
+      {"no host", "GET /health HTTP/1.1\r\n\r\n", 400, kInvalid, "missing_host"},
+      {"no HTTP", "hello\r\n\r\n", 400, kInvalid, "invalid_http"},
+      {"embeddings", Post("/v1/embeddings", "{}"), 501, "not_supported_error", "not_supported"},
+      {"warm_prefix", Post("/v1/cache/warm_prefix", "{}"), 501, "not_supported_error",
+       "not_supported"},
+  };
+  for (const Row& row : rows) Check(server, row);
+  // A body without an announced length is no error (411): it comes in chunks.
+  EXPECT_EQ(Ask(server.port(), "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n" + json_head +
+                                   "Transfer-Encoding: chunked\r\n\r\nf\r\n{\"content\":\"a\"}\r\n"
+                                   "0\r\n\r\n")
+                .status,
+            200);
+}
+
+TEST_F(ErrorsTest, OfKeys) {
+  TestServerOptions options;
+  options.http.security.keys.Add("secret");
+  TestServer server(std::move(options));
+  Check(server, {"no key", Chat(""), 401, "authentication_error", "invalid_api_key", "",
+                 "www-authenticate"});
+  Check(server, {"a wrong key", Get("/v1/models", "Authorization: Bearer x\r\n"), 401,
+                 "authentication_error", "invalid_api_key", "", "www-authenticate"});
+}
+
+TEST_F(ErrorsTest, OfTime) {
+  TestServerOptions options;
+  options.http.limits.header_timeout = std::chrono::milliseconds(30);
+  TestServer server(std::move(options));
+  Check(server, {"a slow head", "GET /", 408, kInvalid, "request_timeout"});
+}
+
+TEST_F(ErrorsTest, OfTheQueue) {
+  TestServerOptions options;
+  options.engine.hold_at = 0;
+  options.engine.max_queue = 0;
+  TestServer server(std::move(options));
+  TestClient running(server.port());
+  running.Send(Chat(""));
+  ASSERT_TRUE(Eventually([&] { return server.engine().running() == 1; }));
+  Check(server,
+        {"a full queue", Chat(""), 429, "rate_limit_error", "queue_full", "", "retry-after"});
+}
+
+TEST_F(ErrorsTest, OfTheEngine) {
+  TestServerOptions options;
+  options.engine.fails = true;
+  TestServer server(std::move(options));
+  Check(server, {"a failure", Chat(""), 500, "server_error", "io"});
+}
+
+TEST_F(ErrorsTest, OfTheStateOfTheServer) {
+  TestServerOptions options;
+  options.loaded = false;
+  options.service.hold.most = 0;
+  TestServer loading(std::move(options));
+  const Row row{"loading", Chat(""), 503, "unavailable_error", "loading", "", "retry-after"};
+  Check(loading, row);
+  Check(loading, {"health while loading", Get("/health"), 503, "unavailable_error", "loading", "",
+                  "retry-after"});
+
+  TestServerOptions held;
+  held.engine.hold_at = 1;
+  TestServer draining(std::move(held));
+  TestClient running(draining.port());
+  running.Send(Chat(""));
+  ASSERT_TRUE(Eventually([&] { return draining.engine().running() == 1; }));
+  TestClient late(draining.port());
+  late.Send("POST /v1/chat/completions HTTP/1.1\r\n");  // begun before the shutdown
+  ASSERT_TRUE(Eventually([&] { return draining.http().connections() == 2; }));
+  draining.http().BeginShutdown();
+  const std::string whole = Chat("");
+  late.Send(whole.substr(whole.find("\r\n") + 2));
+  Check(late.Read(), {"draining", "", 503, "unavailable_error", "draining", "", "retry-after"});
+  draining.engine().Release();
+  EXPECT_EQ(running.Read().status, 200);
+}
+
+}  // namespace
+}  // namespace mach::server
