@@ -111,6 +111,7 @@ Connection::Connection(ConnectionContext& context, tcp::socket socket)
               kReadBytes) {
   error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
   const auto endpoint = socket_.remote_endpoint(ignored);
   client_ = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
   context_.open.insert(this);
@@ -197,14 +198,18 @@ asio::awaitable<bool> Connection::Serve() {
 
 asio::awaitable<bool> Connection::AwaitFirstByte() {
   if (buffer_.size() != 0) co_return true;
+  buffer_.shrink_to_fit();  // an idle connection holds no buffer
   idle_ = true;
   Arm(context_.options.limits.idle_timeout);
   error_code ec;
-  const size_t n = co_await socket_.async_read_some(buffer_.prepare(kReadBytes),
-                                                    asio::redirect_error(asio::use_awaitable, ec));
+  co_await socket_.async_wait(tcp::socket::wait_read,
+                              asio::redirect_error(asio::use_awaitable, ec));
   Disarm();
   idle_ = false;
   if (ec) co_return false;
+  const size_t n = socket_.read_some(buffer_.prepare(kReadBytes), ec);
+  if (ec == asio::error::would_block) co_return true;  // woken for nothing: the head's reader waits
+  if (ec || n == 0) co_return false;
   buffer_.commit(n);
   co_return true;
 }
