@@ -5,7 +5,7 @@ PORT ?= 8080
 MODEL ?= models/mach-tiny
 DATA ?=
 
-.PHONY: help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
+.PHONY: load help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make conformance DATA=DIR   hold tokenizers and chat templates against published ones in DIR"
 	@echo "make bench        benchmarks: memory bandwidth, int8 throughput, matrix products, tokenizer"
 	@echo "make asan, tsan   the tests under sanitizers      make fuzz   the fuzz targets, a minute each"
+	@echo "make load         the server under load and abuse, with ASan     make install  see packaging/"
 	@echo "make format, lint clang-format, clang-tidy        make clean  remove the build folders"
 
 deps:
@@ -65,6 +66,13 @@ format: dev-deps
 lint: dev-deps
 	@cmake --preset release >/dev/null
 	tools/lint.sh build/release
+
+# The server under load and abuse, under ASan; SECONDS_LOAD=300 is what a release runs.
+SECONDS_LOAD ?= 90
+load: deps
+	@cmake --preset asan >/dev/null
+	cmake --build --preset asan -j $(JOBS) --target server_load
+	build/asan/bin/server_load --seconds $(SECONDS_LOAD)
 
 install: build
 	cmake --install build/release

@@ -175,5 +175,39 @@ TEST(OptionTable, SuggestsNearNamesOnly) {
   EXPECT_EQ(Nearest(std::string(10000, 'x'), names), "");
 }
 
+TEST(Manual, KnowsEveryOptionOfEveryCommand) {
+  const std::string bash = Answered({"mach", "completion", "bash"}).out;
+  const std::string zsh = Answered({"mach", "completion", "zsh"}).out;
+  EXPECT_THAT(Answered({"mach", "man"}).out, HasSubstr(".TH MACH 1"));
+  for (const Command& command : Commands()) {
+    const std::string page = Answered({"mach", "man", std::string(command.name)}).out;
+    EXPECT_THAT(page, HasSubstr(".SH OPTIONS"));
+    for (const Option& option : command.options) {
+      if (option.positional) continue;
+      const std::string name(option.name);
+      EXPECT_THAT(bash, HasSubstr("--" + name + " ")) << command.name;
+      EXPECT_THAT(zsh, HasSubstr("'--" + name + "[")) << command.name;
+      std::string escaped;
+      for (const char c : name) escaped += c == '-' ? std::string("\\-") : std::string(1, c);
+      EXPECT_THAT(page, HasSubstr("\\fB\\-\\-" + escaped + "\\fR")) << command.name;
+    }
+  }
+  EXPECT_EQ(Answered({"mach", "man", "nothing"}).exit_code, kExitUsage);
+  EXPECT_EQ(Answered({"mach", "completion", "fish"}).exit_code, kExitUsage);
+}
+
+TEST(CommandLine, ServeAndProbeHaveTheirOptions) {
+  const ServeOptions serve = ServeOptionsFrom(
+      Parsed({"mach", "serve", "m", "--while-loading", "reject", "--max-queue-wait", "7"}));
+  EXPECT_FALSE(serve.hold_while_loading);
+  EXPECT_EQ(serve.max_queue_wait_s, 7);
+  EXPECT_EQ(serve.hold_timeout_s, 120);
+  const ProbeCommandOptions probe =
+      ProbeOptionsFrom(Parsed({"mach", "probe", "--url", "http://h:1", "--json"}));
+  EXPECT_EQ(probe.url, "http://h:1");
+  EXPECT_TRUE(probe.json);
+  EXPECT_EQ(probe.requests, 3u);
+}
+
 }  // namespace
 }  // namespace mach::cli

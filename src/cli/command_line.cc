@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "cli/help.h"
+#include "cli/manual.h"
 
 namespace mach::cli {
 namespace {
@@ -258,6 +259,17 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
     if (name == "--version" || name == "version")
       return print("mach " + std::string(version) + "\n");
     if (name == "--help" || name == "-h") return print(ProgramHelp());
+    // For packaging: written to files by `make install`.
+    if (name == "man") {
+      const Command* of = rest.empty() ? nullptr : FindCommand(rest.front());
+      if (!rest.empty() && of == nullptr) return UsageError("man", "there is no such command");
+      return print(ManPage(of, version));
+    }
+    if (name == "completion") {
+      if (rest == std::vector<std::string>{"bash"}) return print(BashCompletion());
+      if (rest == std::vector<std::string>{"zsh"}) return print(ZshCompletion());
+      return UsageError("completion", "expected bash or zsh");
+    }
     if (name == "help") {
       if (rest.empty()) return print(ProgramHelp());
       name = rest.front();

@@ -95,6 +95,8 @@ std::string ProgramHelp() {
     out += Row(std::string(command.name), command.summary);
   }
   out += "\n" + Row("mach help COMMAND", "Everything about a command.");
+  out += Row("mach man [COMMAND]", "A manual page, for man -l -.");
+  out += Row("mach completion SHELL", "A completion script for bash or zsh.");
   out += Row("mach --version", "The version.");
   out += "\nA link named mach-COMMAND to the program is that command.\n";
   return out;

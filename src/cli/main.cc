@@ -10,6 +10,7 @@
 #include "cli/cmd_export_sidecar.h"
 #include "cli/cmd_generate.h"
 #include "cli/cmd_models.h"
+#include "cli/cmd_probe.h"
 #include "cli/cmd_serve.h"
 #include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
@@ -27,6 +28,7 @@ int Run(const Invocation& invocation) {
   if (name == "export-sidecar") return RunExportSidecar(ExportSidecarOptionsFrom(values));
   if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
   if (name == "synth") return RunSynth(SynthOptionsFrom(values));
+  if (name == "probe") return RunProbeCommand(ProbeOptionsFrom(values));
   ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
   if (name == "serve") return RunServe(ServeOptionsFrom(values));

@@ -549,6 +549,40 @@ constexpr Example kVerifyExamples[] = {
     {"mach verify models/mach-tiny --all", "Reads the whole sidecar."},
 };
 
+constexpr Option kProbe[] = {
+    {.name = "url",
+     .value = "URL",
+     .type = OptionType::kText,
+     .group = "Server",
+     .help = "Base URL of the server.",
+     .default_value = "http://127.0.0.1:8080/v1"},
+    {.name = "api-key-file",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Server",
+     .help = "File whose first key is sent."},
+    {.name = "requests",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Work",
+     .help = "Requests to drive it with, one after the other.",
+     .default_value = "3",
+     .minimum = 1,
+     .maximum = 1000},
+    {.name = "max-tokens",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Work",
+     .help = "Tokens of each answer.",
+     .default_value = "64",
+     .minimum = 1,
+     .maximum = 100000},
+    {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON object."},
+};
+constexpr Example kProbeExamples[] = {
+    {"mach probe --url http://127.0.0.1:8080/v1", "Judges a running server."},
+};
+
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
      "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
@@ -579,6 +613,9 @@ constexpr Command kCommands[] = {
      "says is noise, but it takes the memory, the reads and the arithmetic of a real one. It has\n"
      "no end-of-turn token: answers go on to --max-tokens.",
      kSynthOptions, kSynthExamples},
+    {"probe", "Judge a running server by its statistics",
+     "Drives a running server with a few requests, and says what mends what is wrong.", kProbe,
+     kProbeExamples},
 };
 
 size_t EditDistance(std::string_view a, std::string_view b) {

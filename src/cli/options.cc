@@ -129,6 +129,16 @@ size_t BytesOfGigabytes(double gigabytes) {
   return static_cast<size_t>(gigabytes * static_cast<double>(size_t{1} << 30));
 }
 
+ProbeCommandOptions ProbeOptionsFrom(const Values& values) {
+  ProbeCommandOptions options;
+  options.url = values.Text("url");
+  options.requests = static_cast<size_t>(values.Integer("requests"));
+  options.max_tokens = static_cast<size_t>(values.Integer("max-tokens"));
+  options.api_key_file = values.Text("api-key-file");
+  options.json = values.Flag("json");
+  return options;
+}
+
 LogOptions LogOptionsFrom(const Values& values) {
   const std::string level = values.Text("log-level");
   LogOptions options;

@@ -104,6 +104,14 @@ struct VerifyOptions {
   bool all = false;
 };
 
+struct ProbeCommandOptions {
+  std::string url;
+  size_t requests = 0;
+  size_t max_tokens = 0;
+  std::string api_key_file;  // empty: no key
+  bool json = false;
+};
+
 ServeOptions ServeOptionsFrom(const Values& values);
 GenerateOptions GenerateOptionsFrom(const Values& values);
 EvalOptions EvalOptionsFrom(const Values& values);
@@ -115,6 +123,7 @@ VerifyOptions VerifyOptionsFrom(const Values& values);
 
 // Gigabytes of options are 2^30 bytes.
 size_t BytesOfGigabytes(double gigabytes);
+ProbeCommandOptions ProbeOptionsFrom(const Values& values);
 
 // Of commands with --log-level and --log-json.
 LogOptions LogOptionsFrom(const Values& values);

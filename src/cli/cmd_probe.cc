@@ -1,0 +1,67 @@
+#include "cli/cmd_probe.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include "json/write.h"
+#include "server/probe.h"
+
+namespace mach::cli {
+namespace {
+
+int Fail(const Error& error) {
+  std::fputs(("mach probe: " + error.message + "\n").c_str(), stderr);
+  return kExitFailure;
+}
+
+// The first key of a file as the server takes it.
+Result<std::string> FirstKey(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream in(path);
+  if (!in) return Error{Code::kIo, "API key file '" + path + "' cannot be opened"};
+  for (std::string line; std::getline(in, line);) {
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos || line[begin] == '#') continue;
+    return line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
+  }
+  return Error{Code::kInvalidArgument, "API key file '" + path + "' holds no key"};
+}
+
+void PrintJson(const std::string& url, const server::ProbeReport& report) {
+  json::Array checks;
+  for (const server::ProbeCheck& check : report.checks) {
+    checks.push_back(json::Object{{"name", check.name},
+                                  {"verdict", VerdictName(check.verdict)},
+                                  {"found", check.found},
+                                  {"advice", check.advice.empty() ? json::Value() : check.advice}});
+  }
+  const json::Object body{{"url", url},
+                          {"verdict", report.failed() ? "FAIL" : "ok"},
+                          {"checks", std::move(checks)},
+                          {"measured", report.measured}};
+  std::puts(json::Write(body, {.indent = 2}).c_str());
+}
+
+}  // namespace
+
+int RunProbeCommand(const ProbeCommandOptions& options) {
+  auto key = FirstKey(options.api_key_file);
+  if (!key) return Fail(key.error());
+  const auto client = server::HttpClient::ForUrl(options.url, *std::move(key));
+  if (!client) return Fail(client.error());
+  const auto report =
+      server::RunProbe(*client, {.requests = options.requests, .max_tokens = options.max_tokens});
+  if (!report) return Fail(report.error());
+  if (options.json) {
+    PrintJson(options.url, *report);
+  } else {
+    for (const server::ProbeCheck& check : report->checks) {
+      std::printf("%-4s  %-13s %s\n", std::string(VerdictName(check.verdict)).c_str(),
+                  check.name.c_str(), check.found.c_str());
+      if (!check.advice.empty()) std::printf("      %-13s %s\n", "", check.advice.c_str());
+    }
+  }
+  return report->failed() ? kExitFailure : kExitOk;
+}
+
+}  // namespace mach::cli

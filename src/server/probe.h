@@ -1,0 +1,44 @@
+// The residency probe: drives a running server and judges what its statistics say.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "json/value.h"
+#include "server/http_client.h"
+
+namespace mach::server {
+
+enum class ProbeVerdict : unsigned char {
+  kOk,
+  kNotApplicable,  // nothing of the kind goes on there
+  kWarning,        // works, slower than it could
+  kFailure,
+};
+
+struct ProbeCheck {
+  std::string name;  // direct-pread, churn, prefill, stats, fallback
+  ProbeVerdict verdict = ProbeVerdict::kOk;
+  std::string found;
+  std::string advice;  // what mends it; empty where nothing is to be done
+};
+
+struct ProbeOptions {
+  size_t requests = 3;
+  size_t max_tokens = 64;      // of each answer
+  double stats_limit_ms = 20;  // for statistics under a generation, at the 99th percentile
+};
+
+struct ProbeReport {
+  std::vector<ProbeCheck> checks;
+  json::Object measured;
+  bool failed() const;
+};
+
+// Sends `requests` greedy chats, one after the other, and reads the statistics meanwhile. An error
+// when the server cannot be reached or refuses the requests.
+Result<ProbeReport> RunProbe(const HttpClient& client, const ProbeOptions& options);
+
+std::string_view VerdictName(ProbeVerdict verdict);  // "ok", "n/a", "warn", "FAIL"
+
+}  // namespace mach::server

@@ -1,0 +1,115 @@
+// The residency probe against servers that tell it what is wrong.
+#include "server/probe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/api_test.h"
+
+namespace mach::server {
+namespace {
+
+using testing::HasSubstr;
+
+class ProbeTest : public ApiTest {
+ protected:
+  static std::string Judge(TestServerOptions options) {
+    options.engine.token_delay = std::chrono::microseconds(200);
+    TestServer server(std::move(options));
+    const auto client =
+        HttpClient::ForUrl("http://127.0.0.1:" + std::to_string(server.port()) + "/v1", "");
+    EXPECT_TRUE(client.ok());
+    const auto report = RunProbe(*client, {.requests = 2, .max_tokens = 5, .stats_limit_ms = 1e6});
+    if (!report) return report.error().message;
+    std::string verdicts;
+    for (const ProbeCheck& check : report->checks) {
+      verdicts += check.name + "=" + std::string(VerdictName(check.verdict)) + " ";
+      EXPECT_FALSE(check.found.empty());
+      if (check.verdict == ProbeVerdict::kWarning || check.verdict == ProbeVerdict::kFailure) {
+        EXPECT_FALSE(check.advice.empty()) << check.name;
+      }
+    }
+    return verdicts;
+  }
+  static engine::ExpertStats Streaming() {
+    engine::ExpertStats stats;
+    stats.direct_pread = true;
+    stats.direct_pread_mode = "pread";
+    stats.sidecar_valid = true;
+    stats.bank_slots = 10;
+    return stats;
+  }
+  // Hits and misses that grow by so much with each look.
+  static TestServerOptions Counting(uint64_t hits, uint64_t misses) {
+    TestServerOptions options;
+    options.engine.providers.experts = [hits, misses,
+                                        n = std::make_shared<std::atomic<uint64_t>>(0)] {
+      engine::ExpertStats stats = Streaming();
+      const uint64_t looks = ++*n;
+      stats.hits = looks * hits;
+      stats.misses = looks * misses;
+      return stats;
+    };
+    return options;
+  }
+};
+
+TEST_F(ProbeTest, JudgesServers) {
+  // The scripted engine reports no time for its prompts, so that its prefill looks slow.
+  EXPECT_EQ(Judge({}), "direct-pread=n/a churn=n/a prefill=warn stats=ok fallback=ok ");
+  EXPECT_EQ(Judge(Counting(9, 1)), "direct-pread=ok churn=ok prefill=warn stats=ok fallback=ok ");
+  EXPECT_EQ(Judge(Counting(1, 9)), "direct-pread=ok churn=warn prefill=warn stats=ok fallback=ok ");
+  TestServerOptions slow;
+  slow.engine.providers.experts = [] {
+    engine::ExpertStats stats = Streaming();
+    stats.direct_pread = false;
+    return stats;
+  };
+  EXPECT_EQ(Judge(std::move(slow)),
+            "direct-pread=FAIL churn=n/a prefill=warn stats=ok fallback=FAIL ");
+  TestServerOptions bare;
+  bare.engine.providers.experts = [] {
+    engine::ExpertStats stats = Streaming();
+    stats.sidecar_valid = false;
+    return stats;
+  };
+  EXPECT_THAT(Judge(std::move(bare)), HasSubstr("direct-pread=FAIL"));
+}
+
+TEST_F(ProbeTest, SaysWhyItCannotJudge) {
+  TestServerOptions failing;
+  failing.engine.fails = true;
+  EXPECT_THAT(Judge(std::move(failing)), HasSubstr("status 500: the disk is gone"));
+  TestServerOptions locked;
+  locked.http.security.keys.Add("secret");
+  EXPECT_THAT(Judge(std::move(locked)), HasSubstr("status 401: no API key was sent"));
+}
+
+TEST(HttpClient, TakesBaseUrlsAndRefusesOthers) {
+  for (const char* url : {"http://localhost:8080", "http://localhost:8080/", "http://h/v1",
+                          "http://[::1]:80/v1/", "http://h:1"}) {
+    EXPECT_TRUE(HttpClient::ForUrl(url, "").ok()) << url;
+  }
+  for (const char* url :
+       {"", "localhost:8080", "https://h", "http://", "http://:80", "http://h:", "http://h/x"}) {
+    EXPECT_FALSE(HttpClient::ForUrl(url, "").ok()) << url;
+  }
+}
+
+TEST(HttpClient, ReadsAnswers) {
+  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")->body, "hi");
+  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 404 X\r\n\r\n")->status, 404);
+  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n3\r\n"
+                            " ho\r\n0\r\n\r\n")
+                ->body,
+            "hi ho");
+  for (const char* bad :
+       {"", "HTTP/1.1 200", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhi"}) {
+    EXPECT_FALSE(ParseHttpAnswer(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace mach::server
