@@ -44,6 +44,7 @@ class LoadedModel {
   // The experts' store when they stream from disk, else null. Its counters are for any thread.
   experts::StreamingStore* streaming() { return streaming_; }
   const kernels::KernelTable& kernels() const { return *kernels_; }
+  ThreadPool& pool() { return *pool_; }
   size_t threads() const { return pool_->threads(); }
   // Whether experts that stream are read past the page cache.
   bool direct_reads() const { return direct_reads_; }
