@@ -1,0 +1,151 @@
+#include "spec/draft_model.h"
+
+#include <cstring>
+
+#include "base/check.h"
+#include "io/checkpoint.h"
+#include "io/tensor_source.h"
+#include "quant/quantize.h"
+
+namespace mach::spec {
+namespace {
+
+constexpr int kGroup = 64;  // of matrices that are quantized while loading
+
+}  // namespace
+
+// As model::Weights::Loader: visits every tensor twice, first to measure, then to read.
+class DraftModel::Loader {
+ public:
+  Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger& ledger)
+      : config_(config),
+        source_(source),
+        reader_(source.checkpoint()),
+        bits_(bits),
+        ledger_(ledger) {}
+
+  Status Measure(DraftModel& out) { return Visit(out); }
+  size_t bytes() const { return offset_; }
+
+  Status Read(DraftModel& out) {
+    memory_ = out.memory_.data();
+    offset_ = 0;
+    return Visit(out);
+  }
+
+ private:
+  std::byte* Place(size_t bytes) {
+    std::byte* at = memory_ == nullptr ? nullptr : memory_ + offset_;
+    offset_ += RoundUp(bytes, kCacheLineBytes);
+    return at;
+  }
+
+  Status Matrix(const std::string& name, size_t rows, size_t cols, quant::TiledMatrix& out) {
+    MACH_TRY(const io::MatrixSource from, source_.Matrix(name, rows, cols));
+    const quant::TiledLayout stored = model::MatrixReader::LayoutOf(from);
+    const bool quantizes = bits_ != 0 && !stored.affine();
+    out.layout = stored;
+    if (quantizes) out.layout = {rows, cols, tensor::DType::kBF16, bits_, kGroup};
+    if (Status valid = quant::ValidateLayout(out.layout); !valid) {
+      return std::move(valid).error().In(from.name);
+    }
+    std::byte* to = Place(out.layout.bytes());
+    out.data = to;
+    if (to == nullptr) return Ok();
+    if (!quantizes) return reader_.Read(from, to);
+
+    MACH_TRY(const MemoryReservation staging,
+             ledger_.Reserve(MemoryTag::kStaging,
+                             stored.bytes() + rows * cols * sizeof(float) + out.layout.bytes()));
+    MACH_TRY(AlignedBuffer dense, AlignedBuffer::Allocate(stored.bytes()));
+    MACH_RETURN_IF_ERROR(reader_.Read(from, dense.data()));
+    std::vector<float> values(rows * cols);
+    for (size_t r = 0; r < rows; ++r) {
+      quant::UnpackRow({stored, dense.data()}, r, std::span(values).subspan(r * cols, cols));
+    }
+    quant::PackAffine(quant::QuantizeAffine(values, rows, cols, bits_, kGroup).view(), to);
+    return Ok();
+  }
+
+  Status Norm(const std::string& name, size_t elements, const float*& out) {
+    std::byte* to = Place(elements * sizeof(float));
+    out = reinterpret_cast<const float*>(to);
+    if (to == nullptr) return Ok();
+    MACH_TRY(const std::vector<float> values, source_.Norm(name, elements, false));
+    MACH_CHECK(values.size() == elements);
+    std::memcpy(to, values.data(), elements * sizeof(float));
+    return Ok();
+  }
+
+  Status Layer(const std::string& at, DraftLayerWeights& w) {
+    const size_t h = config_.hidden;
+    const size_t q = config_.heads * config_.head_dim;
+    const size_t kv = config_.kv_heads * config_.head_dim;
+    MACH_RETURN_IF_ERROR(Norm(at + "input_layernorm", h, w.input_norm));
+    MACH_RETURN_IF_ERROR(Norm(at + "post_attention_layernorm", h, w.ffn_norm));
+    MACH_RETURN_IF_ERROR(Matrix(at + "self_attn.q_proj", q, h, w.attention.q));
+    MACH_RETURN_IF_ERROR(Matrix(at + "self_attn.k_proj", kv, h, w.attention.k));
+    MACH_RETURN_IF_ERROR(Matrix(at + "self_attn.v_proj", kv, h, w.attention.v));
+    MACH_RETURN_IF_ERROR(Matrix(at + "self_attn.o_proj", h, q, w.attention.o));
+    MACH_RETURN_IF_ERROR(Norm(at + "self_attn.q_norm", config_.head_dim, w.attention.q_norm));
+    MACH_RETURN_IF_ERROR(Norm(at + "self_attn.k_norm", config_.head_dim, w.attention.k_norm));
+    MACH_RETURN_IF_ERROR(Matrix(at + "mlp.gate_proj", config_.width, h, w.mlp.gate));
+    MACH_RETURN_IF_ERROR(Matrix(at + "mlp.up_proj", config_.width, h, w.mlp.up));
+    return Matrix(at + "mlp.down_proj", h, config_.width, w.mlp.down);
+  }
+
+  Status Visit(DraftModel& out) {
+    const size_t h = config_.hidden;
+    out.layers_.assign(config_.layers.size(), {});
+    MACH_RETURN_IF_ERROR(Matrix("fc", h, config_.taps.size() * h, out.fc_));
+    MACH_RETURN_IF_ERROR(Norm("hidden_norm", h, out.context_norm_));
+    MACH_RETURN_IF_ERROR(Norm("norm", h, out.final_norm_));
+    for (size_t i = 0; i < config_.layers.size(); ++i) {
+      MACH_RETURN_IF_ERROR(Layer("layers." + std::to_string(i) + ".", out.layers_[i]));
+    }
+    return Ok();
+  }
+
+  const DraftConfig& config_;
+  const io::TensorSource& source_;
+  model::MatrixReader reader_;
+  const int bits_;
+  MemoryLedger& ledger_;
+  std::byte* memory_ = nullptr;
+  size_t offset_ = 0;
+};
+
+Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
+                                                     const DraftModelOptions& options,
+                                                     const model::ModelConfig& target,
+                                                     MemoryLedger& ledger) {
+  MACH_CHECK(options.bits == 0 || options.bits == 4 || options.bits == 8);
+  const auto load = [&]() -> Result<std::unique_ptr<DraftModel>> {
+    auto made = std::make_unique<DraftModel>();
+    made->directory_ = options.directory;
+    MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.directory));
+    MACH_TRY(made->config_, ParseDraftConfig(checkpoint->config()));
+    MACH_RETURN_IF_ERROR(CheckPairing(made->config_, target));
+    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*checkpoint));
+    Loader loader(made->config_, source, options.bits, ledger);
+    MACH_RETURN_IF_ERROR(loader.Measure(*made));
+    MACH_TRY(made->reservation_, ledger.Reserve(MemoryTag::kDraft, loader.bytes()));
+    MACH_TRY(made->memory_, AlignedBuffer::Allocate(loader.bytes()));
+    MACH_RETURN_IF_ERROR(loader.Read(*made));
+    return made;
+  };
+  auto made = load();
+  if (!made) return std::move(made).error().In(options.directory);
+  return made;
+}
+
+std::string DraftModel::Find(io::FileSystem& fs, const std::string& checkpoint) {
+  std::string base = checkpoint;
+  while (base.size() > 1 && base.ends_with('/')) base.pop_back();
+  for (const std::string& directory : {base + "-dflash", base + "/dflash"}) {
+    if (fs.Open(directory + "/config.json").ok()) return directory;
+  }
+  return {};
+}
+
+}  // namespace mach::spec

@@ -1,0 +1,245 @@
+#include "spec/drafter.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "ops/rope.h"
+#include "ops/rows.h"
+#include "sample/sampler.h"
+
+namespace mach::spec {
+namespace {
+
+constexpr size_t kAppendRows = 64;  // context rows that go through together
+
+size_t Window(const DraftLayerConfig& layer, size_t context) {
+  const size_t most = layer.window != 0 ? std::min(layer.window, kDraftContext) : kDraftContext;
+  return std::min(most, context);
+}
+
+// softmax(logits)[token], in floats: it steers, and decides nothing.
+float Probability(std::span<const float> logits, TokenId token) {
+  const float at = logits[static_cast<size_t>(token)];
+  float sum = 0;
+  for (const float l : logits) {
+    // What is that far below adds nothing.
+    if (l > at - 12) sum += std::exp(l - at);
+  }
+  return 1 / sum;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Drafter>> Drafter::Create(const DraftModel& draft,
+                                                 const model::Model& target,
+                                                 const kernels::KernelTable& kernels,
+                                                 ThreadPool& pool, ops::Compute compute,
+                                                 size_t context, MemoryLedger& ledger) {
+  const DraftConfig& c = draft.config();
+  std::vector<ops::KvRing> rings;
+  size_t ring_bytes = 0;
+  for (const DraftLayerConfig& layer : c.layers) {
+    const ops::KvRing ring{.kv_heads = c.kv_heads,
+                           .head_dim = c.head_dim,
+                           .blocks = ops::KvRing::BlocksFor(Window(layer, context) + kMaxBlock),
+                           .f16 = compute == ops::Compute::kInt8};
+    ring_bytes += RoundUp(ring.bytes(), kCacheLineBytes);
+    rings.push_back(ring);
+  }
+  const size_t scratch = RoundUp(ScratchBytes(c, rings, pool.threads()), kPageBytes);
+  MACH_TRY(MemoryReservation reservation, ledger.Reserve(MemoryTag::kDraft, ring_bytes + scratch));
+  MACH_TRY(Arena arena, Arena::Create(scratch));
+  std::unique_ptr<Drafter> made(
+      new Drafter(draft, target, kernels, pool, std::move(arena), compute));
+  made->reservation_ = std::move(reservation);
+  MACH_TRY(made->memory_, AlignedBuffer::Allocate(ring_bytes));
+  size_t at = 0;
+  for (ops::KvRing& ring : rings) {
+    ring.data = made->memory_.data() + at;
+    at += RoundUp(ring.bytes(), kCacheLineBytes);
+  }
+  made->rings_ = std::move(rings);
+  return made;
+}
+
+Drafter::Drafter(const DraftModel& draft, const model::Model& target,
+                 const kernels::KernelTable& kernels, ThreadPool& pool, Arena arena,
+                 ops::Compute compute)
+    : draft_(draft),
+      target_(target),
+      inv_freq_(ops::RopeFrequencies(draft.config().rope_theta, draft.config().head_dim)),
+      arena_(std::move(arena)),
+      ctx_{kernels, pool, arena_, compute},
+      max_block_(std::min(draft.config().block_size, kMaxBlock)) {}
+
+size_t Drafter::ScratchBytes(const DraftConfig& c, std::span<const ops::KvRing> rings,
+                             size_t threads) {
+  const auto floats = [](size_t n) { return Arena::Footprint<float>(n); };
+  const size_t kv = c.kv_heads * c.head_dim;
+  const size_t q = c.heads * c.head_dim;
+  const size_t angles = 2 * floats(kAppendRows * c.head_dim / 2);
+  const size_t append = floats(kAppendRows * c.hidden) + 2 * floats(kAppendRows * kv) +
+                        ops::Activations::ScratchBytes(kAppendRows, c.taps.size() * c.hidden) +
+                        ops::Activations::ScratchBytes(kAppendRows, c.hidden);
+  const size_t rows = kMaxBlock;
+  size_t layer = ops::DenseFfnScratchBytes(c.hidden, c.width, rows);
+  for (const ops::KvRing& ring : rings) {
+    const size_t mix = 3 * floats(rows * q) + 2 * floats(rows * kv) +
+                       ops::BlockAttentionScratchBytes(ring, rows, c.heads / c.kv_heads, threads) +
+                       ops::Activations::ScratchBytes(rows, c.hidden) +
+                       ops::Activations::ScratchBytes(rows, q);
+    layer = std::max(layer, mix);
+  }
+  const size_t draft = 3 * floats(rows * c.hidden) + floats(rows * c.vocab) +
+                       2 * ops::Activations::ScratchBytes(rows, c.hidden) + layer;
+  return angles + std::max(append, draft);
+}
+
+void Drafter::Angles(size_t position, size_t rows, float* cos, float* sin) const {
+  for (size_t r = 0; r < rows; ++r) {
+    ops::RopeAngles(inv_freq_, position + r, cos + r * inv_freq_.size(),
+                    sin + r * inv_freq_.size());
+  }
+}
+
+// Norms and rotates k in place, and puts both into the layer's ring.
+void Drafter::StoreRows(size_t layer, size_t position, size_t rows, float* k, const float* v,
+                        const float* cos, const float* sin) {
+  const DraftConfig& c = draft_.config();
+  const ops::KvRing& ring = rings_[layer];
+  const size_t d = c.head_dim;
+  const float* norm = draft_.layer(layer).attention.k_norm;
+  ctx_.pool.ParallelFor(rows, 4, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      for (size_t h = 0; h < c.kv_heads; ++h) {
+        float* head = k + (r * c.kv_heads + h) * d;
+        ctx_.kernels.rms_norm(head, norm, c.norm_eps, d, head);
+        ctx_.kernels.rope(head, cos + r * (d / 2), sin + r * (d / 2), d);
+        ctx_.kernels.store_kv(ring.Keys(h, position + r), ring.Values(h, position + r),
+                              (position + r) % kernels::kKvBlock, head,
+                              v + (r * c.kv_heads + h) * d, d, ring.f16);
+      }
+    }
+  });
+}
+
+void Drafter::Append(const float* features, size_t rows) {
+  const DraftConfig& c = draft_.config();
+  const size_t kv = c.kv_heads * c.head_dim;
+  for (size_t at = 0; at < rows; at += kAppendRows) {
+    const ArenaScope scope(arena_);
+    const size_t n = std::min(kAppendRows, rows - at);
+    auto* cos = arena_.Take<float>(n * inv_freq_.size());
+    auto* sin = arena_.Take<float>(n * inv_freq_.size());
+    auto* context = arena_.Take<float>(n * c.hidden);
+    auto* k = arena_.Take<float>(n * kv);
+    auto* v = arena_.Take<float>(n * kv);
+    Angles(length_, n, cos, sin);
+    ops::Activations tapped(features + at * this->features(), n, this->features());
+    ops::Linear(ctx_, tapped, {{&draft_.fc(), {context, c.hidden}}});
+    ops::RmsNorm(ctx_, context, n, c.hidden, draft_.context_norm(), c.norm_eps, context);
+    ops::Activations x(context, n, c.hidden);
+    for (size_t i = 0; i < c.layers.size(); ++i) {
+      const ops::AttentionWeights& w = draft_.layer(i).attention;
+      ops::Linear(ctx_, x, {{&w.k, {k, kv}}, {&w.v, {v, kv}}});
+      StoreRows(i, length_, n, k, v, cos, sin);
+    }
+    length_ += n;
+  }
+}
+
+// The attention of one layer over context and block. The block's keys lie past length(), where the
+// next context rows overwrite them.
+void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
+                  ops::Activations& x, float* out) {
+  const ArenaScope scope(arena_);
+  const DraftConfig& c = draft_.config();
+  const ops::AttentionWeights& w = draft_.layer(layer).attention;
+  const size_t d = c.head_dim;
+  const size_t q_width = c.heads * d;
+  const size_t kv_width = c.kv_heads * d;
+  const size_t group = c.heads / c.kv_heads;
+  auto* projected = arena_.Take<float>(rows * q_width);
+  auto* q = arena_.Take<float>(rows * q_width);
+  auto* attended = arena_.Take<float>(rows * q_width);
+  auto* k = arena_.Take<float>(rows * kv_width);
+  auto* v = arena_.Take<float>(rows * kv_width);
+  ops::Linear(ctx_, x,
+              {{&w.q, {projected, q_width}}, {&w.k, {k, kv_width}}, {&w.v, {v, kv_width}}});
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+  ctx_.pool.ParallelFor(rows, 2, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      for (size_t h = 0; h < c.heads; ++h) {
+        float* head = q + ((h / group * rows + r) * group + h % group) * d;
+        ctx_.kernels.rms_norm(projected + r * q_width + h * d, w.q_norm, c.norm_eps, d, head);
+        ctx_.kernels.rope(head, cos + r * (d / 2), sin + r * (d / 2), d);
+        for (size_t i = 0; i < d; ++i) head[i] *= scale;
+      }
+    }
+  });
+  StoreRows(layer, length_, rows, k, v, cos, sin);
+  const DraftLayerConfig& l = c.layers[layer];
+  const size_t kept = (rings_[layer].blocks - 1) * kernels::kKvBlock - kMaxBlock;
+  ops::BlockAttention(ctx_, rings_[layer],
+                      {.q = q,
+                       .rows = rows,
+                       .group = group,
+                       .start = length_,
+                       .first = length_ > kept ? length_ - kept : 0,
+                       .window = l.window,
+                       .causal = l.causal},
+                      attended);
+  ops::Activations result(attended, rows, q_width);
+  ops::Linear(ctx_, result, {{&w.o, {out, c.hidden}}});
+}
+
+void Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, float* logits) {
+  const ArenaScope scope(arena_);
+  const DraftConfig& c = draft_.config();
+  const size_t rows = out.size() + 1;
+  const size_t h = c.hidden;
+  MACH_CHECK(!out.empty() && rows <= max_block_);
+  auto* cos = arena_.Take<float>(rows * inv_freq_.size());
+  auto* sin = arena_.Take<float>(rows * inv_freq_.size());
+  auto* x = arena_.Take<float>(rows * h);
+  auto* normed = arena_.Take<float>(rows * h);
+  auto* update = arena_.Take<float>(rows * h);
+  Angles(length_, rows, cos, sin);
+  const quant::TiledMatrix& embedding = target_.weights().embedding();
+  for (size_t r = 0; r < rows; ++r) {
+    const TokenId token = r == 0 ? anchor : c.mask_token;
+    quant::UnpackRow(embedding, static_cast<size_t>(token), {x + r * h, h});
+  }
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const DraftLayerWeights& w = draft_.layer(i);
+    {
+      const ArenaScope mixer(arena_);
+      ops::RmsNorm(ctx_, x, rows, h, w.input_norm, c.norm_eps, normed);
+      ops::Activations input(normed, rows, h);
+      Mix(i, rows, cos, sin, input, update);
+    }
+    ops::Add(ctx_, x, update, rows, h);
+    const ArenaScope ffn(arena_);
+    ops::RmsNorm(ctx_, x, rows, h, w.ffn_norm, c.norm_eps, normed);
+    ops::Activations input(normed, rows, h);
+    ops::DenseFfn(ctx_, w.mlp, input, update);
+    ops::Add(ctx_, x, update, rows, h);
+  }
+  // The anchor's slot predicts nothing.
+  const size_t n = out.size();
+  ops::RmsNorm(ctx_, x + h, n, h, draft_.final_norm(), c.norm_eps, normed);
+  ops::Activations result(normed, n, h);
+  auto* scores = arena_.Take<float>(n * c.vocab);
+  ops::Linear(ctx_, result, {{&target_.weights().head(), {scores, c.vocab}}});
+  ctx_.pool.ParallelFor(n, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      const std::span<const float> row(scores + r * c.vocab, c.vocab);
+      out[r] = sample::Argmax(row);
+      if (probability != nullptr) probability[r] = Probability(row, out[r]);
+    }
+  });
+  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
+}
+
+}  // namespace mach::spec
