@@ -18,17 +18,6 @@ size_t Window(const DraftLayerConfig& layer, size_t context) {
   return std::min(most, context);
 }
 
-// softmax(logits)[token], in floats: it steers, and decides nothing.
-float Probability(std::span<const float> logits, TokenId token) {
-  const float at = logits[static_cast<size_t>(token)];
-  float sum = 0;
-  for (const float l : logits) {
-    // What is that far below adds nothing.
-    if (l > at - 12) sum += std::exp(l - at);
-  }
-  return 1 / sum;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Drafter>> Drafter::Create(const DraftModel& draft,
@@ -232,14 +221,16 @@ void Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, 
   ops::Activations result(normed, n, h);
   auto* scores = arena_.Take<float>(n * c.vocab);
   ops::Linear(ctx_, result, {{&target_.weights().head(), {scores, c.vocab}}});
+  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
   ctx_.pool.ParallelFor(n, 1, [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
-      const std::span<const float> row(scores + r * c.vocab, c.vocab);
-      out[r] = sample::Argmax(row);
-      if (probability != nullptr) probability[r] = Probability(row, out[r]);
+      float* row = scores + r * c.vocab;
+      out[r] = sample::Argmax({row, c.vocab});
+      if (probability == nullptr) continue;
+      ctx_.kernels.softmax(row, c.vocab);
+      probability[r] = row[out[r]];
     }
   });
-  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
 }
 
 }  // namespace mach::spec
