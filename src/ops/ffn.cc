@@ -155,17 +155,18 @@ Operand Inner(const Item& item) {
   return o;
 }
 
-// Both planes of one row. Leaves in x what the second one misses, which is dropped.
+// Both planes of one row. Leaves in x what the first one misses.
 void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* codes,
                     float* scales, float* sums) {
   const size_t groups = width / group;
-  for (size_t plane = 0; plane < kPlanes; ++plane) {
-    ctx.kernels.quantize_row(x, width, group, codes, scales, sums);
-    for (size_t i = 0; i < width; ++i) x[i] -= scales[i / group] * static_cast<float>(codes[i]);
-    codes += width;
-    scales += groups;
-    sums += groups;
+  ctx.kernels.quantize_row(x, width, group, codes, scales, sums);
+  for (size_t g = 0; g < groups; ++g) {
+    const float scale = scales[g];
+    for (size_t i = g * group; i < (g + 1) * group; ++i) {
+      x[i] -= scale * static_cast<float>(codes[i]);
+    }
   }
+  ctx.kernels.quantize_row(x, width, group, codes + width, scales + groups, sums + groups);
 }
 
 // All items together, so that the threads meet three times and not three times an expert.

@@ -116,15 +116,23 @@ TokenId Sampler::Draw(uint64_t position) {
 }
 
 TokenId Argmax(std::span<const float> logits) {
-  size_t best = 0;
-  float most = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > most) {
-      most = logits[i];
-      best = i;
+  // Independent maxima, which the compiler keeps in vectors; a NaN is greater than none.
+  constexpr size_t kLanes = 16;
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, kLowest);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const float l = logits[i + lane];
+      lanes[lane] = l > lanes[lane] ? l : lanes[lane];
     }
   }
-  return static_cast<TokenId>(best);
+  float most = kLowest;
+  for (; i < logits.size(); ++i) most = logits[i] > most ? logits[i] : most;
+  for (const float l : lanes) most = l > most ? l : most;
+  if (most == kLowest) return 0;
+  return static_cast<TokenId>(std::find(logits.begin(), logits.end(), most) - logits.begin());
 }
 
 LogProbs ComputeLogProbs(std::span<const float> logits, TokenId token, size_t top) {
