@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "engine/stats.h"
 #include "sample/params.h"
+#include "spec/mode.h"
 
 namespace mach::engine {
 
@@ -23,6 +24,7 @@ struct Request {
   std::vector<TokenId> stop_tokens;  // end of sequence; the token itself is not part of the output
   size_t logprobs = 0;               // alternatives to report with each token
   bool want_logprobs = false;
+  spec::Mode speculation = spec::Mode::kAuto;  // of speed alone: the tokens are the same
 };
 
 struct TokenLogprob {

@@ -92,7 +92,7 @@ Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedMod
                                                 const LocalEngineOptions& options) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id));
   static const SystemClock clock;
-  MACH_TRY(auto decoder, Decoder::Create(*model, clock));
+  MACH_TRY(auto decoder, Decoder::Create(*model, clock, options.decoder));
   return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(std::move(model), std::move(info),
                                                                std::move(decoder), options, clock));
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/decoder.h"
 #include "engine/engine.h"
 #include "model/loaded_model.h"
 
@@ -12,6 +13,7 @@ struct LocalEngineOptions {
   std::string model_id;
   size_t max_queue = 64;  // requests that wait, besides the one that runs
   StatsProviders providers;
+  DecoderOptions decoder;
 };
 
 // Stop tokens and sampling defaults of a checkpoint's generation_config.json (and config.json).

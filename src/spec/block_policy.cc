@@ -1,0 +1,174 @@
+#include "spec/block_policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mach::spec {
+namespace {
+
+constexpr double kForget = 0.97;      // of measured times, a cycle
+constexpr double kOutlier = 3;        // a time counts as at most so many times what was expected
+constexpr double kVerifySlope = 0.5;  // a verify row over a plain pass, until measured
+constexpr double kDraftSlope = 0.06;
+
+constexpr double kBinForget = 0.995;
+constexpr double kBinPrior = 4;  // trials that the proposer's own confidence counts as
+
+constexpr double kGainRate = 0.25;
+constexpr double kRunRate = 0.3;
+constexpr size_t kFirstWait = 8;
+constexpr size_t kLongestWait = 128;
+constexpr size_t kProbeRows = 4;
+constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
+constexpr char kAdaptiveName[] = "opencode-sampled-v1";
+
+}  // namespace
+
+void LineFit::Add(double rows, double ns) {
+  if (weight_ != 0) ns = std::min(ns, kOutlier * At(rows));
+  const double x = rows - 1;
+  for (double* sum : {&weight_, &x_, &y_, &xx_, &xy_}) *sum *= kForget;
+  weight_ += 1;
+  x_ += x;
+  y_ += ns;
+  xx_ += x * x;
+  xy_ += x * ns;
+  Solve();
+}
+
+void LineFit::Solve() {
+  const double mean_x = x_ / weight_;
+  const double mean_y = y_ / weight_;
+  const double variance = xx_ / weight_ - mean_x * mean_x;
+  const double covariance = xy_ / weight_ - mean_x * mean_y;
+  // The prior line goes through the mean and counts as much as a spread of one row.
+  const double prior = slope_prior_ * mean_y / (1 + slope_prior_ * mean_x);
+  slope_ = std::max((covariance + prior) / (variance + 1), 0.0);
+  // A pass of one row costs something.
+  slope_ = std::min(slope_, 0.9 * mean_y / std::max(mean_x, 1.0));
+  base_ = mean_y - slope_ * mean_x;
+}
+
+Result<PolicyOptions> ParsePolicy(const std::string& name) {
+  PolicyOptions options;
+  if (name == kAdaptiveName) return options;
+  if (name.starts_with("fixed-")) {
+    const std::string digits = name.substr(6);
+    if (!digits.empty() && digits.size() <= 2 &&
+        digits.find_first_not_of("0123456789") == std::string::npos) {
+      options.fixed = static_cast<size_t>(std::stoul(digits));
+      if (options.fixed >= 1 && options.fixed <= kMaxBlock) return options;
+    }
+  }
+  return Error{Code::kInvalidArgument, "there is no block policy '" + name + "'; expected '" +
+                                           kAdaptiveName + "' or 'fixed-N' with N from 1 to " +
+                                           std::to_string(kMaxBlock)};
+}
+
+std::string PolicyName(const PolicyOptions& options) {
+  return options.fixed == 0 ? kAdaptiveName : "fixed-" + std::to_string(options.fixed);
+}
+
+BlockPolicy::BlockPolicy(PolicyOptions options)
+    : options_(std::move(options)), draft_(kDraftSlope), verify_(kVerifySlope) {}
+
+// Another text may be easier or harder: try at once, but do not trust the last one's success.
+void BlockPolicy::BeginRequest() {
+  plain_left_ = 0;
+  wait_ = std::min(wait_, kFirstWait);
+  gain_ = std::min(gain_, 0.0);
+  accepted_ = std::max(accepted_, 3.0);
+}
+
+size_t BlockPolicy::DraftRows(size_t most) {
+  low_ = false;
+  most = std::min(most, options_.max_block);
+  if (options_.fixed != 0) return std::min(options_.fixed, most);
+  if (most < 2) return 1;
+  if (verify_.empty() || drafts_in_a_row_ >= kPlainEvery) {
+    drafts_in_a_row_ = 0;
+    return 1;
+  }
+  if (plain_left_ > 0) {
+    --plain_left_;
+    low_ = true;
+    return 1;
+  }
+  if (wait_ != 0 && gain_ <= 0) return std::min(kProbeRows, most);
+  const auto wanted = static_cast<size_t>(std::lround(2 * accepted_)) + 2;
+  return std::min(std::max(wanted, kProbeRows), most);
+}
+
+size_t BlockPolicy::BinOf(float confidence) {
+  constexpr float kEdges[kBins - 1] = {0.1f, 0.2f, 0.3f, 0.4f,  0.5f, 0.6f,
+                                       0.7f, 0.8f, 0.9f, 0.96f, 0.99f};
+  size_t bin = 0;
+  while (bin + 1 < kBins && confidence >= kEdges[bin]) ++bin;
+  return bin;
+}
+
+double BlockPolicy::Chance(float confidence) const {
+  const Bin& b = bins_[BinOf(confidence)];
+  return (b.hits + kBinPrior * static_cast<double>(confidence)) / (b.trials + kBinPrior);
+}
+
+double BlockPolicy::VerifyNs(size_t rows) const {
+  const double stall = options_.expected_stall_ns ? options_.expected_stall_ns(rows) : 0;
+  return verify_.At(static_cast<double>(rows)) + stall;
+}
+
+size_t BlockPolicy::VerifyRows(std::span<const Draft> drafts) {
+  if (options_.fixed != 0 || verify_.empty()) return drafts.size() + 1;
+  const double plain = VerifyNs(1);
+  double reach = 1;
+  double tokens = 1;
+  double best = 0;  // gain over a pass of one row
+  size_t rows = 1;
+  for (size_t i = 0; i < drafts.size(); ++i) {
+    reach *= Chance(drafts[i].confidence);
+    tokens += reach;
+    const double gain = tokens - VerifyNs(i + 2) / plain;
+    if (gain > best) {
+      best = gain;
+      rows = i + 2;
+    }
+  }
+  return rows;
+}
+
+void BlockPolicy::Observe(const CycleResult& result, std::span<const Draft> drafts) {
+  verify_.Add(static_cast<double>(result.rows), static_cast<double>(result.verify_ns));
+  if (result.drafted == 0) return;
+  draft_.Add(static_cast<double>(result.drafted), static_cast<double>(result.draft_ns));
+  ++drafts_in_a_row_;
+  ObserveDraft(result, drafts);
+}
+
+void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft> drafts) {
+  const size_t verified = result.rows - 1;
+  for (size_t i = 0; i < verified && i <= result.accepted; ++i) {
+    if (i == result.accepted && result.cut) break;
+    Bin& b = bins_[BinOf(drafts[i].confidence)];
+    b.trials = b.trials * kBinForget + 1;
+    b.hits = b.hits * kBinForget + (i < result.accepted ? 1 : 0);
+  }
+  // A run that nothing ended might have gone on.
+  const bool open = result.accepted == verified || result.cut;
+  const double run = static_cast<double>(result.accepted) + (open ? 2 : 0);
+  accepted_ += kRunRate * (run - accepted_);
+
+  const double plain = VerifyNs(1);
+  const double spent = draft_.At(static_cast<double>(result.drafted)) + VerifyNs(result.rows);
+  const double gain = static_cast<double>(result.accepted) + 1 - spent / plain;
+  // After a failure one good draft is enough to go on.
+  const bool probe = wait_ != 0 && gain_ <= 0;
+  gain_ = probe && gain > 0 ? gain : gain_ + kGainRate * (gain - gain_);
+  if (gain_ > 0) {
+    wait_ = 0;
+  } else if (gain <= 0) {
+    wait_ = wait_ == 0 ? kFirstWait : std::min(2 * wait_, kLongestWait);
+    plain_left_ = wait_;
+  }
+}
+
+}  // namespace mach::spec

@@ -1,0 +1,96 @@
+// How long a block each cycle drafts and verifies: as long as it pays, by what it measured.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "spec/draft_config.h"
+#include "spec/proposer.h"
+
+namespace mach::spec {
+
+// Time over rows, a straight line that follows what is measured, the newest most.
+class LineFit {
+ public:
+  // slope_prior: slope over base as long as only one number of rows was seen.
+  explicit LineFit(double slope_prior) : slope_prior_(slope_prior) {}
+  void Add(double rows, double ns);
+  bool empty() const { return weight_ == 0; }
+  double At(double rows) const { return base_ + slope_ * (rows - 1); }
+
+ private:
+  void Solve();
+  const double slope_prior_;
+  double weight_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;  // decayed sums, x = rows - 1
+  double base_ = 0, slope_ = 0;
+};
+
+struct PolicyOptions {
+  size_t fixed = 0;  // rows of every block; 0: adaptive
+  size_t max_block = kMaxBlock;
+  // When experts stream: expected time that a verify pass of n rows waits for their reads. Null:
+  // none. Measured passes come without it.
+  std::function<double(size_t rows)> expected_stall_ns;
+};
+
+// "opencode-sampled-v1", or "fixed-N" with N from 1 to kMaxBlock.
+Result<PolicyOptions> ParsePolicy(const std::string& name);
+std::string PolicyName(const PolicyOptions& options);
+
+struct CycleResult {
+  size_t drafted = 0;   // slots that were drafted, 0: none
+  size_t rows = 1;      // that were verified
+  size_t accepted = 0;  // drafts, of rows - 1
+  bool cut = false;     // the answer ended after `accepted`: the next slot was not judged
+  int64_t draft_ns = 0;
+  int64_t verify_ns = 0;  // without waiting for experts
+};
+
+// Adaptive. All gains are in tokens: what a cycle yields, less what plain decoding would have
+// yielded in its time. While the decayed gain of the last drafts is positive it drafts; else it
+// decodes plainly, and tries a short draft again after a wait that doubles with each failure. A
+// draft's tokens are verified as long as the chance that one is reached and accepted is worth its
+// row; chances are the proposer's confidences, corrected by what became of such confidences before.
+// Knows no clock: times come in. Deterministic. Owned by one thread; lives across requests.
+class BlockPolicy {
+ public:
+  explicit BlockPolicy(PolicyOptions options);
+
+  void BeginRequest();
+  // Rows to draft for, anchor included, at most `most`; 1: decode plainly.
+  size_t DraftRows(size_t most);
+  // Of a draft, how many rows to verify: 1 to drafts.size() + 1.
+  size_t VerifyRows(std::span<const Draft> drafts);
+  // drafts: what Propose gave, the first result.rows - 1 of which were verified.
+  void Observe(const CycleResult& result, std::span<const Draft> drafts);
+  // Whether the last DraftRows said 1 because no draft would have paid.
+  bool low() const { return low_; }
+
+ private:
+  static constexpr size_t kBins = 12;
+  struct Bin {
+    double trials = 0;
+    double hits = 0;
+  };
+  static size_t BinOf(float confidence);
+  double Chance(float confidence) const;
+  double VerifyNs(size_t rows) const;
+  void ObserveDraft(const CycleResult& result, std::span<const Draft> drafts);
+
+  const PolicyOptions options_;
+  LineFit draft_;
+  LineFit verify_;
+  std::array<Bin, kBins> bins_ = {};
+  double accepted_ = 4;  // decayed length of accepted runs
+  double gain_ = 0;      // decayed, of cycles with drafts
+  size_t plain_left_ = 0;
+  size_t wait_ = 0;
+  size_t drafts_in_a_row_ = 0;
+  bool low_ = false;
+};
+
+}  // namespace mach::spec

@@ -1,0 +1,42 @@
+// A drafter whose slots a long match of the text overrides.
+#pragma once
+
+#include <memory>
+
+#include "spec/dflash_proposer.h"
+#include "spec/ngram_proposer.h"
+
+namespace mach::spec {
+
+// Where at least kLongMatch tokens agree, what followed them is believed more than the drafter; and
+// when the match fills all slots, the drafter is not run. Both must outlive it.
+class CombinedProposer final : public Proposer {
+ public:
+  static constexpr size_t kLongMatch = 12;
+
+  CombinedProposer(Proposer& drafter, NgramProposer& ngram) : drafter_(drafter), ngram_(ngram) {}
+  std::span<const uint32_t> taps() const override { return drafter_.taps(); }
+  size_t max_drafts() const override { return drafter_.max_drafts(); }
+  void Reset() override {
+    drafter_.Reset();
+    ngram_.Reset();
+  }
+  void Observe(const float* features, size_t rows) override { drafter_.Observe(features, rows); }
+  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) override {
+    const size_t known = ngram_.Propose(sequence, out);
+    const bool believed = ngram_.matched() >= kLongMatch;
+    if (believed && known == out.size()) return known;
+    for (size_t i = 0; i < known; ++i) copied_[i] = out[i];
+    const size_t drafted = drafter_.Propose(sequence, out);
+    if (!believed) return drafted;
+    for (size_t i = 0; i < known; ++i) out[i] = copied_[i];
+    return drafted > known ? drafted : known;
+  }
+
+ private:
+  Proposer& drafter_;
+  NgramProposer& ngram_;
+  Draft copied_[kMaxBlock];
+};
+
+}  // namespace mach::spec

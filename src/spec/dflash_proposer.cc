@@ -1,0 +1,49 @@
+#include "spec/dflash_proposer.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mach::spec {
+namespace {
+constexpr size_t kWaitingRows = 64;
+}  // namespace
+
+DFlashProposer::DFlashProposer(std::unique_ptr<Drafter> drafter)
+    : drafter_(std::move(drafter)),
+      waiting_(kWaitingRows * drafter_->features()),
+      tokens_(max_drafts()),
+      probability_(max_drafts()) {}
+
+void DFlashProposer::Reset() {
+  drafter_->Reset();
+  waiting_rows_ = 0;
+}
+
+void DFlashProposer::Flush() {
+  drafter_->Append(waiting_.data(), waiting_rows_);
+  waiting_rows_ = 0;
+}
+
+void DFlashProposer::Observe(const float* features, size_t rows) {
+  if (waiting_rows_ + rows > kWaitingRows) Flush();
+  if (rows >= kWaitingRows) {
+    drafter_->Append(features, rows);
+    return;
+  }
+  const size_t width = drafter_->features();
+  std::copy_n(features, rows * width, waiting_.data() + waiting_rows_ * width);
+  waiting_rows_ += rows;
+}
+
+size_t DFlashProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out) {
+  const size_t n = std::min(out.size(), max_drafts());
+  if (n == 0) return 0;
+  Flush();
+  MACH_CHECK(drafter_->length() + 1 == sequence.size());
+  drafter_->Draft(sequence.back(), std::span(tokens_).first(n), probability_.data());
+  for (size_t i = 0; i < n; ++i) out[i] = {tokens_[i], probability_[i]};
+  return n;
+}
+
+}  // namespace mach::spec

@@ -1,0 +1,34 @@
+#include "spec/mode.h"
+
+#include <utility>
+
+namespace mach::spec {
+namespace {
+
+constexpr std::pair<std::string_view, Mode> kNames[] = {
+    {"auto", Mode::kAuto},
+    {"dflash", Mode::kDFlash},
+    {"ngram", Mode::kNgram},
+    {"summarisation", Mode::kSummarisation},
+    {"classification", Mode::kClassification},
+    {"off", Mode::kOff},
+    {"summarization", Mode::kSummarisation},
+};
+
+}  // namespace
+
+std::optional<Mode> ModeFromName(std::string_view name) {
+  for (const auto& [known, mode] : kNames) {
+    if (known == name) return mode;
+  }
+  return std::nullopt;
+}
+
+std::string_view ModeName(Mode mode) {
+  for (const auto& [name, known] : kNames) {
+    if (known == mode) return name;
+  }
+  return "off";
+}
+
+}  // namespace mach::spec

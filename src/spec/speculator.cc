@@ -1,0 +1,57 @@
+#include "spec/speculator.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mach::spec {
+
+Speculator::Speculator(Proposer& proposer, const PolicyOptions& policy, const Clock& clock,
+                       Statistics& statistics)
+    : proposer_(proposer),
+      policy_(policy),
+      clock_(clock),
+      statistics_(statistics),
+      drafts_(kMaxBlock - 1) {}
+
+void Speculator::BeginRequest() {
+  proposer_.Reset();
+  policy_.BeginRequest();
+}
+
+void Speculator::ObservePrompt(const float* features, size_t rows) {
+  if (!taps().empty()) proposer_.Observe(features, rows);
+}
+
+std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t most) {
+  most = std::min(most, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
+  const size_t asked = policy_.DraftRows(most);
+  MACH_CHECK(asked >= 1 && asked <= most);
+  drafted_ = 0;
+  draft_ns_ = 0;
+  block_.assign(1, sequence.back());
+  if (asked == 1) return block_;
+  const int64_t start = clock_.NowNs();
+  drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(asked - 1));
+  draft_ns_ = clock_.NowNs() - start;
+  if (drafted_ == 0) return block_;
+  const size_t rows = policy_.VerifyRows(std::span(drafts_).first(drafted_));
+  for (size_t i = 0; i + 1 < rows; ++i) block_.push_back(drafts_[i].token);
+  return block_;
+}
+
+void Speculator::Finish(size_t accepted, bool cut, int64_t verify_ns, const float* features) {
+  const size_t drafts = block_.size() - 1;
+  MACH_CHECK(accepted <= drafts);
+  policy_.Observe({.drafted = drafted_ == 0 ? 0 : drafted_ + 1,
+                   .rows = block_.size(),
+                   .accepted = accepted,
+                   .cut = cut,
+                   .draft_ns = draft_ns_,
+                   .verify_ns = verify_ns},
+                  std::span(drafts_).first(drafted_));
+  statistics_.AddCycle(drafts, accepted, cut, policy_.low());
+  if (!taps().empty()) proposer_.Observe(features, accepted + 1);
+}
+
+}  // namespace mach::spec

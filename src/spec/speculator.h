@@ -1,0 +1,44 @@
+// A proposer, its policy, and the account of both: what decides each cycle's block.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "spec/block_policy.h"
+#include "spec/proposer.h"
+#include "spec/statistics.h"
+
+namespace mach::spec {
+
+// Owned by the decoding thread. Lives across requests, so that what the policy learned stays.
+class Speculator {
+ public:
+  // All outlive it.
+  Speculator(Proposer& proposer, const PolicyOptions& policy, const Clock& clock,
+             Statistics& statistics);
+
+  std::span<const uint32_t> taps() const { return proposer_.taps(); }
+  void BeginRequest();
+  // Features of prompt tokens.
+  void ObservePrompt(const float* features, size_t rows);
+  // The next block: the last token of sequence (its anchor), then drafts; at most `most` rows.
+  // Valid until the next call.
+  std::span<const TokenId> NextBlock(std::span<const TokenId> sequence, size_t most);
+  // Of the block the anchor and `accepted` drafts were kept. features: of all its rows. cut: the
+  // answer ended there.
+  void Finish(size_t accepted, bool cut, int64_t verify_ns, const float* features);
+
+ private:
+  Proposer& proposer_;
+  BlockPolicy policy_;
+  const Clock& clock_;
+  Statistics& statistics_;
+  std::vector<Draft> drafts_;
+  size_t drafted_ = 0;
+  int64_t draft_ns_ = 0;
+  std::vector<TokenId> block_;
+};
+
+}  // namespace mach::spec

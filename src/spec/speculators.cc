@@ -1,0 +1,50 @@
+#include "spec/speculators.h"
+
+namespace mach::spec {
+namespace {
+
+constexpr NgramOptions kText{.min_match = 3, .max_drafts = kMaxBlock - 1};
+constexpr NgramOptions kLabels{.min_match = 2, .max_drafts = 4};
+
+}  // namespace
+
+Speculators::Speculators(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy,
+                         const Clock& clock)
+    : policy_name_(PolicyName(policy)), ngram_(kText), labels_(kLabels) {
+  const auto make = [&](Proposer& proposer) {
+    return std::make_unique<Speculator>(proposer, policy, clock, statistics_);
+  };
+  by_ngram_ = make(ngram_);
+  by_labels_ = make(labels_);
+  if (drafter == nullptr) return;
+  dflash_ = std::make_unique<DFlashProposer>(std::move(drafter));
+  combined_ = std::make_unique<CombinedProposer>(*dflash_, ngram_);
+  by_dflash_ = make(*dflash_);
+  by_combined_ = make(*combined_);
+}
+
+size_t Speculators::taps() const { return dflash_ == nullptr ? 0 : dflash_->taps().size(); }
+
+Result<Speculator*> Speculators::For(Mode mode) {
+  switch (mode) {
+    case Mode::kAuto:
+      return by_combined_.get();
+    case Mode::kDFlash:
+      if (by_dflash_ == nullptr) {
+        return Error{Code::kInvalidArgument,
+                     "speculation mode 'dflash' needs a drafter, and none is loaded; start with "
+                     "--draft-dir, or ask for 'auto'"};
+      }
+      return by_dflash_.get();
+    case Mode::kNgram:
+    case Mode::kSummarisation:
+      return by_ngram_.get();
+    case Mode::kClassification:
+      return by_labels_.get();
+    case Mode::kOff:
+      break;
+  }
+  return static_cast<Speculator*>(nullptr);
+}
+
+}  // namespace mach::spec

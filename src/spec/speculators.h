@@ -1,0 +1,39 @@
+// The speculators of an engine, one for each way that a request may ask for.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "spec/combined_proposer.h"
+#include "spec/mode.h"
+#include "spec/speculator.h"
+
+namespace mach::spec {
+
+// Owned by the decoding thread; statistics() is for any.
+class Speculators {
+ public:
+  // drafter: may be null. The clock outlives it.
+  Speculators(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy, const Clock& clock);
+
+  // Null where every pass shall be one token: mode off, or auto without a drafter.
+  // kInvalidArgument for dflash without a drafter.
+  Result<Speculator*> For(Mode mode);
+  // Most layers that a pass taps.
+  size_t taps() const;
+
+  const Statistics& statistics() const { return statistics_; }
+  bool has_drafter() const { return dflash_ != nullptr; }
+  std::string policy_name() const { return policy_name_; }
+
+ private:
+  const std::string policy_name_;
+  Statistics statistics_;
+  NgramProposer ngram_;
+  NgramProposer labels_;
+  std::unique_ptr<DFlashProposer> dflash_;      // null without a drafter
+  std::unique_ptr<CombinedProposer> combined_;  // likewise
+  std::unique_ptr<Speculator> by_dflash_, by_combined_, by_ngram_, by_labels_;
+};
+
+}  // namespace mach::spec

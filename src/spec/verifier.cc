@@ -1,0 +1,63 @@
+#include "spec/verifier.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mach::spec {
+
+Result<std::unique_ptr<Verifier>> Verifier::Create(const model::Model& model, model::Workspace& ws,
+                                                   size_t taps, MemoryLedger& ledger) {
+  const size_t width = model.config().hidden;
+  const size_t block = std::min(ws.max_rows(), kMaxBlock);
+  const size_t floats = ws.max_rows() * width * (1 + taps) + block * model.config().vocab;
+  MACH_TRY(MemoryReservation reservation,
+           ledger.Reserve(MemoryTag::kScratch, floats * sizeof(float)));
+  std::unique_ptr<Verifier> made(new Verifier(model, ws, taps));
+  made->reservation_ = std::move(reservation);
+  return made;
+}
+
+Verifier::Verifier(const model::Model& model, model::Workspace& ws, size_t taps)
+    : model_(model),
+      ws_(ws),
+      block_(std::min(ws.max_rows(), kMaxBlock)),
+      hidden_(ws.max_rows() * model.config().hidden),
+      features_(ws.max_rows() * model.config().hidden * taps),
+      logits_(block_ * model.config().vocab) {}
+
+std::span<const float> Verifier::logits(size_t row) const {
+  const size_t vocab = model_.config().vocab;
+  return {logits_.data() + row * vocab, vocab};
+}
+
+Status Verifier::Prefill(std::span<const TokenId> tokens, std::span<const uint32_t> taps,
+                         const std::atomic<bool>* cancelled, bool want_logits,
+                         cache::SequenceState& state) {
+  MACH_RETURN_IF_ERROR(model_.Forward(
+      ws_, {.tokens = tokens, .taps = taps, .tap_rows = features_.data(), .cancel = cancelled},
+      state, hidden_.data()));
+  if (want_logits) {
+    const float* last = hidden_.data() + (tokens.size() - 1) * model_.config().hidden;
+    model_.Logits(ws_, last, 1, logits_.data());
+  }
+  return Ok();
+}
+
+Status Verifier::Verify(std::span<const TokenId> block, std::span<const uint32_t> taps,
+                        const std::atomic<bool>* cancelled, cache::SequenceState& state) {
+  MACH_CHECK(!block.empty() && block.size() <= block_);
+  start_ = state.length();
+  if (block.size() > 1) MACH_RETURN_IF_ERROR(state.Mark(block_));
+  MACH_RETURN_IF_ERROR(model_.Forward(
+      ws_, {.tokens = block, .taps = taps, .tap_rows = features_.data(), .cancel = cancelled},
+      state, hidden_.data()));
+  model_.Logits(ws_, hidden_.data(), block.size(), logits_.data());
+  return Ok();
+}
+
+void Verifier::Commit(size_t rows, cache::SequenceState& state) {
+  if (state.marked()) state.Rollback(start_ + rows);
+}
+
+}  // namespace mach::spec
