@@ -132,7 +132,7 @@ struct Run {
 
 struct Row {
   size_t chats = 0, tokens = 0;
-  double plain_ms = 0, adaptive_ms = 0;
+  double plain_ms = 0, adaptive_ms = 0, fixed_ms = 0;
   size_t fixed_cycles = 0, fixed_accepted = 0;
   size_t adaptive_cycles = 0, adaptive_accepted = 0, adaptive_drafted = 0;
 
@@ -141,6 +141,7 @@ struct Row {
     tokens += o.tokens;
     plain_ms += o.plain_ms;
     adaptive_ms += o.adaptive_ms;
+    fixed_ms += o.fixed_ms;
     fixed_cycles += o.fixed_cycles;
     fixed_accepted += o.fixed_accepted;
     adaptive_cycles += o.adaptive_cycles;
@@ -200,6 +201,7 @@ class Bench {
       row.tokens = plain.tokens.size();
       row.plain_ms = plain.decode_ms;
       row.adaptive_ms = adaptive.decode_ms;
+      row.fixed_ms = fixed.decode_ms;
       row.fixed_cycles = fixed_after.observed_cycles - fixed_before.observed_cycles;
       row.fixed_accepted = fixed_after.accepted - fixed_before.accepted;
       row.adaptive_cycles = after.observed_cycles - before.observed_cycles;
@@ -209,18 +211,18 @@ class Bench {
       rows["~all"].Add(row);
     }
     std::printf("\ntemperature %.1f\n", static_cast<double>(temperature));
-    std::printf("%-12s %5s %7s | %9s | %9s %7s | %9s %9s %6s\n", "category", "chats", "tokens",
-                "fixed-16", "adaptive", "agreed", "plain t/s", "adapt t/s", "ratio");
+    std::printf("%-12s %5s %7s | %9s | %9s %7s | %9s %9s %8s %8s\n", "category", "chats", "tokens",
+                "fixed-16", "adaptive", "agreed", "plain t/s", "adapt t/s", "adaptive", "fixed-16");
     for (const auto& [name, r] : rows) {
       const auto tokens = static_cast<double>(r.tokens);
-      std::printf("%-12s %5zu %7zu | %9.2f | %9.2f %6.0f%% | %9.0f %9.0f %6.2f\n",
+      std::printf("%-12s %5zu %7zu | %9.2f | %9.2f %6.0f%% | %9.0f %9.0f %8.2f %8.2f\n",
                   name == "~all" ? "all" : name.c_str(), r.chats, r.tokens,
                   PerCycle(r.fixed_accepted, r.fixed_cycles),
                   PerCycle(r.adaptive_accepted, r.adaptive_cycles),
                   100.0 * static_cast<double>(r.adaptive_accepted) /
                       static_cast<double>(std::max<size_t>(r.adaptive_drafted, 1)),
                   1e3 * tokens / r.plain_ms, 1e3 * tokens / r.adaptive_ms,
-                  r.plain_ms / r.adaptive_ms);
+                  r.plain_ms / r.adaptive_ms, r.plain_ms / r.fixed_ms);
     }
     return different;
   }

@@ -6,9 +6,10 @@
 namespace mach::spec {
 namespace {
 
-constexpr double kForget = 0.97;      // of measured times, a cycle
-constexpr double kOutlier = 3;        // a time counts as at most so many times what was expected
-constexpr double kVerifySlope = 0.5;  // a verify row over a plain pass, until measured
+constexpr double kForget = 0.97;  // of measured times, a cycle
+constexpr double kOutlier = 3;    // a time counts as at most so many times what was expected
+constexpr double kPlainRate = 0.1;
+constexpr double kVerifySlope = 0.5;  // a further row over a plain pass, until measured
 constexpr double kDraftSlope = 0.06;
 
 constexpr double kBinForget = 0.995;
@@ -16,8 +17,11 @@ constexpr double kBinPrior = 4;  // trials that the proposer's own confidence co
 
 constexpr double kGainRate = 0.25;
 constexpr double kRunRate = 0.3;
-constexpr size_t kFirstWait = 8;
+constexpr double kPromising = 0.5;  // chance that a trial agrees to its end
+constexpr double kHope = 0.2;       // gain that is assumed after such a trial
+constexpr size_t kFirstWait = 16;
 constexpr size_t kLongestWait = 128;
+constexpr size_t kWaitOfNewRequest = 48;
 constexpr size_t kProbeRows = 4;
 constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
 constexpr char kAdaptiveName[] = "opencode-sampled-v1";
@@ -72,12 +76,15 @@ std::string PolicyName(const PolicyOptions& options) {
 BlockPolicy::BlockPolicy(PolicyOptions options)
     : options_(std::move(options)), draft_(kDraftSlope), verify_(kVerifySlope) {}
 
-// Another text may be easier or harder: try at once, but do not trust the last one's success.
+// Another text may be easier or harder. After a success it is tried at once; after failures sooner
+// than this one would have been, but not at once, or many short answers would pay for many trials.
 void BlockPolicy::BeginRequest() {
-  plain_left_ = 0;
-  wait_ = std::min(wait_, kFirstWait);
-  gain_ = std::min(gain_, 0.0);
-  accepted_ = std::max(accepted_, 3.0);
+  if (gain_ > 0) {
+    gain_ = 0;
+    wait_ = 1;
+  }
+  plain_left_ = std::min(plain_left_, kWaitOfNewRequest);
+  wait_ = std::min(wait_, kWaitOfNewRequest);
 }
 
 size_t BlockPolicy::DraftRows(size_t most) {
@@ -85,7 +92,7 @@ size_t BlockPolicy::DraftRows(size_t most) {
   most = std::min(most, options_.max_block);
   if (options_.fixed != 0) return std::min(options_.fixed, most);
   if (most < 2) return 1;
-  if (verify_.empty() || drafts_in_a_row_ >= kPlainEvery) {
+  if (plain_ns_ == 0 || drafts_in_a_row_ >= kPlainEvery) {
     drafts_in_a_row_ = 0;
     return 1;
   }
@@ -114,22 +121,25 @@ double BlockPolicy::Chance(float confidence) const {
 
 double BlockPolicy::VerifyNs(size_t rows) const {
   const double stall = options_.expected_stall_ns ? options_.expected_stall_ns(rows) : 0;
-  return verify_.At(static_cast<double>(rows)) + stall;
+  const auto n = static_cast<double>(rows);
+  if (rows == 1) return plain_ns_ + stall;
+  const double pass = verify_.empty() ? plain_ns_ * (1 + kVerifySlope * (n - 1)) : verify_.At(n);
+  return std::max(pass, plain_ns_) + stall;
 }
 
 size_t BlockPolicy::VerifyRows(std::span<const Draft> drafts) {
-  if (options_.fixed != 0 || verify_.empty()) return drafts.size() + 1;
+  if (options_.fixed != 0 || plain_ns_ == 0) return drafts.size() + 1;
   const double plain = VerifyNs(1);
-  double reach = 1;
+  reach_ = 1;
+  expected_ = 0;
   double tokens = 1;
-  double best = 0;  // gain over a pass of one row
   size_t rows = 1;
   for (size_t i = 0; i < drafts.size(); ++i) {
-    reach *= Chance(drafts[i].confidence);
-    tokens += reach;
+    reach_ *= Chance(drafts[i].confidence);
+    tokens += reach_;
     const double gain = tokens - VerifyNs(i + 2) / plain;
-    if (gain > best) {
-      best = gain;
+    if (gain > expected_) {
+      expected_ = gain;
       rows = i + 2;
     }
   }
@@ -137,7 +147,13 @@ size_t BlockPolicy::VerifyRows(std::span<const Draft> drafts) {
 }
 
 void BlockPolicy::Observe(const CycleResult& result, std::span<const Draft> drafts) {
-  verify_.Add(static_cast<double>(result.rows), static_cast<double>(result.verify_ns));
+  const auto verify_ns = static_cast<double>(result.verify_ns);
+  if (result.rows == 1) {
+    if (plain_ns_ == 0) plain_ns_ = verify_ns;
+    plain_ns_ += kPlainRate * (std::min(verify_ns, kOutlier * plain_ns_) - plain_ns_);
+  } else {
+    verify_.Add(static_cast<double>(result.rows), verify_ns);
+  }
   if (result.drafted == 0) return;
   draft_.Add(static_cast<double>(result.drafted), static_cast<double>(result.draft_ns));
   ++drafts_in_a_row_;
@@ -157,12 +173,16 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
   const double run = static_cast<double>(result.accepted) + (open ? 2 : 0);
   accepted_ += kRunRate * (run - accepted_);
 
-  const double plain = VerifyNs(1);
-  const double spent = draft_.At(static_cast<double>(result.drafted)) + VerifyNs(result.rows);
-  const double gain = static_cast<double>(result.accepted) + 1 - spent / plain;
-  // After a failure one good draft is enough to go on.
-  const bool probe = wait_ != 0 && gain_ <= 0;
-  gain_ = probe && gain > 0 ? gain : gain_ + kGainRate * (gain - gain_);
+  // What the draft promised, which varies less than what became of it.
+  const double gain = expected_ - draft_.At(static_cast<double>(result.drafted)) / VerifyNs(1);
+  // A trial is short, so that it costs little; where its end is likely reached, a longer draft may
+  // pay.
+  const bool trial = wait_ != 0 && gain_ <= 0;
+  if (trial && reach_ >= kPromising) {
+    gain_ = std::max(gain, kHope);
+  } else {
+    gain_ = trial && gain > 0 ? gain : gain_ + kGainRate * (gain - gain_);
+  }
   if (gain_ > 0) {
     wait_ = 0;
   } else if (gain <= 0) {

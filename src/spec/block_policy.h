@@ -83,10 +83,13 @@ class BlockPolicy {
 
   const PolicyOptions options_;
   LineFit draft_;
-  LineFit verify_;
+  LineFit verify_;       // passes of two rows or more
+  double plain_ns_ = 0;  // of one row; 0: not measured yet
   std::array<Bin, kBins> bins_ = {};
   double accepted_ = 4;  // decayed length of accepted runs
   double gain_ = 0;      // decayed, of cycles with drafts
+  double expected_ = 0;  // of the last draft: gain by the chances, its own cost left out
+  double reach_ = 0;     // and the chance that all of it agrees
   size_t plain_left_ = 0;
   size_t wait_ = 0;
   size_t drafts_in_a_row_ = 0;

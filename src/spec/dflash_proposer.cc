@@ -6,7 +6,7 @@
 
 namespace mach::spec {
 namespace {
-constexpr size_t kWaitingRows = 64;
+constexpr size_t kWaitingRows = 256;
 }  // namespace
 
 DFlashProposer::DFlashProposer(std::unique_ptr<Drafter> drafter)
@@ -26,8 +26,9 @@ void DFlashProposer::Flush() {
 }
 
 void DFlashProposer::Observe(const float* features, size_t rows) {
-  if (waiting_rows_ + rows > kWaitingRows) Flush();
-  if (rows >= kWaitingRows) {
+  const bool prompt = rows > kMaxBlock;
+  if (prompt || waiting_rows_ + rows > kWaitingRows) Flush();
+  if (prompt) {
     drafter_->Append(features, rows);
     return;
   }

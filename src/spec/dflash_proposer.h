@@ -9,8 +9,8 @@
 
 namespace mach::spec {
 
-// Rows are kept as they come and given to the drafter together, before a draft or when there are
-// many: while nothing is drafted, they cost next to nothing.
+// Rows of the answer are kept as they come and given to the drafter together, before a draft or
+// when there are many: while nothing is drafted, they cost next to nothing.
 class DFlashProposer final : public Proposer {
  public:
   explicit DFlashProposer(std::unique_ptr<Drafter> drafter);
