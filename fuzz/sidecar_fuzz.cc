@@ -1,5 +1,5 @@
-// Arbitrary bytes as a sidecar: manifest.json 0x1E index.bin, where an index without a right
-// checksum gets one, so that mutations reach what lies behind it. Layer files have the sizes that
+// Arbitrary bytes as a sidecar: manifest.json 0x1E index.bin, where an index without right
+// checksums gets them, so that mutations reach what lies behind it. Layer files have the sizes that
 // the index asks for, as far as they are small.
 #include <cstring>
 #include <string>
@@ -16,9 +16,12 @@ namespace {
 constexpr char kSeparator = '\x1E';
 constexpr uint64_t kMostLayerBytes = uint64_t{1} << 20;
 
-std::string WithChecksum(std::string index) {
+std::string WithChecksums(std::string index, std::string_view manifest) {
+  constexpr size_t kManifestSumAt = 24;
   constexpr size_t kTrailer = 8;
-  if (index.size() < kTrailer) return index;
+  if (index.size() < kManifestSumAt + 2 * kTrailer) return index;
+  const uint64_t manifest_sum = Xxh3(manifest);
+  std::memcpy(index.data() + kManifestSumAt, &manifest_sum, sizeof manifest_sum);
   const uint64_t sum = Xxh3(std::as_bytes(std::span(index)).first(index.size() - kTrailer));
   std::memcpy(index.data() + index.size() - kTrailer, &sum, kTrailer);
   return index;
@@ -64,10 +67,12 @@ void Open(std::string manifest, std::string index) {
   const auto json = json::Parse(manifest);
   const auto parsed = json ? SidecarManifest::FromJson(*json) : json.error();
   if (parsed.ok()) {
-    const auto records = DecodeSidecarIndex(std::as_bytes(std::span(index)), *parsed);
+    const auto records =
+        DecodeSidecarIndex(std::as_bytes(std::span(index)), *parsed, Xxh3(manifest));
     if (records.ok()) {
       // A decoded index is written the same, but for its reserved field.
-      std::string again = EncodeSidecarIndex(parsed->layers, parsed->experts, *records);
+      std::string again =
+          EncodeSidecarIndex(parsed->layers, parsed->experts, Xxh3(manifest), *records);
       MACH_CHECK(again.size() == index.size() &&
                  again.compare(24, again.size() - 32, index, 24, index.size() - 32) == 0);
       if (parsed->layers <= 64) PutLayers(fs, *parsed, *records);
@@ -88,7 +93,7 @@ void Run(std::string_view input) {
   const std::string manifest(input.substr(0, at));
   const std::string index(at == std::string_view::npos ? "" : input.substr(at + 1));
   Open(manifest, index);
-  Open(manifest, WithChecksum(index));
+  Open(manifest, WithChecksums(index, manifest));
 }
 
 }  // namespace
