@@ -66,9 +66,16 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
   if (!layout) return in_checkpoint(layout.error());
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *checkpoint));
   MACH_TRY(const auto directory, io::OpenOutputDirectory(output));
-  MACH_TRY(const auto writer,
-           io::SidecarWriter::Open(fs, *directory,
-                                   model::MakeManifest(*config, *layout, fingerprint, wish.tool)));
+  const io::SidecarManifest manifest =
+      model::MakeManifest(*config, *layout, fingerprint, wish.tool);
+  auto opened = [&] {
+    Progress checking("checking what was exported before");
+    return io::SidecarWriter::Open(fs, *directory, manifest, [&](uint64_t done, uint64_t total) {
+      checking.Update(done, total);
+      return !interrupted.raised();
+    });
+  }();
+  MACH_TRY(const auto writer, std::move(opened));
   MACH_RETURN_IF_ERROR(CheckSpace(*directory, *writer, *config));
   ThreadPool pool(options.jobs != 0 ? options.jobs : AvailableCpus());
   return model::ExportSidecar(*config, *source, *layout, wish, pool, *writer);

@@ -64,14 +64,29 @@ SidecarWriter::SidecarWriter(FileSystem& fs, OutputDirectory& directory,
 
 Result<std::unique_ptr<SidecarWriter>> SidecarWriter::Open(FileSystem& fs,
                                                            OutputDirectory& directory,
-                                                           const SidecarManifest& manifest) {
+                                                           const SidecarManifest& manifest,
+                                                           const Check& check) {
   MACH_RETURN_IF_ERROR(CheckReplaceable(fs, directory.path()));
   std::unique_ptr<SidecarWriter> writer(new SidecarWriter(fs, directory, manifest));
   const auto before =
       ReadSmallFile(fs, directory.staging() + "/" + kPartialManifest, kMaxManifestBytes);
   const bool same = before && *before == ManifestText(manifest);
+  uint64_t done = 0;
+  uint64_t total = 0;
+  for (uint64_t layer = 0; same && layer < manifest.layers; ++layer) {
+    if (fs.Exists(directory.staging() + "/" + PartName(layer))) {
+      total += manifest.experts * manifest.record_bytes;
+    }
+  }
+  const auto go_on = [&](uint64_t bytes) {
+    done += bytes;
+    return !check || check(std::min(done, total), total);
+  };
   for (uint64_t layer = 0; layer < manifest.layers; ++layer) {
-    if (same && writer->TakeUp(layer)) continue;
+    if (same) {
+      MACH_TRY(const bool finished, writer->TakeUp(layer, go_on));
+      if (finished) continue;
+    }
     MACH_RETURN_IF_ERROR(directory.Remove(PartName(layer)));
     MACH_RETURN_IF_ERROR(directory.Remove(SidecarLayerName(layer)));
   }
@@ -83,7 +98,8 @@ std::string SidecarWriter::LayerPath(uint64_t layer) const {
   return directory_.staging() + "/" + SidecarLayerName(layer);
 }
 
-bool SidecarWriter::TakeUp(uint64_t layer) {
+Result<bool> SidecarWriter::TakeUp(uint64_t layer,
+                                   const std::function<bool(uint64_t bytes)>& go_on) {
   const std::string path = directory_.staging() + "/" + PartName(layer);
   if (!fs_.Exists(path)) return false;
   const SidecarManifest one = OneLayer(manifest_);
@@ -91,7 +107,11 @@ bool SidecarWriter::TakeUp(uint64_t layer) {
   if (!text) return false;
   const auto entries =
       DecodeSidecarIndex(std::as_bytes(std::span(*text)), one, Xxh3(ManifestText(manifest_)));
-  if (!entries || !VerifyLayer(layer, *entries)) return false;
+  if (!entries) return false;
+  if (const Status whole = VerifyLayer(layer, *entries, go_on); !whole) {
+    if (whole.error().code == Code::kCancelled) return whole.error();
+    return false;
+  }
   std::copy(entries->begin(), entries->end(),
             records_.begin() + static_cast<ptrdiff_t>(layer * manifest_.experts));
   finished_[layer] = true;
@@ -130,7 +150,8 @@ Status SidecarWriter::EndLayer() {
   return Ok();
 }
 
-Status SidecarWriter::VerifyLayer(uint64_t layer, std::span<const SidecarRecord> entries) {
+Status SidecarWriter::VerifyLayer(uint64_t layer, std::span<const SidecarRecord> entries,
+                                  const std::function<bool(uint64_t bytes)>& go_on) {
   MACH_TRY(const auto file, fs_.Open(LayerPath(layer)));
   for (uint64_t e = 0; e < entries.size(); ++e) {
     if (entries[e].bytes == 0) continue;
@@ -140,6 +161,10 @@ Status SidecarWriter::VerifyLayer(uint64_t layer, std::span<const SidecarRecord>
       return Error{Code::kCorrupt, "'" + file->path() + "' expert " + std::to_string(e) +
                                        " does not read back as it was written; the disk or the "
                                        "memory is faulty"};
+    }
+    if (go_on && !go_on(record.size())) {
+      return Error{Code::kCancelled,
+                   "the export was interrupted; the same command goes on with it"};
     }
   }
   return Ok();

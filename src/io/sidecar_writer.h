@@ -2,6 +2,7 @@
 // finished.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,8 +23,11 @@ class SidecarWriter {
   // fs reads back what `directory` writes. Both must outlive the writer. Layers of an earlier
   // attempt stay when its manifest was the same and their checksums hold (they are read).
   // kInvalidArgument when the directory that would be replaced holds anything but a sidecar.
+  // check: called while they are read, with bytes; false stops with kCancelled.
+  using Check = std::function<bool(uint64_t done, uint64_t total)>;
   static Result<std::unique_ptr<SidecarWriter>> Open(FileSystem& fs, OutputDirectory& directory,
-                                                     const SidecarManifest& manifest);
+                                                     const SidecarManifest& manifest,
+                                                     const Check& check = {});
 
   bool IsFinished(uint64_t layer) const { return finished_[layer]; }
   const SidecarManifest& manifest() const { return manifest_; }
@@ -40,8 +44,10 @@ class SidecarWriter {
 
  private:
   SidecarWriter(FileSystem& fs, OutputDirectory& directory, const SidecarManifest& manifest);
-  bool TakeUp(uint64_t layer);
-  Status VerifyLayer(uint64_t layer, std::span<const SidecarRecord> entries);
+  // Whether the layer is finished.
+  Result<bool> TakeUp(uint64_t layer, const std::function<bool(uint64_t bytes)>& go_on);
+  Status VerifyLayer(uint64_t layer, std::span<const SidecarRecord> entries,
+                     const std::function<bool(uint64_t bytes)>& go_on = {});
   Status WriteSmall(const std::string& name, std::string_view content);
   std::string LayerPath(uint64_t layer) const;
 

@@ -10,6 +10,8 @@ namespace mach::model {
 namespace {
 
 constexpr int kGroup = 64;
+// Beyond it the range of a group may pass what a scale can hold.
+constexpr float kLargestWeight = 1e38f;
 
 int BitsOf(SidecarBits bits) {
   switch (bits) {
@@ -75,10 +77,11 @@ class Packer {
     const size_t bytes = tensor::DTypeBytes(from.type);
     for (size_t i = 0; i < floats_.size(); ++i) {
       floats_[i] = tensor::LoadFloat(from.type, dense_.data() + i * bytes);
-      if (!std::isfinite(floats_[i])) {
-        return Error{Code::kCorrupt, from.name + " has an infinite or undefined weight at row " +
-                                         std::to_string(i / found.cols) + ", column " +
-                                         std::to_string(i % found.cols)};
+      if (!(std::abs(floats_[i]) <= kLargestWeight)) {
+        return Error{Code::kCorrupt, from.name + " has the weight " + std::to_string(floats_[i]) +
+                                         " at row " + std::to_string(i / found.cols) + ", column " +
+                                         std::to_string(i % found.cols) +
+                                         ", which cannot be quantized; the checkpoint is damaged"};
       }
     }
     quant::PackAffine(

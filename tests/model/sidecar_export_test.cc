@@ -3,6 +3,7 @@
 #include "model/sidecar_export.h"
 
 #include <cmath>
+#include <fstream>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -207,6 +208,33 @@ TEST(SidecarExport, SaysWhatCannotBe) {
               HasSubstr("down_proj of the experts has 32 columns"));
 }
 
+TEST(SidecarExport, RefusesToQuantizeWhatIsNoWeight) {
+  CheckpointSpec spec = Small(reference::Layout::kHfPerExpert);
+  spec.dtype = tensor::DType::kBF16;
+  spec.grid = {};
+  for (const uint16_t bits : {0x7F80, 0xFF80, 0x7FC0, 0x7F7F}) {  // infinities, NaN, 3e38
+    const TemporaryCheckpoint checkpoint(spec);
+    const auto source = OpenSource(io::PosixFileSystem(), checkpoint.directory());
+    ASSERT_TRUE(source.ok());
+    const auto expert = source->tensors->Expert("layers.1.mlp", ExpertId(1), spec.experts,
+                                                spec.hidden, spec.expert_width);
+    ASSERT_TRUE(expert.ok());
+    const io::Slice at = expert->up.weight;
+    std::fstream file(source->checkpoint->file(at.file).path(),
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at.offset + 2 * (3 * spec.hidden + 5)));
+    file.write(reinterpret_cast<const char*>(&bits), sizeof bits);
+    file.close();
+    io::MemoryFileSystem fs;
+    const Status exported = Export(checkpoint.directory(), fs, {.bits = SidecarBits::k4});
+    ASSERT_FALSE(exported.ok());
+    EXPECT_THAT(exported.error().message,
+                ::testing::AllOf(HasSubstr("layers.1.mlp.experts.1.up_proj"),
+                                 HasSubstr("at row 3, column 5")));
+    EXPECT_TRUE(Files(fs, kOut).empty());
+  }
+}
+
 // Every open and read of the source fails in turn, once and from then on.
 TEST(SidecarExport, EveryFaultOfTheSourceIsAnErrorThatLeavesNothing) {
   const TemporaryCheckpoint checkpoint(Small(reference::Layout::kMlxAffine));
@@ -312,6 +340,28 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   EXPECT_THAT(stopped.error().message, HasSubstr("the same command goes on"));
   EXPECT_TRUE(Files(fs, kOut).empty());
   EXPECT_TRUE(fs.Exists("s.partial/layer-000.part"));
+
+  // Checking the finished layer can be stopped as well, and changes nothing.
+  {
+    const auto source = OpenSource(io::PosixFileSystem(), checkpoint.directory());
+    ASSERT_TRUE(source.ok());
+    const auto layout = ExportLayout(source->config, *source->tensors, {});
+    const auto fingerprint = io::FingerprintCheckpoint(io::PosixFileSystem(), *source->checkpoint);
+    ASSERT_TRUE(layout.ok() && fingerprint.ok());
+    io::MemoryOutputDirectory directory(fs, kOut, {});
+    std::vector<uint64_t> checked;
+    const auto writer = io::SidecarWriter::Open(
+        fs, directory, MakeManifest(source->config, *layout, *fingerprint, ""),
+        [&](uint64_t done, uint64_t all) {
+          checked.push_back(done);
+          EXPECT_EQ(all, spec.experts * layout->record_bytes());
+          return checked.size() < 2;
+        });
+    ASSERT_FALSE(writer.ok());
+    EXPECT_EQ(writer.error().code, Code::kCancelled);
+    EXPECT_THAT(checked,
+                ::testing::ElementsAre(layout->record_bytes(), 2 * layout->record_bytes()));
+  }
 
   // The progress of the second run begins with the finished layer, in one step.
   std::vector<uint64_t> reported;
