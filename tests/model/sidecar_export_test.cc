@@ -389,13 +389,23 @@ TEST(SidecarExport, ASidecarOfAnotherCheckpointIsRefusedByName) {
   io::MemoryFileSystem fs;
   ASSERT_TRUE(Export(checkpoint.directory(), fs).ok());
   const std::string good = fs.Get("s/manifest.json");
+  const std::string good_index = fs.Get("s/index.bin");
   const auto fingerprint = io::FingerprintCheckpoint(io::PosixFileSystem(), *source->checkpoint);
   ASSERT_TRUE(fingerprint.ok());
   const auto check = [&](const std::string& from, const std::string& to) -> std::string {
     std::string text = good;
     const size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;
-    fs.Put("s/manifest.json", text.replace(at, from.size(), to));
+    text.replace(at, from.size(), to);
+    // The index names its manifest, and ends with a checksum of its own.
+    std::string index = good_index;
+    const std::span<const char> bytes(index);
+    const uint64_t manifest_sum = io::Xxh3(std::string_view(text));
+    std::memcpy(index.data() + 24, &manifest_sum, 8);
+    const uint64_t sum = io::Xxh3(std::as_bytes(bytes.first(index.size() - 8)));
+    std::memcpy(index.data() + index.size() - 8, &sum, 8);
+    fs.Put("s/manifest.json", text);
+    fs.Put("s/index.bin", index);
     const auto sidecar = io::Sidecar::Open(fs, kOut);
     if (!sidecar) return sidecar.error().message;
     const Status fits = CheckSidecar(*sidecar, source->config, *fingerprint, "models/m");
