@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/decoder.h"
+#include "engine/describe_stats.h"
 #include "engine/request_queue.h"
 #include "sample/params.h"
 
@@ -38,6 +39,10 @@ class LocalEngine final : public Engine {
 
   EngineStats stats() const override {
     EngineStats stats = queue_->stats();
+    stats.speculation = DescribeSpeculation(decoder_->speculators());
+    if (const auto* store = model_->streaming()) {
+      stats.experts = DescribeExperts(*store, model_->direct_reads());
+    }
     if (providers_.experts) stats.experts = providers_.experts();
     if (providers_.speculation) stats.speculation = providers_.speculation();
     if (providers_.prefix_cache) stats.prefix_cache = providers_.prefix_cache();
