@@ -94,7 +94,12 @@ void PrintStart(const ServeOptions& options, const ServingModel& model) {
   }
   PrintLine(memory + " bank_slots=" + std::to_string(model.bank_slots) +
             " floor_slots=" + std::to_string(model.floor_slots));
-  PrintLine("startup decode_path=target-only ctx_size=" + std::to_string(info.context_tokens));
+  const bool drafts = !model.draft.empty();
+  PrintLine("startup decode_path=" + std::string(drafts ? "specdec-v7" : "target-only") +
+            " adaptive_block_policy=" + (drafts ? model.block_policy : "off") +
+            " block_size=" + std::to_string(model.block_size) +
+            " draft=" + (drafts ? EscapeForLog(model.draft, false) : "none") +
+            " ctx_size=" + std::to_string(info.context_tokens));
   if (model.streaming && !model.direct_reads) {
     LogWarning(
         "diagnostic fallback: experts are read through the page cache, which is slow and "
@@ -160,7 +165,7 @@ int RunServe(const ServeOptions& options) {
   auto model = [&] {
     Progress progress("loading");
     return LoadServingModel(
-        options.model, options.max_queue,
+        options.model, options.draft, options.max_queue,
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
           service.SetLoadProgress("weights", done, total);

@@ -1,5 +1,6 @@
 #include "cli/load_model.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/log.h"
@@ -9,6 +10,8 @@
 #include "json/parse.h"
 #include "model/loaded_model.h"
 #include "server/text_codec.h"
+#include "spec/block_policy.h"
+#include "spec/draft_model.h"
 
 namespace mach::cli {
 namespace {
@@ -65,6 +68,23 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
   return codec;
 }
 
+// The drafter that was asked for, else the checkpoint's own, else null.
+Result<std::shared_ptr<const spec::DraftModel>> LoadDraft(const ModelOptions& options,
+                                                          const DraftOptions& draft,
+                                                          model::LoadedModel& target) {
+  std::shared_ptr<const spec::DraftModel> none;
+  if (draft.target_only) return none;
+  io::FileSystem& fs = io::PosixFileSystem();
+  std::string directory = draft.directory;
+  if (directory.empty()) directory = spec::DraftModel::Find(fs, options.checkpoint);
+  if (directory.empty()) return none;
+  spec::DraftModelOptions load{.directory = directory};
+  if (draft.bits == "4") load.bits = 4;
+  if (draft.bits == "8" || (draft.bits == "auto" && !options.compute_f32)) load.bits = 8;
+  MACH_TRY(auto loaded, spec::DraftModel::Load(fs, load, target.config(), target.ledger()));
+  return std::shared_ptr<const spec::DraftModel>(std::move(loaded));
+}
+
 }  // namespace
 
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
@@ -94,8 +114,11 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   return load;
 }
 
-Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_queue,
-                                      const model::LoadProgress& progress, const Clock& clock) {
+Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOptions& draft,
+                                      size_t max_queue, const model::LoadProgress& progress,
+                                      const Clock& clock) {
+  engine::DecoderOptions decoder;
+  MACH_TRY(decoder.policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
@@ -118,10 +141,17 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_qu
     }
     model.floor_slots = model.bank_slots;
   }
+  MACH_TRY(decoder.draft, LoadDraft(options, draft, *loaded));
+  if (decoder.draft != nullptr) {
+    model.draft = decoder.draft->directory();
+    model.block_policy = spec::PolicyName(decoder.policy);
+    model.block_size = std::min(decoder.draft->config().block_size, spec::kMaxBlock);
+  }
   model::LoadedModel& kept = *loaded;
   MACH_TRY(model.engine,
            engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
-                                                       .max_queue = max_queue}));
+                                                       .max_queue = max_queue,
+                                                       .decoder = decoder}));
   // After the engine has its state.
   model.memory_limit_bytes = kept.ledger().limit();
   for (size_t tag = 0; tag < kMemoryTags; ++tag) {

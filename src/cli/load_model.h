@@ -28,6 +28,9 @@ struct ServingModel {
   std::string isa;
   std::string compute;
   size_t threads = 0;
+  std::string draft;         // the drafter's directory; empty: none
+  std::string block_policy;  // its policy's name
+  size_t block_size = 1;     // most rows of a verify pass
   size_t memory_limit_bytes = 0;
   std::vector<std::pair<std::string, size_t>>
       reserved_bytes;  // by memory tag, in the ledger's order
@@ -39,7 +42,8 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
 // Reads everything; takes long. progress: false from it ends the load with kCancelled. clock
 // outlives the model.
-Result<ServingModel> LoadServingModel(const ModelOptions& options, size_t max_queue,
-                                      const model::LoadProgress& progress, const Clock& clock);
+Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOptions& draft,
+                                      size_t max_queue, const model::LoadProgress& progress,
+                                      const Clock& clock);
 
 }  // namespace mach::cli

@@ -20,6 +20,7 @@ constexpr std::string_view kEvictionChoices[] = {"lookahead", "lru", "lfu"};
 constexpr std::string_view kResidencyChoices[] = {"lru-only", "pin-hot"};
 constexpr std::string_view kSwitchChoices[] = {"0", "1"};
 constexpr std::string_view kDirectChoices[] = {"auto", "io_uring", "pread", "off"};
+constexpr std::string_view kDraftBits[] = {"auto", "stored", "4", "8"};
 constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error", "off"};
 
 constexpr std::string_view kWhileLoading[] = {"hold", "reject"};
@@ -150,6 +151,36 @@ constexpr Option kAllowFallback{
     .help = "Start on a slow path, such as buffered reads, where the fast one does not work.",
     .env = "LME_ALLOW_DIAGNOSTIC_FALLBACK",
     .env_alias = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"};
+constexpr Option kDraftDir{
+    .name = "draft-dir",
+    .value = "DIRECTORY",
+    .type = OptionType::kPath,
+    .group = "Speculation",
+    .help = "Drafter (DFlash) that proposes tokens. It changes the speed, never the answer.",
+    .default_help = "CHECKPOINT-dflash or CHECKPOINT/dflash, where there is one",
+    .excludes = "target-only"};
+constexpr Option kTargetOnly{.name = "target-only",
+                             .type = OptionType::kFlag,
+                             .group = "Speculation",
+                             .help = "Load no drafter: one token after the other."};
+constexpr Option kBlockPolicy{
+    .name = "serving-adaptive-block-policy",
+    .value = "NAME",
+    .type = OptionType::kText,
+    .group = "Speculation",
+    .help =
+        "How many tokens are proposed at a time: opencode-sampled-v1 (as many as pay), or "
+        "fixed-N with N from 1 to 16.",
+    .default_value = "opencode-sampled-v1"};
+constexpr Option kDraftBitsOption{
+    .name = "draft-bits",
+    .value = "BITS",
+    .type = OptionType::kChoice,
+    .group = "Speculation",
+    .help = "Weights of the drafter: 4 or 8 bits each, made while loading, or stored: as they are.",
+    .default_value = "auto",
+    .default_help = "8 with --compute int8, else stored",
+    .choices = kDraftBits};
 constexpr Option kLogLevel{.name = "log-level",
                            .value = "LEVEL",
                            .type = OptionType::kChoice,
@@ -279,6 +310,10 @@ constexpr Option kServe[] = {
     kTransientPrefill,
     kDirectPread,
     kAllowFallback,
+    kDraftDir,
+    kTargetOnly,
+    kBlockPolicy,
+    kDraftBitsOption,
     kThreads,
     kIsa,
     kCompute,
@@ -405,6 +440,10 @@ constexpr Option kGenerate[] = {
     kTransientPrefill,
     kDirectPread,
     kAllowFallback,
+    kDraftDir,
+    kTargetOnly,
+    kBlockPolicy,
+    kDraftBitsOption,
     kThreads,
     kIsa,
     kCompute,

@@ -24,6 +24,15 @@ ModelOptions ModelOptionsFrom(const Values& values) {
   return options;
 }
 
+DraftOptions DraftOptionsFrom(const Values& values) {
+  DraftOptions options;
+  options.directory = values.Text("draft-dir");
+  options.target_only = values.Flag("target-only");
+  options.block_policy = values.Text("serving-adaptive-block-policy");
+  options.bits = values.Text("draft-bits");
+  return options;
+}
+
 std::optional<std::string> MaybeText(const Values& values, std::string_view name) {
   return values.IsGiven(name) ? std::optional(values.Text(name)) : std::nullopt;
 }
@@ -41,6 +50,7 @@ ReasoningField ReasoningFieldFrom(const std::string& name) {
 ServeOptions ServeOptionsFrom(const Values& values) {
   ServeOptions options;
   options.model = ModelOptionsFrom(values);
+  options.draft = DraftOptionsFrom(values);
   options.aliases = values.List("alias");
   options.strict_model = values.Flag("strict-model");
   options.host = values.Text("host");
@@ -62,6 +72,7 @@ ServeOptions ServeOptionsFrom(const Values& values) {
 GenerateOptions GenerateOptionsFrom(const Values& values) {
   GenerateOptions options;
   options.model = ModelOptionsFrom(values);
+  options.draft = DraftOptionsFrom(values);
   options.prompt = MaybeText(values, "prompt");
   options.messages_file = values.Text("messages");
   options.system = MaybeText(values, "system");

@@ -30,10 +30,18 @@ struct ModelOptions {
   bool allow_fallback = false;
 };
 
+struct DraftOptions {
+  std::string directory;  // empty: the checkpoint's own, where there is one
+  bool target_only = false;
+  std::string block_policy;
+  std::string bits;  // "auto", "stored", "4" or "8"
+};
+
 enum class ReasoningField : unsigned char { kBoth, kReasoningContent, kReasoning, kNone, kInline };
 
 struct ServeOptions {
   ModelOptions model;
+  DraftOptions draft;
   std::vector<std::string> aliases;
   bool strict_model = false;
   std::string host;
@@ -54,6 +62,7 @@ struct ServeOptions {
 // Unset sampling parameters are the model's.
 struct GenerateOptions {
   ModelOptions model;
+  DraftOptions draft;
   std::optional<std::string> prompt;
   std::string messages_file;  // empty: none
   std::optional<std::string> system;

@@ -11,6 +11,21 @@
 namespace mach::engine {
 namespace {
 
+SpeculationStats StatsOf(const spec::Speculators& speculators) {
+  const spec::StatisticsSnapshot s = speculators.statistics().Snapshot();
+  SpeculationStats stats;
+  if (speculators.has_drafter()) {
+    stats.decode_path = "specdec-v7";
+    stats.adaptive_block_policy = speculators.policy_name();
+  }
+  stats.drafted = s.drafted;
+  stats.accepted = s.accepted;
+  stats.recent_alpha = s.recent_alpha;
+  stats.observed_cycles = s.observed_cycles;
+  stats.low_cycles = s.low_cycles;
+  return stats;
+}
+
 class LocalEngine final : public Engine {
  public:
   LocalEngine(std::unique_ptr<model::LoadedModel> model, Info info,
@@ -44,7 +59,8 @@ class LocalEngine final : public Engine {
       stats.experts = DescribeExperts(*store, model_->direct_reads());
     }
     if (providers_.experts) stats.experts = providers_.experts();
-    if (providers_.speculation) stats.speculation = providers_.speculation();
+    stats.speculation =
+        providers_.speculation ? providers_.speculation() : StatsOf(decoder_->speculators());
     if (providers_.prefix_cache) stats.prefix_cache = providers_.prefix_cache();
     return stats;
   }

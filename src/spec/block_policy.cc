@@ -184,7 +184,7 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
     gain_ = trial && gain > 0 ? gain : gain_ + kGainRate * (gain - gain_);
   }
   if (gain_ > 0) {
-    wait_ = 0;
+    if (gain > 0) wait_ = 0;  // hope alone does not shorten the next wait
   } else if (gain <= 0) {
     wait_ = wait_ == 0 ? kFirstWait : std::min(2 * wait_, kLongestWait);
     plain_left_ = wait_;

@@ -1,0 +1,157 @@
+#include "spec/block_policy.h"
+
+#include <gmock/gmock.h>
+
+namespace mach::spec {
+namespace {
+
+TEST(LineFit, FindsALineAndFollowsIt) {
+  LineFit fit(0.5);
+  EXPECT_TRUE(fit.empty());
+  for (int i = 0; i < 200; ++i) fit.Add(1 + i % 16, 100.0 + 10.0 * (i % 16));
+  EXPECT_NEAR(fit.At(1), 100, 3);
+  EXPECT_NEAR(fit.At(16), 250, 5);
+  for (int i = 0; i < 400; ++i) fit.Add(1 + i % 16, 200.0 + 40.0 * (i % 16));
+  EXPECT_NEAR(fit.At(16), 800, 20);
+}
+
+TEST(LineFit, OnePlaceGivesThePriorSlopeAndOutliersAreCut) {
+  LineFit fit(0.5);
+  for (int i = 0; i < 50; ++i) fit.Add(1, 100);
+  EXPECT_NEAR(fit.At(3), 200, 1);
+  fit.Add(1, 1e9);
+  EXPECT_LT(fit.At(1), 120);
+}
+
+TEST(Policy, Names) {
+  EXPECT_EQ(PolicyName(*ParsePolicy("opencode-sampled-v1")), "opencode-sampled-v1");
+  EXPECT_EQ(ParsePolicy("fixed-16")->fixed, 16u);
+  EXPECT_EQ(PolicyName(*ParsePolicy("fixed-1")), "fixed-1");
+  for (const char* bad : {"", "fixed-0", "fixed-17", "fixed-", "fixed-1x", "fixed--1", "other"}) {
+    const auto parsed = ParsePolicy(bad);
+    ASSERT_FALSE(parsed.ok()) << bad;
+    EXPECT_THAT(parsed.error().message, testing::HasSubstr("opencode-sampled-v1"));
+  }
+}
+
+// A machine whose passes take known times, and a text whose drafts are as good as it is told.
+struct World {
+  double row = 0.2;         // cost of a further verify row, of a plain pass
+  double draft = 0.3;       // of a draft, of a plain pass
+  float confidence = 0.9f;  // of every draft
+  size_t agree = 15;        // drafts that the target agrees with, of each block
+
+  size_t plain = 0, drafted = 0;
+  double tokens = 0, time = 0;
+
+  void Cycle(BlockPolicy& policy, size_t most = kMaxBlock) {
+    const size_t rows_wanted = policy.DraftRows(most);
+    ASSERT_GE(rows_wanted, 1u);
+    ASSERT_LE(rows_wanted, most);
+    const std::vector<Draft> drafts(rows_wanted - 1, Draft{1, confidence});
+    const size_t rows = drafts.empty() ? 1 : policy.VerifyRows(drafts);
+    ASSERT_GE(rows, 1u);
+    ASSERT_LE(rows, drafts.size() + 1);
+    const size_t accepted = std::min(agree, rows - 1);
+    const double verify = 1 + row * static_cast<double>(rows - 1);
+    const double spent = drafts.empty() ? 0 : draft;
+    policy.Observe({.drafted = drafts.empty() ? 0 : drafts.size() + 1,
+                    .rows = rows,
+                    .accepted = accepted,
+                    .draft_ns = static_cast<int64_t>(spent * 1e6),
+                    .verify_ns = static_cast<int64_t>(verify * 1e6)},
+                   drafts);
+    (drafts.empty() ? plain : drafted) += 1;
+    tokens += static_cast<double>(accepted) + 1;
+    time += verify + spent;
+  }
+  void Run(BlockPolicy& policy, size_t cycles) {
+    plain = drafted = 0;
+    tokens = time = 0;
+    for (size_t i = 0; i < cycles; ++i) Cycle(policy);
+  }
+  double speed() const { return tokens / time; }
+};
+
+TEST(Policy, FixedBlocks) {
+  BlockPolicy policy({.fixed = 5});
+  EXPECT_EQ(policy.DraftRows(16), 5u);
+  EXPECT_EQ(policy.DraftRows(3), 3u);
+  EXPECT_EQ(policy.DraftRows(1), 1u);
+  EXPECT_EQ(policy.VerifyRows(std::vector<Draft>(4)), 5u);
+}
+
+TEST(Policy, LongBlocksWhereDraftsAgree) {
+  BlockPolicy policy({});
+  World world;
+  world.Run(policy, 300);
+  EXPECT_GT(world.drafted, 280u);
+  EXPECT_GT(world.speed(), 3);
+  EXPECT_EQ(policy.DraftRows(16), 16u);
+}
+
+TEST(Policy, PlainDecodingWhereTheyDoNot) {
+  BlockPolicy policy({});
+  World world{.confidence = 0.15f, .agree = 0};
+  world.Run(policy, 600);
+  EXPECT_GT(world.speed(), 0.98);
+  EXPECT_GT(world.drafted, 2u);  // it goes on trying
+  EXPECT_LT(world.drafted, 20u);
+}
+
+// Drafts that claim to be good and are not: their confidence is not believed for long.
+TEST(Policy, LearnsWhatConfidenceIsWorth) {
+  BlockPolicy policy({});
+  World world{.confidence = 0.95f, .agree = 0};
+  world.Run(policy, 100);
+  world.Run(policy, 500);
+  EXPECT_GT(world.speed(), 0.97);
+}
+
+TEST(Policy, RowsThatCostAsMuchAsTokensAreNotVerified) {
+  BlockPolicy policy({});
+  World world{.row = 1.05, .confidence = 0.97f};
+  world.Run(policy, 100);
+  world.Run(policy, 500);
+  EXPECT_GT(world.speed(), 0.97);
+}
+
+TEST(Policy, ComesBackWhenTheTextGetsEasy) {
+  BlockPolicy policy({});
+  World hard{.confidence = 0.1f, .agree = 0};
+  hard.Run(policy, 500);
+  World easy;
+  easy.Run(policy, 400);
+  EXPECT_GT(easy.speed(), 1.5);
+  // And a new request need not wait for the longest wait to end.
+  hard.Run(policy, 500);
+  policy.BeginRequest();
+  easy.Run(policy, 60);
+  EXPECT_GT(easy.drafted, 5u);
+}
+
+TEST(Policy, ExpectedReadsShortenBlocks) {
+  World world{.confidence = 0.8f};
+  BlockPolicy resident({});
+  world.Run(resident, 100);
+  BlockPolicy streaming(
+      {.expected_stall_ns = [](size_t rows) { return static_cast<double>(rows - 1) * 0.6e6; }});
+  world.Run(streaming, 100);
+  const std::vector<Draft> drafts(15, Draft{1, 0.8f});
+  EXPECT_LT(streaming.VerifyRows(drafts), resident.VerifyRows(drafts));
+}
+
+TEST(Policy, TheSameTimesGiveTheSameBlocks) {
+  BlockPolicy a({}), b({});
+  World wa, wb;
+  for (size_t i = 0; i < 200; ++i) {
+    wa.agree = wb.agree = i * 7 % 16;
+    wa.Cycle(a);
+    wb.Cycle(b);
+  }
+  EXPECT_EQ(wa.tokens, wb.tokens);
+  EXPECT_EQ(wa.time, wb.time);
+}
+
+}  // namespace
+}  // namespace mach::spec

@@ -1,0 +1,118 @@
+// Proposers that need no model, and the account of what became of proposals.
+#include <gmock/gmock.h>
+
+#include "spec/combined_proposer.h"
+#include "spec/mode.h"
+#include "spec/ngram_proposer.h"
+#include "spec/statistics.h"
+
+namespace mach::spec {
+namespace {
+
+std::vector<TokenId> Proposed(Proposer& proposer, const std::vector<TokenId>& sequence,
+                              size_t most) {
+  std::vector<Draft> out(most);
+  out.resize(proposer.Propose(sequence, out));
+  std::vector<TokenId> tokens;
+  for (const Draft& d : out) {
+    EXPECT_GT(d.confidence, 0);
+    EXPECT_LT(d.confidence, 1);
+    tokens.push_back(d.token);
+  }
+  return tokens;
+}
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+TEST(Ngram, ProposesWhatFollowed) {
+  NgramProposer p({.min_match = 3, .max_drafts = 4});
+  EXPECT_THAT(Proposed(p, {1, 2, 3, 4, 5, 6, 7, 9, 2, 3, 4}, 8), ElementsAre(5, 6, 7, 9));
+  EXPECT_EQ(p.matched(), 3u);
+  p.Reset();
+  EXPECT_THAT(Proposed(p, {1, 2, 3, 4, 5, 9, 3, 4}, 8), IsEmpty());
+  EXPECT_THAT(Proposed(p, {}, 8), IsEmpty());
+}
+
+TEST(Ngram, PrefersTheLongestThenTheNewest) {
+  NgramProposer p({.min_match = 2, .max_drafts = 1});
+  EXPECT_THAT(Proposed(p, {7, 1, 2, 50, 8, 1, 2, 60, 7, 1, 2}, 1), ElementsAre(50));
+  p.Reset();
+  EXPECT_THAT(Proposed(p, {1, 2, 50, 1, 2, 60, 9, 1, 2}, 1), ElementsAre(60));
+}
+
+TEST(Ngram, GoesOnRepeating) {
+  NgramProposer p({.min_match = 2, .max_drafts = 15});
+  EXPECT_THAT(Proposed(p, {5, 6, 5, 6, 5, 6}, 5), ElementsAre(5, 6, 5, 6, 5));
+}
+
+TEST(Ngram, GrowsWithTheSequence) {
+  NgramProposer p({.min_match = 3, .max_drafts = 15});
+  std::vector<TokenId> sequence;
+  size_t proposed = 0;
+  for (TokenId i = 0; i < 200; ++i) {
+    sequence.push_back(i % 20);
+    proposed += Proposed(p, sequence, 3).size();
+  }
+  // From the second round on.
+  EXPECT_GT(proposed, 3u * 170u);
+}
+
+class Constant final : public Proposer {
+ public:
+  size_t max_drafts() const override { return 15; }
+  void Reset() override {}
+  void Observe(const float*, size_t) override {}
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out) override {
+    ++calls;
+    for (Draft& d : out) d = {77, 0.5f};
+    return out.size();
+  }
+  size_t calls = 0;
+};
+
+TEST(Combined, ALongMatchOverridesAndSparesTheDrafter) {
+  Constant drafter;
+  NgramProposer ngram({.min_match = 3, .max_drafts = 4});
+  CombinedProposer p(drafter, ngram);
+  std::vector<TokenId> sequence;
+  for (TokenId i = 100; i < 130; ++i) sequence.push_back(i);
+  EXPECT_THAT(Proposed(p, sequence, 2), ElementsAre(77, 77));
+  for (TokenId i = 100; i < 105; ++i) sequence.push_back(i);
+  EXPECT_THAT(Proposed(p, sequence, 2), ElementsAre(77, 77)) << "a short match is not believed";
+  for (TokenId i = 105; i < 115; ++i) sequence.push_back(i);
+  EXPECT_THAT(Proposed(p, sequence, 6), ElementsAre(115, 116, 117, 118, 77, 77));
+  const size_t calls = drafter.calls;
+  EXPECT_THAT(Proposed(p, sequence, 3), ElementsAre(115, 116, 117));
+  EXPECT_EQ(drafter.calls, calls);
+}
+
+TEST(Statistics, CountsByPosition) {
+  Statistics statistics;
+  statistics.AddCycle(3, 2, false, false);  // two of three
+  statistics.AddCycle(3, 1, true, false);   // cut after the first
+  statistics.AddCycle(0, 0, false, true);
+  const StatisticsSnapshot s = statistics.Snapshot();
+  EXPECT_EQ(s.drafted, 6u);
+  EXPECT_EQ(s.accepted, 3u);
+  EXPECT_EQ(s.observed_cycles, 3u);
+  EXPECT_EQ(s.low_cycles, 1u);
+  EXPECT_EQ(s.reached[1], 2u);
+  EXPECT_EQ(s.accepted_at[1], 2u);
+  EXPECT_EQ(s.reached[2], 1u);
+  EXPECT_EQ(s.reached[3], 1u);
+  EXPECT_EQ(s.accepted_at[3], 0u);
+  EXPECT_NEAR(s.recent_alpha, 0.5, 0.02);
+}
+
+TEST(Mode, Names) {
+  for (const Mode mode : {Mode::kAuto, Mode::kDFlash, Mode::kNgram, Mode::kSummarisation,
+                          Mode::kClassification, Mode::kOff}) {
+    EXPECT_EQ(ModeFromName(ModeName(mode)), mode);
+  }
+  EXPECT_EQ(ModeFromName("summarization"), Mode::kSummarisation);
+  EXPECT_EQ(ModeFromName("on"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace mach::spec
