@@ -9,6 +9,7 @@
 #include "io/checkpoint.h"
 #include "model/arch_registry.h"
 #include "model/loaded_model.h"
+#include "spec/memory.h"
 
 namespace mach::cli {
 namespace {
@@ -116,13 +117,24 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.free_bytes = options.free_bytes;
   MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
   report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
-  auto needs =
-      model::MeasureNeeds(*config, *source,
-                          {.context_tokens = report.context_tokens,
-                           .max_rows = std::min(options.chunk, report.context_tokens),
-                           .threads = options.threads != 0 ? options.threads : AvailableCpus()});
+  const model::PlanOptions plan{
+      .context_tokens = report.context_tokens,
+      .max_rows = std::min(options.chunk, report.context_tokens),
+      .threads = options.threads != 0 ? options.threads : AvailableCpus()};
+  auto needs = model::MeasureNeeds(*config, *source, plan);
   if (!needs) return in_checkpoint(std::move(needs).error());
   report.needs = *std::move(needs);
+  std::optional<spec::DraftModel::Needs> drafter;
+  report.drafter = spec::DraftModel::Find(fs, options.checkpoint);
+  if (!report.drafter.empty()) {
+    auto paired = spec::DraftModel::Measure(fs, {.directory = report.drafter, .bits = 8}, *config);
+    if (paired) {
+      drafter = *std::move(paired);
+    } else {
+      report.drafter_problem = paired.error().message;
+    }
+  }
+  report.needs.decode = spec::DecodeBytes(*config, plan, drafter);
   if (report.needs.expert_count != 0) {
     report.expert_format = FormatName(report.needs.expert_layout.gate);
   }
@@ -156,7 +168,9 @@ json::Value ToJson(const CheckReport& r) {
       {"memory", json::Object{{"weights", number(n.weights)},
                               {"state", number(n.state)},
                               {"kv", number(n.kv)},
-                              {"scratch", number(n.scratch)}}},
+                              {"scratch", number(n.scratch)},
+                              {"decode", number(n.decode)}}},
+      {"drafter", json::Object{{"directory", r.drafter}, {"problem", r.drafter_problem}}},
       {"experts", json::Object{{"layers", number(n.moe_layers)},
                                {"per_layer", number(n.experts)},
                                {"format", r.expert_format},
@@ -181,7 +195,11 @@ std::string ToText(const CheckReport& r) {
        BytesText(r.free_bytes) + " free, ceiling " + BytesText(r.ceiling) + " (--wired-gb)");
   line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
-                       BytesText(n.state) + ", scratch " + BytesText(n.scratch));
+                       BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
+                       BytesText(n.decode));
+  line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"
+                  : r.drafter_problem.empty() ? r.drafter + ", pairs with the model"
+                                              : "does not pair: " + r.drafter_problem);
   if (n.expert_count != 0) {
     line("experts", std::to_string(n.moe_layers) + " layers of " + std::to_string(n.experts) +
                         ", " + r.expert_format + ", " + BytesText(n.expert_record) + " each, all " +

@@ -43,6 +43,8 @@ struct CheckReport {
   size_t free_bytes = 0;
   size_t ceiling = 0;
   model::MemoryNeeds needs;
+  std::string drafter;          // its directory; empty: none was found
+  std::string drafter_problem;  // why it does not pair
   std::vector<ModeReport> modes;
 
   Verdict verdict() const;  // of the mode that fits best

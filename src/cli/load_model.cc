@@ -12,6 +12,7 @@
 #include "server/text_codec.h"
 #include "spec/block_policy.h"
 #include "spec/draft_model.h"
+#include "spec/memory.h"
 
 namespace mach::cli {
 namespace {
@@ -68,21 +69,17 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
   return codec;
 }
 
-// The drafter that was asked for, else the checkpoint's own, else null.
-Result<std::shared_ptr<const spec::DraftModel>> LoadDraft(const ModelOptions& options,
-                                                          const DraftOptions& draft,
-                                                          model::LoadedModel& target) {
-  std::shared_ptr<const spec::DraftModel> none;
-  if (draft.target_only) return none;
-  io::FileSystem& fs = io::PosixFileSystem();
-  std::string directory = draft.directory;
-  if (directory.empty()) directory = spec::DraftModel::Find(fs, options.checkpoint);
-  if (directory.empty()) return none;
-  spec::DraftModelOptions load{.directory = directory};
-  if (draft.bits == "4") load.bits = 4;
-  if (draft.bits == "8" || (draft.bits == "auto" && !options.compute_f32)) load.bits = 8;
-  MACH_TRY(auto loaded, spec::DraftModel::Load(fs, load, target.config(), target.ledger()));
-  return std::shared_ptr<const spec::DraftModel>(std::move(loaded));
+// The drafter that was asked for, else the checkpoint's own; an empty directory: none.
+spec::DraftModelOptions FindDraft(const ModelOptions& options, const DraftOptions& draft) {
+  spec::DraftModelOptions found;
+  if (draft.target_only) return found;
+  found.directory = draft.directory;
+  if (found.directory.empty()) {
+    found.directory = spec::DraftModel::Find(io::PosixFileSystem(), options.checkpoint);
+  }
+  if (draft.bits == "4") found.bits = 4;
+  if (draft.bits == "8" || (draft.bits == "auto" && !options.compute_f32)) found.bits = 8;
+  return found;
 }
 
 }  // namespace
@@ -121,6 +118,15 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOp
   MACH_TRY(decoder.policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
+  const spec::DraftModelOptions drafter = FindDraft(options, draft);
+  load.later_needs = [&](const model::ModelConfig& target,
+                         const model::PlanOptions& plan) -> Result<size_t> {
+    std::optional<spec::DraftModel::Needs> needs;
+    if (!drafter.directory.empty()) {
+      MACH_TRY(needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
+    }
+    return spec::DecodeBytes(target, plan, needs);
+  };
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
   ServingModel model;
@@ -141,8 +147,9 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOp
     }
     model.floor_slots = model.bank_slots;
   }
-  MACH_TRY(decoder.draft, LoadDraft(options, draft, *loaded));
-  if (decoder.draft != nullptr) {
+  if (!drafter.directory.empty()) {
+    MACH_TRY(decoder.draft, spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),
+                                                   loaded->ledger()));
     model.draft = decoder.draft->directory();
     model.block_policy = spec::PolicyName(decoder.policy);
     model.block_size = std::min(decoder.draft->config().block_size, spec::kMaxBlock);

@@ -46,12 +46,15 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   std::optional<ExpertStreaming> streaming = options.streaming;
   std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
   if (options.sidecar) {
-    auto needs = MeasureNeeds(*config, *source,
-                              {.context_tokens = made->context_tokens_,
-                               .max_rows = std::min(options.max_rows, made->context_tokens_),
-                               .threads = made->pool_->threads(),
-                               .kv_f16 = options.compute == ops::Compute::kInt8});
+    const PlanOptions plan{.context_tokens = made->context_tokens_,
+                           .max_rows = std::min(options.max_rows, made->context_tokens_),
+                           .threads = made->pool_->threads(),
+                           .kv_f16 = options.compute == ops::Compute::kInt8};
+    auto needs = MeasureNeeds(*config, *source, plan);
     if (!needs) return in_checkpoint(std::move(needs).error());
+    if (options.later_needs) {
+      MACH_TRY(needs->decode, options.later_needs(*config, plan));
+    }
     auto prepared =
         PrepareStreaming(fs, *made->checkpoint_, *config, *needs, limit, *options.sidecar);
     if (!prepared) return in_checkpoint(std::move(prepared).error());

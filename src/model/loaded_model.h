@@ -2,6 +2,7 @@
 // one owner.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct LoadOptions {
   ops::Compute compute = ops::Compute::kInt8;
   size_t memory_limit = 0;  // bytes; 0: what is free
   LoadProgress progress;    // of all bytes that are read
+  // Bytes that will be reserved after the load, which the expert bank must leave.
+  std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)> later_needs;
   // At most one of these; none: all experts in memory.
   std::optional<SidecarStreaming> sidecar;
   std::optional<ExpertStreaming> streaming;  // from a catalog made by hand

@@ -24,6 +24,7 @@ struct MemoryNeeds {
   size_t state = 0;    // recurrent layers
   size_t kv = 0;       // at the full context
   size_t scratch = 0;
+  size_t decode = 0;  // of the decode loop and the drafter; the caller's to fill in
 
   ops::ExpertLayout expert_layout;
   size_t expert_record = 0;  // of one routed expert; 0: the model has none
@@ -32,7 +33,7 @@ struct MemoryNeeds {
   size_t moe_layers = 0;
   size_t floor_slots = 0;  // one token's working set (model::FloorSlots)
 
-  size_t resident() const { return weights + state + kv + scratch; }
+  size_t resident() const { return weights + state + kv + scratch + decode; }
   size_t all_experts() const { return expert_count * expert_record; }
 };
 

@@ -1,5 +1,6 @@
 #include "spec/draft_model.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -17,7 +18,7 @@ constexpr int kGroup = 64;  // of matrices that are quantized while loading
 // As model::Weights::Loader: visits every tensor twice, first to measure, then to read.
 class DraftModel::Loader {
  public:
-  Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger& ledger)
+  Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger* ledger)
       : config_(config),
         source_(source),
         reader_(source.checkpoint()),
@@ -26,6 +27,7 @@ class DraftModel::Loader {
 
   Status Measure(DraftModel& out) { return Visit(out); }
   size_t bytes() const { return offset_; }
+  size_t most_staging() const { return most_staging_; }
 
   Status Read(DraftModel& out) {
     memory_ = out.memory_.data();
@@ -49,14 +51,15 @@ class DraftModel::Loader {
     if (Status valid = quant::ValidateLayout(out.layout); !valid) {
       return std::move(valid).error().In(from.name);
     }
+    const size_t staged =
+        quantizes ? stored.bytes() + rows * cols * sizeof(float) + out.layout.bytes() : 0;
+    most_staging_ = std::max(most_staging_, staged);
     std::byte* to = Place(out.layout.bytes());
     out.data = to;
     if (to == nullptr) return Ok();
     if (!quantizes) return reader_.Read(from, to);
 
-    MACH_TRY(const MemoryReservation staging,
-             ledger_.Reserve(MemoryTag::kStaging,
-                             stored.bytes() + rows * cols * sizeof(float) + out.layout.bytes()));
+    MACH_TRY(const MemoryReservation staging, ledger_->Reserve(MemoryTag::kStaging, staged));
     MACH_TRY(AlignedBuffer dense, AlignedBuffer::Allocate(stored.bytes()));
     MACH_RETURN_IF_ERROR(reader_.Read(from, dense.data()));
     std::vector<float> values(rows * cols);
@@ -110,7 +113,8 @@ class DraftModel::Loader {
   const io::TensorSource& source_;
   model::MatrixReader reader_;
   const int bits_;
-  MemoryLedger& ledger_;
+  MemoryLedger* ledger_;  // null while measuring only
+  size_t most_staging_ = 0;
   std::byte* memory_ = nullptr;
   size_t offset_ = 0;
 };
@@ -127,7 +131,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
     MACH_TRY(made->config_, ParseDraftConfig(checkpoint->config()));
     MACH_RETURN_IF_ERROR(CheckPairing(made->config_, target));
     MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*checkpoint));
-    Loader loader(made->config_, source, options.bits, ledger);
+    Loader loader(made->config_, source, options.bits, &ledger);
     MACH_RETURN_IF_ERROR(loader.Measure(*made));
     MACH_TRY(made->reservation_, ledger.Reserve(MemoryTag::kDraft, loader.bytes()));
     MACH_TRY(made->memory_, AlignedBuffer::Allocate(loader.bytes()));
@@ -137,6 +141,23 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
   auto made = load();
   if (!made) return std::move(made).error().In(options.directory);
   return made;
+}
+
+Result<DraftModel::Needs> DraftModel::Measure(io::FileSystem& fs, const DraftModelOptions& options,
+                                              const model::ModelConfig& target) {
+  const auto measure = [&]() -> Result<Needs> {
+    MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.directory));
+    DraftModel unread;
+    MACH_TRY(unread.config_, ParseDraftConfig(checkpoint->config()));
+    MACH_RETURN_IF_ERROR(CheckPairing(unread.config_, target));
+    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*checkpoint));
+    Loader loader(unread.config_, source, options.bits, nullptr);
+    MACH_RETURN_IF_ERROR(loader.Measure(unread));
+    return Needs{loader.bytes(), loader.most_staging(), unread.config_};
+  };
+  auto needs = measure();
+  if (!needs) return std::move(needs).error().In(options.directory);
+  return needs;
 }
 
 std::string DraftModel::Find(io::FileSystem& fs, const std::string& checkpoint) {

@@ -37,6 +37,15 @@ class DraftModel {
                                                   const model::ModelConfig& target,
                                                   MemoryLedger& ledger);
 
+  // What Load would reserve, by the headers alone, and the config.
+  struct Needs {
+    size_t weights = 0;
+    size_t staging = 0;  // at most at a time, given back by the end of Load
+    DraftConfig config;
+  };
+  static Result<Needs> Measure(io::FileSystem& fs, const DraftModelOptions& options,
+                               const model::ModelConfig& target);
+
   // The drafter that belongs to a checkpoint when none is named: "<checkpoint>-dflash" beside it,
   // or "dflash" in it. Empty when there is neither.
   static std::string Find(io::FileSystem& fs, const std::string& checkpoint);

@@ -18,7 +18,29 @@ size_t Window(const DraftLayerConfig& layer, size_t context) {
   return std::min(most, context);
 }
 
+std::vector<ops::KvRing> RingsOf(const DraftConfig& c, bool f16, size_t context) {
+  std::vector<ops::KvRing> rings;
+  for (const DraftLayerConfig& layer : c.layers) {
+    rings.push_back({.kv_heads = c.kv_heads,
+                     .head_dim = c.head_dim,
+                     .blocks = ops::KvRing::BlocksFor(Window(layer, context) + kMaxBlock),
+                     .f16 = f16});
+  }
+  return rings;
+}
+
+size_t RingBytes(std::span<const ops::KvRing> rings) {
+  size_t bytes = 0;
+  for (const ops::KvRing& ring : rings) bytes += RoundUp(ring.bytes(), kCacheLineBytes);
+  return bytes;
+}
+
 }  // namespace
+
+size_t Drafter::MemoryBytes(const DraftConfig& config, bool f16, size_t context, size_t threads) {
+  const std::vector<ops::KvRing> rings = RingsOf(config, f16, context);
+  return RingBytes(rings) + RoundUp(ScratchBytes(config, rings, threads), kPageBytes);
+}
 
 Result<std::unique_ptr<Drafter>> Drafter::Create(const DraftModel& draft,
                                                  const model::Model& target,
@@ -26,16 +48,8 @@ Result<std::unique_ptr<Drafter>> Drafter::Create(const DraftModel& draft,
                                                  ThreadPool& pool, ops::Compute compute,
                                                  size_t context, MemoryLedger& ledger) {
   const DraftConfig& c = draft.config();
-  std::vector<ops::KvRing> rings;
-  size_t ring_bytes = 0;
-  for (const DraftLayerConfig& layer : c.layers) {
-    const ops::KvRing ring{.kv_heads = c.kv_heads,
-                           .head_dim = c.head_dim,
-                           .blocks = ops::KvRing::BlocksFor(Window(layer, context) + kMaxBlock),
-                           .f16 = compute == ops::Compute::kInt8};
-    ring_bytes += RoundUp(ring.bytes(), kCacheLineBytes);
-    rings.push_back(ring);
-  }
+  std::vector<ops::KvRing> rings = RingsOf(c, compute == ops::Compute::kInt8, context);
+  const size_t ring_bytes = RingBytes(rings);
   const size_t scratch = RoundUp(ScratchBytes(c, rings, pool.threads()), kPageBytes);
   MACH_TRY(MemoryReservation reservation, ledger.Reserve(MemoryTag::kDraft, ring_bytes + scratch));
   MACH_TRY(Arena arena, Arena::Create(scratch));

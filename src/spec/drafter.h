@@ -30,6 +30,9 @@ class Drafter {
                                                  ThreadPool& pool, ops::Compute compute,
                                                  size_t context, MemoryLedger& ledger);
 
+  // What Create reserves, beside the drafter's weights. f16: as with int8 compute.
+  static size_t MemoryBytes(const DraftConfig& config, bool f16, size_t context, size_t threads);
+
   const DraftModel& model() const { return draft_; }
   // Positions whose features were appended: [0, length), of which the newest are remembered.
   size_t length() const { return length_; }

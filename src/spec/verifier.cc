@@ -6,13 +6,15 @@
 
 namespace mach::spec {
 
+size_t Verifier::ScratchBytes(const model::ModelConfig& target, size_t max_rows, size_t taps) {
+  const size_t block = std::min(max_rows, kMaxBlock);
+  return (max_rows * target.hidden * (1 + taps) + block * target.vocab) * sizeof(float);
+}
+
 Result<std::unique_ptr<Verifier>> Verifier::Create(const model::Model& model, model::Workspace& ws,
                                                    size_t taps, MemoryLedger& ledger) {
-  const size_t width = model.config().hidden;
-  const size_t block = std::min(ws.max_rows(), kMaxBlock);
-  const size_t floats = ws.max_rows() * width * (1 + taps) + block * model.config().vocab;
   MACH_TRY(MemoryReservation reservation,
-           ledger.Reserve(MemoryTag::kScratch, floats * sizeof(float)));
+           ledger.Reserve(MemoryTag::kScratch, ScratchBytes(model.config(), ws.max_rows(), taps)));
   std::unique_ptr<Verifier> made(new Verifier(model, ws, taps));
   made->reservation_ = std::move(reservation);
   return made;

@@ -19,6 +19,9 @@ class Verifier {
   static Result<std::unique_ptr<Verifier>> Create(const model::Model& model, model::Workspace& ws,
                                                   size_t taps, MemoryLedger& ledger);
 
+  // What Create reserves, for passes of up to max_rows tokens.
+  static size_t ScratchBytes(const model::ModelConfig& target, size_t max_rows, size_t taps);
+
   size_t max_rows() const { return ws_.max_rows(); }
   size_t max_block() const { return block_; }
 

@@ -20,7 +20,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-"$binary" serve "$model" --no-streaming --port 0 "$@" >"$work/out" 2>"$work/err" &
+"$binary" serve "$model" --port 0 "$@" >"$work/out" 2>"$work/err" &
 server=$!
 url=
 tries=0

@@ -120,7 +120,13 @@ TEST(SidecarV1, AnExportOfTodayHasTheSameRecordsAndIndex) {
   for (const char* name : {"index.bin", "layer-000.bin", "layer-001.bin"}) {
     const auto sample = io::ReadSmallFile(io::PosixFileSystem(), kSample + "/" + name, 1 << 20);
     ASSERT_TRUE(sample.ok());
-    EXPECT_TRUE(fs.Get(std::string("s/") + name) == *sample) << name;
+    std::string today = fs.Get(std::string("s/") + name);
+    std::string then = *sample;
+    if (std::string_view(name) == "index.bin") {
+      // The checksums of the manifests, which name other tools and fingerprints, and of the whole.
+      for (std::string* index : {&today, &then}) index->erase(24, 8).resize(index->size() - 8);
+    }
+    EXPECT_TRUE(today == then) << name;
   }
 }
 
