@@ -51,6 +51,21 @@ def check_identity(bench):
     print("streaming: the same text in every mode")
 
 
+def check_drafter(bench, source):
+    """With a drafter beside the model, the bank leaves room for it."""
+    expected = bench.generate("--no-streaming").stdout
+    drafter = bench.model.parent / "mach-tiny-dflash"
+    shutil.copytree(source / "models/mach-tiny-dflash", drafter)
+    plan = json.loads(run([bench.mach, "check", bench.model, "--json"]).stdout)
+    least = sum(plan["memory"].values()) + plan["experts"]["floor_bytes"]
+    for extra in (8 << 20, 12 << 20):
+        ceiling = f"{(least + extra) / (1 << 30):.6f}"
+        assert bench.generate("--streaming", "--wired-gb", ceiling).stdout == expected
+    assert bench.generate("--streaming", "--target-only", "--wired-gb", "0.035").stdout == expected
+    shutil.rmtree(drafter)
+    print("streaming: with a drafter, the same text")
+
+
 def check_refusals(bench, work):
     message = bench.refused("has no expert sidecar", "--sidecar-dir", str(work / "none"))
     assert "mach export-sidecar" in message
@@ -162,6 +177,7 @@ def main():
         bench = Bench(mach, model)
         bench.export()
         check_identity(bench)
+        check_drafter(bench, source)
         check_refusals(bench, work)
         check_damage(bench)
         check_export(bench, work)
