@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,12 @@
 
 namespace mach::engine {
 
+// How a request wants its tokens proposed; of speed alone.
+using SpeculationMode = spec::Mode;
+inline std::optional<SpeculationMode> SpeculationModeFromName(std::string_view name) {
+  return spec::ModeFromName(name);
+}
+
 struct Request {
   std::string id;               // for logs, listings and cancellation
   std::string session;          // sessions take turns; empty: a session of its own
@@ -24,7 +31,7 @@ struct Request {
   std::vector<TokenId> stop_tokens;  // end of sequence; the token itself is not part of the output
   size_t logprobs = 0;               // alternatives to report with each token
   bool want_logprobs = false;
-  spec::Mode speculation = spec::Mode::kAuto;  // of speed alone: the tokens are the same
+  SpeculationMode speculation = SpeculationMode::kAuto;
 };
 
 struct TokenLogprob {

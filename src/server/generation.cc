@@ -108,6 +108,7 @@ std::variant<ChoiceRuns, ApiError> PrepareChoices(const std::string& request_id,
   one.want_logprobs = request.logprobs;
   one.logprobs = request.top_logprobs;
   const size_t total = prompts.size() * request.choices;
+  one.speculation = request.speculation;
   one.session = request.session;
   if (one.session.empty() && total > 1) one.session = request_id;  // one turn for all of them
 

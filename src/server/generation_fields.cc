@@ -25,6 +25,19 @@ Error ReadStreamOptions(const Value& value, const Limits&, GenerationRequest& re
   return std::nullopt;
 }
 
+Error ReadSpeculation(const Value& value, const Limits&, GenerationRequest& request) {
+  const Value* mode = value.Find("mode");
+  if (mode == nullptr || mode->is_null()) return std::nullopt;
+  if (!mode->is_string()) return WrongType("speculation.mode", *mode, "a string");
+  const auto found = engine::SpeculationModeFromName(mode->AsString());
+  if (!found) {
+    return WrongValue("speculation.mode",
+                      "is none of auto, dflash, ngram, summarisation, classification and off");
+  }
+  request.speculation = *found;
+  return std::nullopt;
+}
+
 Error ReadStop(const Value& value, const Limits& limits, GenerationRequest& request) {
   const auto add = [&](const Value& one, const std::string& where) -> Error {
     if (!one.is_string()) return WrongType(where, one, "a string");
@@ -160,6 +173,9 @@ constexpr Field kFields[] = {
        return std::nullopt;
      },
      1, kMaxTokens},
+    {"speculation", FieldType::kObject, kHonoured,
+     "{\"mode\": auto, dflash, ngram, summarisation, classification or off}; changes no token",
+     ReadSpeculation},
     {"return_progress", FieldType::kBoolean, kHonoured, "events about the prompt's progress",
      ReadFlag<&R::return_progress>},
     {"timings_per_token", FieldType::kBoolean, kHonoured, "timings in every event",

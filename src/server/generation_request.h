@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "engine/engine.h"
 #include "json/value.h"
 
 namespace mach::server {
@@ -53,6 +54,8 @@ struct GenerationRequest {
   std::string forced_function;  // ... of this one; empty: of any
   bool include_reasoning = true;
   bool inline_reasoning = false;  // reasoning stays in the content, in its marks
+
+  engine::SpeculationMode speculation = engine::SpeculationMode::kAuto;
 
   bool stream = false;
   bool include_usage = false;
