@@ -130,7 +130,7 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   // Under a generation that does not move, they answer all the same.
   TestClient busy(server.port());
   busy.Send(Post(kChat, kHiStream));
-  const std::string head = busy.ReadUntil("He");
+  const std::string head = busy.ReadUntil(R"("content":"H)");
   ASSERT_THAT(head, HasSubstr("X-Decode-Mode: specdec"));
   cache = GetJson(server, "/v1/cache/stats");
   EXPECT_EQ(Text(At(cache, {"generation_in_flight"})), "true");
@@ -177,7 +177,7 @@ TEST_F(EndpointsTest, ListsAndCancelsRequests) {
   TestServer server(std::move(options));
   TestClient running(server.port());
   running.Send(Post(kChat, kHiStream, "x-request-id: one\r\nx-session-id: s1\r\n"));
-  ASSERT_NE(running.ReadUntil("He"), "");
+  ASSERT_NE(running.ReadUntil(R"("content":"H)"), "");
   TestClient waiting(server.port());
   waiting.Send(Post(kChat, R"({"user":"u","messages":[{"role":"user","content":"secret"}]})",
                     "x-request-id: two\r\n"));

@@ -333,7 +333,7 @@ TEST_F(HttpServerTest, DrainsBeforeItEnds) {
   EXPECT_EQ(idle.Read().status, 200);
   TestClient streaming(server.port());
   streaming.Send(Post(kChat, kHiStream));
-  ASSERT_NE(streaming.ReadUntil("He"), "");
+  ASSERT_NE(streaming.ReadUntil(R"("content":"H)"), "");
   server.http().BeginShutdown();
   EXPECT_TRUE(idle.AtEnd());
   server.engine().Release();
@@ -350,7 +350,7 @@ TEST_F(HttpServerTest, CutsOffWhatTheDrainTimeoutFinds) {
   TestServer server(std::move(options));
   TestClient streaming(server.port());
   streaming.Send(Post(kChat, kHiStream));
-  ASSERT_NE(streaming.ReadUntil("He"), "");
+  ASSERT_NE(streaming.ReadUntil(R"("content":"H)"), "");
   TestClient whole(server.port());
   whole.Send(Post(kChat, kHi));
   ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 2; }));
@@ -369,7 +369,7 @@ TEST_F(HttpServerTest, StopsAtOnceWhenTold) {
   TestServer server(std::move(options));
   TestClient streaming(server.port());
   streaming.Send(Post(kChat, kHiStream));
-  ASSERT_NE(streaming.ReadUntil("He"), "");
+  ASSERT_NE(streaming.ReadUntil(R"("content":"H)"), "");
   server.http().StopNow();
   EXPECT_FALSE(server.Join());
   EXPECT_TRUE(Eventually([&] { return server.engine().cancelled() == 1; }));
