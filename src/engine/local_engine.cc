@@ -11,31 +11,14 @@
 namespace mach::engine {
 namespace {
 
-SpeculationStats StatsOf(const spec::Speculators& speculators) {
-  const spec::StatisticsSnapshot s = speculators.statistics().Snapshot();
-  SpeculationStats stats;
-  if (speculators.has_drafter()) {
-    stats.decode_path = "specdec-v7";
-    stats.adaptive_block_policy = speculators.policy_name();
-  }
-  stats.drafted = s.drafted;
-  stats.accepted = s.accepted;
-  stats.recent_alpha = s.recent_alpha;
-  stats.observed_cycles = s.observed_cycles;
-  stats.low_cycles = s.low_cycles;
-  return stats;
-}
-
 class LocalEngine final : public Engine {
  public:
   LocalEngine(std::unique_ptr<model::LoadedModel> model, Info info,
-              std::unique_ptr<Decoder> decoder, const LocalEngineOptions& options,
-              const Clock& clock)
+              std::unique_ptr<Decoder> decoder, size_t max_queue, const Clock& clock)
       : model_(std::move(model)),
         info_(std::move(info)),
-        providers_(options.providers),
         decoder_(std::move(decoder)),
-        queue_(std::make_shared<RequestQueue>(options.max_queue, clock)) {
+        queue_(std::make_shared<RequestQueue>(max_queue, clock)) {
     thread_ = std::thread([this] { Loop(); });
   }
 
@@ -58,10 +41,6 @@ class LocalEngine final : public Engine {
     if (const auto* store = model_->streaming()) {
       stats.experts = DescribeExperts(*store, model_->direct_reads());
     }
-    if (providers_.experts) stats.experts = providers_.experts();
-    stats.speculation =
-        providers_.speculation ? providers_.speculation() : StatsOf(decoder_->speculators());
-    if (providers_.prefix_cache) stats.prefix_cache = providers_.prefix_cache();
     return stats;
   }
   std::vector<RequestInfo> requests() const override { return queue_->List(); }
@@ -101,7 +80,6 @@ class LocalEngine final : public Engine {
 
   const std::unique_ptr<model::LoadedModel> model_;
   const Info info_;
-  const StatsProviders providers_;
   const std::unique_ptr<Decoder> decoder_;  // used by the engine thread
   const std::shared_ptr<RequestQueue> queue_;
   std::thread thread_;
@@ -114,8 +92,8 @@ Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedMod
   MACH_TRY(Info info, DescribeModel(*model, options.model_id));
   static const SystemClock clock;
   MACH_TRY(auto decoder, Decoder::Create(*model, clock, options.decoder));
-  return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(std::move(model), std::move(info),
-                                                               std::move(decoder), options, clock));
+  return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(
+      std::move(model), std::move(info), std::move(decoder), options.max_queue, clock));
 }
 
 }  // namespace mach::engine

@@ -11,8 +11,7 @@ namespace mach::engine {
 
 struct LocalEngineOptions {
   std::string model_id;
-  size_t max_queue = 64;     // requests that wait, besides the one that runs
-  StatsProviders providers;  // what they give wins over what the engine knows itself
+  size_t max_queue = 64;  // requests that wait, besides the one that runs
   DecoderOptions decoder;
 };
 

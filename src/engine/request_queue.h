@@ -77,7 +77,7 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
   void Stop();
 
   std::vector<RequestInfo> List() const;
-  // All but what the providers tell.
+  // All but experts, speculation and prefix cache.
   EngineStats stats() const;
 
  private:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "base/histogram.h"
@@ -42,13 +41,6 @@ struct PrefixCacheStats {
   uint64_t hits = 0, misses = 0;
   uint64_t hit_tokens = 0;  // tokens that were not computed again
   uint64_t evictions = 0;
-};
-
-// Functions that give the newest snapshot at once, from any thread. An empty one: the default.
-struct StatsProviders {
-  std::function<ExpertStats()> experts;
-  std::function<SpeculationStats()> speculation;
-  std::function<PrefixCacheStats()> prefix_cache;
 };
 
 struct EngineStats {

@@ -47,7 +47,10 @@ class ApiTest : public testing::Test {
 
   // The body of an answer of status 200.
   static json::Value Answer(TestServer& server, std::string_view path, std::string_view body) {
-    const RawResponse response = Ask(server.port(), Post(path, body));
+    return Answer(server.port(), path, body);
+  }
+  static json::Value Answer(uint16_t port, std::string_view path, std::string_view body) {
+    const RawResponse response = Ask(port, Post(path, body));
     EXPECT_EQ(response.status, 200) << response.body;
     return response.Json();
   }
@@ -55,7 +58,11 @@ class ApiTest : public testing::Test {
   // The events of a stream that ends with [DONE].
   static std::vector<json::Value> Events(TestServer& server, std::string_view path,
                                          std::string_view body) {
-    const RawResponse response = Ask(server.port(), Post(path, body));
+    return Events(server.port(), path, body);
+  }
+  static std::vector<json::Value> Events(uint16_t port, std::string_view path,
+                                         std::string_view body) {
+    const RawResponse response = Ask(port, Post(path, body));
     EXPECT_EQ(response.status, 200) << response.body;
     std::vector<json::Value> events;
     const std::vector<std::string> data = SseData(response.body);

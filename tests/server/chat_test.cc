@@ -2,11 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/log.h"
-#include "json/parse.h"
-#include "json/write.h"
-#include "server/test_client.h"
-#include "server/test_server.h"
+#include "server/api_test.h"
 
 namespace mach::server {
 namespace {
@@ -22,59 +18,14 @@ std::string Body(std::string_view extra, std::string_view content = "hi") {
          (extra.empty() ? "" : ",") + std::string(extra) + "}";
 }
 
-json::Value At(const json::Value& value, std::initializer_list<std::string_view> path) {
-  const json::Value* at = &value;
-  for (const std::string_view key : path) {
-    if (at->is_array()) {
-      const auto index = static_cast<size_t>(key[0] - '0');
-      if (index >= at->AsArray().size()) return {};
-      at = &at->AsArray()[index];
-    } else {
-      at = at->Find(key);
-    }
-    if (at == nullptr) return {};
-  }
-  return *at;
-}
-
-std::string Text(const json::Value& value) { return json::Write(value); }
-
-class ChatTest : public testing::Test {
+class ChatTest : public ApiTest {
  protected:
-  static void SetUpTestSuite() { ConfigureLog({.level = LogLevel::kOff}); }
-
-  static TestServerOptions Saying(std::string text) {
-    TestServerOptions options;
-    options.engine.script = [text = std::move(text)](const engine::Request&) {
-      return ScriptTokens(text);
-    };
-    return options;
-  }
-
   static json::Value Whole(uint16_t port, std::string_view extra, std::string_view content = "hi") {
-    const RawResponse response = Ask(port, Post(kChat, Body(extra, content)));
-    EXPECT_EQ(response.status, 200) << response.body;
-    return response.Json();
+    return Answer(port, kChat, Body(extra, content));
   }
-
   static std::vector<json::Value> Stream(uint16_t port, std::string_view extra) {
-    const RawResponse response =
-        Ask(port, Post(kChat, Body("\"stream\":true" + std::string(extra.empty() ? "" : ",") +
-                                   std::string(extra))));
-    EXPECT_EQ(response.status, 200) << response.body;
-    std::vector<json::Value> events;
-    const std::vector<std::string> data = SseData(response.body);
-    EXPECT_FALSE(data.empty());
-    for (size_t i = 0; i < data.size(); ++i) {
-      if (i + 1 == data.size()) {
-        EXPECT_EQ(data[i], "[DONE]");
-        break;
-      }
-      auto value = json::Parse(data[i]);
-      EXPECT_TRUE(value.ok()) << data[i];
-      if (value.ok()) events.push_back(*std::move(value));
-    }
-    return events;
+    const std::string stream = extra.empty() ? R"("stream":true)" : R"("stream":true,)";
+    return Events(port, kChat, Body(stream + std::string(extra)));
   }
 };
 

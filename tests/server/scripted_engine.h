@@ -19,6 +19,14 @@
 
 namespace mach::server {
 
+// What the engine tells of parts that it does not have. Called from any thread. An empty one: the
+// default.
+struct StatsProviders {
+  std::function<engine::ExpertStats()> experts;
+  std::function<engine::SpeculationStats()> speculation;
+  std::function<engine::PrefixCacheStats()> prefix_cache;
+};
+
 inline constexpr TokenId kScriptMarkers = 256;  // <think> </think> <tool_call> </tool_call>
 inline constexpr TokenId kScriptEnd = 260;      // ends an answer
 
@@ -56,7 +64,7 @@ struct ScriptedOptions {
   int64_t hold_at = -1;
   std::chrono::microseconds token_delay{0};
   bool fails = false;  // every generation ends with kIo
-  engine::StatsProviders providers;
+  StatsProviders providers;
 };
 
 // One request at a time, on a thread of its own.
