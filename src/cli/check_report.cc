@@ -6,8 +6,7 @@
 
 #include "base/topology.h"
 #include "experts/hit_rate.h"
-#include "io/checkpoint.h"
-#include "model/arch_registry.h"
+#include "model/headers.h"
 #include "model/loaded_model.h"
 #include "spec/memory.h"
 
@@ -102,18 +101,14 @@ Verdict CheckReport::verdict() const {
 Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options) {
   CheckReport report;
   report.checkpoint = options.checkpoint;
-  MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.checkpoint));
-  const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
-  auto config = model::ParseConfig(checkpoint->config());
-  if (!config) return in_checkpoint(std::move(config).error());
-  auto source = io::TensorSource::Create(*checkpoint);
-  if (!source) return in_checkpoint(std::move(source).error());
+  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
+  const model::ModelConfig& config = headers.config;
 
-  report.architecture = config->architecture;
-  report.layers = config->layers.size();
+  report.architecture = config.architecture;
+  report.layers = config.layers.size();
   report.context_tokens = options.ctx_size != 0
                               ? options.ctx_size
-                              : std::min(config->max_positions, model::kDefaultContext);
+                              : std::min(config.max_positions, model::kDefaultContext);
   report.free_bytes = options.free_bytes;
   MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
   report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
@@ -121,20 +116,20 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
       .context_tokens = report.context_tokens,
       .max_rows = std::min(options.chunk, report.context_tokens),
       .threads = options.threads != 0 ? options.threads : AvailableCpus()};
-  auto needs = model::MeasureNeeds(*config, *source, plan);
-  if (!needs) return in_checkpoint(std::move(needs).error());
+  auto needs = model::MeasureNeeds(config, headers.source, plan);
+  if (!needs) return std::move(needs).error().In(options.checkpoint);
   report.needs = *std::move(needs);
   std::optional<spec::DraftModel::Needs> drafter;
   report.drafter = spec::DraftModel::Find(fs, options.checkpoint);
   if (!report.drafter.empty()) {
-    auto paired = spec::DraftModel::Measure(fs, {.directory = report.drafter, .bits = 8}, *config);
+    auto paired = spec::DraftModel::Measure(fs, {.directory = report.drafter, .bits = 8}, config);
     if (paired) {
       drafter = *std::move(paired);
     } else {
       report.drafter_problem = paired.error().message;
     }
   }
-  report.needs.decode = spec::DecodeBytes(*config, plan, drafter);
+  report.needs.decode = spec::DecodeBytes(config, plan, drafter);
   if (report.needs.expert_count != 0) {
     report.expert_format = FormatName(report.needs.expert_layout.gate);
   }

@@ -9,7 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/version.h"
-#include "model/arch_registry.h"
+#include "model/headers.h"
 #include "model/sidecar.h"
 #include "model/sidecar_export.h"
 
@@ -45,12 +45,8 @@ Status CheckSpace(io::OutputDirectory& directory, const io::SidecarWriter& write
 
 Status Export(const ExportSidecarOptions& options, const std::string& output) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.checkpoint));
+  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
-  const auto config = model::ParseConfig(checkpoint->config());
-  if (!config) return in_checkpoint(config.error());
-  const auto source = io::TensorSource::Create(*checkpoint);
-  if (!source) return in_checkpoint(source.error());
 
   const InterruptFlag interrupted;
   Progress progress("exporting experts");
@@ -62,12 +58,12 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
     progress.Update(done, total);
     return !interrupted.raised();
   };
-  const auto layout = model::ExportLayout(*config, *source, wish);
+  const auto layout = model::ExportLayout(headers.config, headers.source, wish);
   if (!layout) return in_checkpoint(layout.error());
-  MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *checkpoint));
+  MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *headers.checkpoint));
   MACH_TRY(const auto directory, io::OpenOutputDirectory(output));
   const io::SidecarManifest manifest =
-      model::MakeManifest(*config, *layout, fingerprint, wish.tool);
+      model::MakeManifest(headers.config, *layout, fingerprint, wish.tool);
   auto opened = [&] {
     Progress checking("checking what was exported before");
     return io::SidecarWriter::Open(fs, *directory, manifest, [&](uint64_t done, uint64_t total) {
@@ -76,9 +72,9 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
     });
   }();
   MACH_TRY(const auto writer, std::move(opened));
-  MACH_RETURN_IF_ERROR(CheckSpace(*directory, *writer, *config));
+  MACH_RETURN_IF_ERROR(CheckSpace(*directory, *writer, headers.config));
   ThreadPool pool(options.jobs != 0 ? options.jobs : AvailableCpus());
-  return model::ExportSidecar(*config, *source, *layout, wish, pool, *writer);
+  return model::ExportSidecar(headers.config, headers.source, *layout, wish, pool, *writer);
 }
 
 }  // namespace

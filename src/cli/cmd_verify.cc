@@ -6,7 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "io/sidecar_verify.h"
-#include "model/arch_registry.h"
+#include "model/headers.h"
 #include "model/plan.h"
 #include "model/sidecar.h"
 
@@ -18,20 +18,16 @@ constexpr size_t kMostListed = 20;
 // The number of damaged records; those beyond some are not listed.
 Result<size_t> Verify(const VerifyOptions& options) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.checkpoint));
+  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
-  const auto config = model::ParseConfig(checkpoint->config());
-  if (!config) return in_checkpoint(config.error());
-  const auto source = io::TensorSource::Create(*checkpoint);
-  if (!source) return in_checkpoint(source.error());
-  const auto needs =
-      model::MeasureNeeds(*config, *source, {.context_tokens = 1, .max_rows = 1, .threads = 1});
+  const auto needs = model::MeasureNeeds(headers.config, headers.source,
+                                         {.context_tokens = 1, .max_rows = 1, .threads = 1});
   if (!needs) return in_checkpoint(needs.error());
-  std::printf("checkpoint ok: every tensor of %s is there\n", config->architecture.c_str());
+  std::printf("checkpoint ok: every tensor of %s is there\n", headers.config.architecture.c_str());
   if (needs->expert_count == 0) return size_t{0};
 
   MACH_TRY(const io::Sidecar sidecar,
-           model::OpenSidecar(fs, *checkpoint, *config, options.sidecar_dir));
+           model::OpenSidecar(fs, *headers.checkpoint, headers.config, options.sidecar_dir));
   std::printf("sidecar ok: %s matches the checkpoint\n", sidecar.directory().c_str());
   if (!options.all) return size_t{0};
   const InterruptFlag interrupted;

@@ -165,4 +165,8 @@ std::vector<Isa> AvailableIsas();
 // machine has, when it cannot run the forced one.
 Result<const KernelTable*> SelectKernels(std::optional<Isa> forced = std::nullopt);
 
+// Runs kernels of the table on small inputs, odd sizes among them, against the scalar ones, which
+// every table equals bit for bit. Takes a millisecond or two. kUnsupported names what differs.
+Status SelfTest(const KernelTable& table);
+
 }  // namespace mach::kernels

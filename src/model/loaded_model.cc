@@ -3,20 +3,20 @@
 #include <algorithm>
 
 #include "base/topology.h"
-#include "model/arch_registry.h"
+#include "model/headers.h"
 
 namespace mach::model {
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
                                                        const LoadOptions& options) {
   std::unique_ptr<LoadedModel> made(new LoadedModel);
-  MACH_TRY(made->checkpoint_, io::Checkpoint::Open(fs, options.checkpoint));
+  MACH_TRY(Headers headers, Headers::Open(fs, options.checkpoint));
+  made->checkpoint_ = std::move(headers.checkpoint);
+  const ModelConfig& config = headers.config;
+  const io::TensorSource& source = headers.source;
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
-  auto config = ParseConfig(made->checkpoint_->config());
-  if (!config) return in_checkpoint(std::move(config).error());
-  auto source = io::TensorSource::Create(*made->checkpoint_);
-  if (!source) return in_checkpoint(std::move(source).error());
   MACH_TRY(made->kernels_, kernels::SelectKernels(options.isa));
+  MACH_RETURN_IF_ERROR(kernels::SelfTest(*made->kernels_));
 
   size_t limit = options.memory_limit;
   if (limit == 0) {
@@ -26,7 +26,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->pool_ =
       std::make_unique<ThreadPool>(options.threads != 0 ? options.threads : AvailableCpus());
   made->compute_ = options.compute;
-  const size_t positions = config->max_positions;
+  const size_t positions = config.max_positions;
   if (options.context_tokens > positions) {
     return in_checkpoint(
         {Code::kInvalidArgument, "a context of " + std::to_string(options.context_tokens) +
@@ -50,23 +50,23 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
                            .max_rows = std::min(options.max_rows, made->context_tokens_),
                            .threads = made->pool_->threads(),
                            .kv_f16 = options.compute == ops::Compute::kInt8};
-    auto needs = MeasureNeeds(*config, *source, plan);
+    auto needs = MeasureNeeds(config, source, plan);
     if (!needs) return in_checkpoint(std::move(needs).error());
     if (options.later_needs) {
-      MACH_TRY(needs->decode, options.later_needs(*config, plan));
+      MACH_TRY(needs->decode, options.later_needs(config, plan));
     }
     auto prepared =
-        PrepareStreaming(fs, *made->checkpoint_, *config, *needs, limit, *options.sidecar);
+        PrepareStreaming(fs, *made->checkpoint_, config, *needs, limit, *options.sidecar);
     if (!prepared) return in_checkpoint(std::move(prepared).error());
     streaming = std::move(prepared->streaming);
     layout = prepared->layout;
   }
-  auto model = Model::Load(*config, *source, layout, *made->ledger_, progress);
+  auto model = Model::Load(config, source, layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
   if (streaming) {
-    auto experts = MakeStreamingStore(*config, made->model_->expert_layout(), *streaming,
+    auto experts = MakeStreamingStore(config, made->model_->expert_layout(), *streaming,
                                       *made->ledger_, *made->pool_);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->streaming_ = experts->get();
@@ -74,7 +74,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     made->experts_ = *std::move(experts);
   } else {
     auto experts =
-        LoadExperts(*config, *source, made->model_->expert_layout(), *made->ledger_, progress);
+        LoadExperts(config, source, made->model_->expert_layout(), *made->ledger_, progress);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->experts_ = *std::move(experts);
   }

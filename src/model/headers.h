@@ -1,0 +1,23 @@
+// A checkpoint whose headers were read and understood; no tensor is.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/checkpoint.h"
+#include "io/tensor_source.h"
+#include "model/config.h"
+
+namespace mach::model {
+
+// Const after Open. The source refers to the checkpoint.
+struct Headers {
+  std::unique_ptr<io::Checkpoint> checkpoint;
+  ModelConfig config;
+  io::TensorSource source;
+
+  // Errors name the directory.
+  static Result<Headers> Open(io::FileSystem& fs, const std::string& directory);
+};
+
+}  // namespace mach::model
