@@ -81,10 +81,13 @@ void PrintStart(const ServeOptions& options, const ServingModel& model) {
             " pread_mode=" + (model.read_mode.empty() ? "none" : model.read_mode) +
             " native_prefill_fused=1 async_prefetch=" + (model.streaming ? "1" : "0") + " isa=" +
             model.isa + " compute=" + model.compute + " threads=" + std::to_string(model.threads));
+  // The load fails when the kernels do not pass their self-test, and when streaming finds no valid
+  // sidecar.
   const std::string expected = model.streaming ? "1" : "0";
-  PrintLine("startup direct-pread expected=" + expected + " sidecar_present=" + expected +
-            " sidecar_valid=" + expected + " native_extension=ready fallback_policy=" +
-            (options.model.allow_fallback ? "diagnostic" : "fail-fast"));
+  PrintLine("startup direct-pread expected=" + expected + " sidecar_present=" +
+            (model.sidecar_present ? "1" : "0") + " sidecar_valid=" + expected +
+            " native_extension=" + (model.streaming && !model.direct_reads ? "missing" : "ready") +
+            " fallback_policy=" + (options.model.allow_fallback ? "diagnostic" : "fail-fast"));
   char wired[32];
   std::snprintf(wired, sizeof wired, "%.2f",
                 static_cast<double>(model.memory_limit_bytes) / (size_t{1} << 30));

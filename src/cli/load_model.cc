@@ -134,6 +134,10 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOp
   model.isa = kernels::IsaName(loaded->kernels().isa);
   model.compute = options.compute_f32 ? "f32" : "int8";
   model.threads = loaded->threads();
+  const std::string sidecar = !options.sidecar_dir.empty()
+                                  ? options.sidecar_dir
+                                  : options.checkpoint + "/" + std::string(io::kSidecarDirectory);
+  model.sidecar_present = io::PosixFileSystem().Exists(sidecar + "/manifest.json");
   if (const experts::StreamingStore* store = loaded->streaming()) {
     model.streaming = true;
     model.direct_reads = loaded->direct_reads();

@@ -11,6 +11,7 @@
 #include "cli/cmd_generate.h"
 #include "cli/cmd_models.h"
 #include "cli/cmd_probe.h"
+#include "cli/cmd_selftest.h"
 #include "cli/cmd_serve.h"
 #include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
@@ -26,6 +27,7 @@ int Run(const Invocation& invocation) {
   if (name == "check") return RunCheck(CheckOptionsFrom(values));
   if (name == "models") return RunModels(ModelsOptionsFrom(values));
   if (name == "export-sidecar") return RunExportSidecar(ExportSidecarOptionsFrom(values));
+  if (name == "selftest") return RunSelftest(SelftestOptionsFrom(values));
   if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
   if (name == "synth") return RunSynth(SynthOptionsFrom(values));
   if (name == "probe") return RunProbeCommand(ProbeOptionsFrom(values));

@@ -622,6 +622,21 @@ constexpr Example kProbeExamples[] = {
     {"mach probe --url http://127.0.0.1:8080/v1", "Judges a running server."},
 };
 
+constexpr Option kSelftest[] = {
+    kIsa,
+    {.name = "file",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Check",
+     .help = "A file on the disk whose direct reads are tried.",
+     .default_value = "/proc/self/exe",
+     .default_help = "the program itself"},
+};
+constexpr Example kSelftestExamples[] = {
+    {"mach selftest", "Tries the vector kernels and the direct reads of this machine."},
+    {"mach selftest --file ~/models/big/expert_sidecar/index.bin", "The same for that disk."},
+};
+
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
      "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
@@ -643,6 +658,10 @@ constexpr Command kCommands[] = {
      "Writes the expert sidecar of a model: one record for each expert, as the kernels read it,\n"
      "so that experts can stream from disk. Interrupted, the same command goes on with it.",
      kExportSidecar, kExportSidecarExamples},
+    {"selftest", "Try the fast paths of this build on this machine",
+     "Holds the vector kernels against the scalar code, tries direct reads, and says\n"
+     "native_extension=ready, or what is missing. Exits with 0 when both work, else 1.",
+     kSelftest, kSelftestExamples},
     {"verify", "Check a model's files and its expert sidecar",
      "Checks the headers of a model and that its sidecar belongs to it; with --all every byte of\n"
      "the sidecar. Exits with 0 when all is well, else 1.",

@@ -136,6 +136,10 @@ VerifyOptions VerifyOptionsFrom(const Values& values) {
           .all = values.Flag("all")};
 }
 
+SelftestOptions SelftestOptionsFrom(const Values& values) {
+  return {.isa = values.Text("isa"), .file = values.Text("file")};
+}
+
 size_t BytesOfGigabytes(double gigabytes) {
   return static_cast<size_t>(gigabytes * static_cast<double>(size_t{1} << 30));
 }

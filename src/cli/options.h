@@ -121,6 +121,11 @@ struct ProbeCommandOptions {
   bool json = false;
 };
 
+struct SelftestOptions {
+  std::string isa;   // "auto" or a name
+  std::string file;  // whose file system is probed
+};
+
 ServeOptions ServeOptionsFrom(const Values& values);
 GenerateOptions GenerateOptionsFrom(const Values& values);
 EvalOptions EvalOptionsFrom(const Values& values);
@@ -129,6 +134,7 @@ CheckCommandOptions CheckOptionsFrom(const Values& values);
 ModelsOptions ModelsOptionsFrom(const Values& values);
 ExportSidecarOptions ExportSidecarOptionsFrom(const Values& values);
 VerifyOptions VerifyOptionsFrom(const Values& values);
+SelftestOptions SelftestOptionsFrom(const Values& values);
 
 // Gigabytes of options are 2^30 bytes.
 size_t BytesOfGigabytes(double gigabytes);

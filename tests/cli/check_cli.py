@@ -105,6 +105,14 @@ def check_models(mach, source, work):
     print("models: states")
 
 
+def check_selftest(mach, work):
+    assert run([mach, "selftest"], 0).stdout.endswith("native_extension=ready\n")
+    assert "scalar" in run([mach, "selftest", "--isa", "scalar"], 0).stdout
+    done = run([mach, "selftest", "--file", work / "nothing"], 1)
+    assert "nothing" in done.stdout and done.stdout.endswith("native_extension=missing\n"), done
+    print("selftest: ready, or what is missing")
+
+
 def main():
     mach, source = sys.argv[1], pathlib.Path(sys.argv[2])
     model = source / "models/mach-tiny"
@@ -114,6 +122,7 @@ def main():
         check_kept(mach, model)
         check_unreadable(mach, model, work)
         check_models(mach, source, work)
+        check_selftest(mach, work)
 
 
 main()

@@ -1,0 +1,33 @@
+#include "cli/cmd_selftest.h"
+
+#include <cstdio>
+#include <string>
+
+#include "io/async_reader.h"
+#include "kernels/table.h"
+
+namespace mach::cli {
+namespace {
+
+std::string OneLine(const std::string& reason) { return reason.empty() ? "works" : reason; }
+
+}  // namespace
+
+int RunSelftest(const SelftestOptions& options) {
+  const auto forced = options.isa == "auto" ? std::nullopt : kernels::IsaFromName(options.isa);
+  const auto table = kernels::SelectKernels(forced);
+  const Status kernels = table ? kernels::SelfTest(**table) : Status(table.error());
+  const io::ReadProbe reads = io::ProbeReaders(options.file);
+  const bool direct = reads.io_uring.empty() || reads.pread.empty();
+
+  std::printf("kernels %s: %s\n",
+              table ? std::string(kernels::IsaName((*table)->isa)).c_str() : options.isa.c_str(),
+              kernels ? "equal the scalar code" : kernels.error().message.c_str());
+  std::printf("direct reads of %s: io_uring %s; pread %s\n", options.file.c_str(),
+              OneLine(reads.io_uring).c_str(), OneLine(reads.pread).c_str());
+  const bool ready = kernels.ok() && direct;
+  std::printf("native_extension=%s\n", ready ? "ready" : "missing");
+  return ready ? kExitOk : kExitFailure;
+}
+
+}  // namespace mach::cli
