@@ -53,4 +53,27 @@ class AlignedBuffer {
   size_t size_ = 0;
 };
 
+// Hands out parts of one memory in two passes of the same code: the first measures, the second
+// places.
+class MemoryPlacer {
+ public:
+  // The next part, on a cache line; null while measuring.
+  std::byte* Place(size_t bytes) {
+    std::byte* at = memory_ == nullptr ? nullptr : memory_ + offset_;
+    offset_ += RoundUp(bytes, kCacheLineBytes);
+    return at;
+  }
+  // Begins the second pass. REQUIRES: memory holds what bytes() gave after the first.
+  void Begin(std::byte* memory) {
+    memory_ = memory;
+    offset_ = 0;
+  }
+  bool measuring() const { return memory_ == nullptr; }
+  size_t bytes() const { return offset_; }  // of this pass so far
+
+ private:
+  std::byte* memory_ = nullptr;
+  size_t offset_ = 0;
+};
+
 }  // namespace mach

@@ -22,25 +22,17 @@ class Weights::Loader {
       : config_(config), source_(source), reader_(source.checkpoint()), progress_(progress) {}
 
   Status Measure(Weights& out) { return Visit(out); }
-  size_t bytes() const { return offset_; }
+  size_t bytes() const { return placer_.bytes(); }
 
   Status Read(Weights& out) {
-    memory_ = out.memory_.data();
-    total_ = offset_;
-    offset_ = 0;
+    total_ = placer_.bytes();
+    placer_.Begin(out.memory_.data());
     return Visit(out);
   }
 
  private:
-  // The next part of the memory, cache-line aligned; null while measuring.
-  std::byte* Place(size_t bytes) {
-    std::byte* at = memory_ == nullptr ? nullptr : memory_ + offset_;
-    offset_ += RoundUp(bytes, kCacheLineBytes);
-    return at;
-  }
-
   Status Report() {
-    if (memory_ == nullptr || !progress_ || progress_(offset_, total_)) return Ok();
+    if (placer_.measuring() || !progress_ || progress_(placer_.bytes(), total_)) return Ok();
     return Error{Code::kCancelled, "loading was cancelled"};
   }
 
@@ -50,7 +42,7 @@ class Weights::Loader {
     if (Status valid = quant::ValidateLayout(out.layout); !valid) {
       return std::move(valid).error().In(from.name);
     }
-    std::byte* to = Place(out.layout.bytes());
+    std::byte* to = placer_.Place(out.layout.bytes());
     out.data = to;
     if (to != nullptr) MACH_RETURN_IF_ERROR(reader_.Read(from, to));
     return Report();
@@ -58,7 +50,7 @@ class Weights::Loader {
 
   template <class Read>
   Status Floats(size_t elements, const float*& out, Read read) {
-    std::byte* to = Place(elements * sizeof(float));
+    std::byte* to = placer_.Place(elements * sizeof(float));
     out = reinterpret_cast<const float*>(to);
     if (to == nullptr) return Ok();
     MACH_TRY(const std::vector<float> values, read());
@@ -146,8 +138,7 @@ class Weights::Loader {
   const io::TensorSource& source_;
   MatrixReader reader_;
   const LoadProgress& progress_;
-  std::byte* memory_ = nullptr;
-  size_t offset_ = 0;
+  MemoryPlacer placer_;
   size_t total_ = 0;
 };
 

@@ -26,22 +26,15 @@ class DraftModel::Loader {
         ledger_(ledger) {}
 
   Status Measure(DraftModel& out) { return Visit(out); }
-  size_t bytes() const { return offset_; }
+  size_t bytes() const { return placer_.bytes(); }
   size_t most_staging() const { return most_staging_; }
 
   Status Read(DraftModel& out) {
-    memory_ = out.memory_.data();
-    offset_ = 0;
+    placer_.Begin(out.memory_.data());
     return Visit(out);
   }
 
  private:
-  std::byte* Place(size_t bytes) {
-    std::byte* at = memory_ == nullptr ? nullptr : memory_ + offset_;
-    offset_ += RoundUp(bytes, kCacheLineBytes);
-    return at;
-  }
-
   Status Matrix(const std::string& name, size_t rows, size_t cols, quant::TiledMatrix& out) {
     MACH_TRY(const io::MatrixSource from, source_.Matrix(name, rows, cols));
     const quant::TiledLayout stored = model::MatrixReader::LayoutOf(from);
@@ -54,7 +47,7 @@ class DraftModel::Loader {
     const size_t staged =
         quantizes ? stored.bytes() + rows * cols * sizeof(float) + out.layout.bytes() : 0;
     most_staging_ = std::max(most_staging_, staged);
-    std::byte* to = Place(out.layout.bytes());
+    std::byte* to = placer_.Place(out.layout.bytes());
     out.data = to;
     if (to == nullptr) return Ok();
     if (!quantizes) return reader_.Read(from, to);
@@ -71,7 +64,7 @@ class DraftModel::Loader {
   }
 
   Status Norm(const std::string& name, size_t elements, const float*& out) {
-    std::byte* to = Place(elements * sizeof(float));
+    std::byte* to = placer_.Place(elements * sizeof(float));
     out = reinterpret_cast<const float*>(to);
     if (to == nullptr) return Ok();
     MACH_TRY(const std::vector<float> values, source_.Norm(name, elements, false));
@@ -115,8 +108,7 @@ class DraftModel::Loader {
   const int bits_;
   MemoryLedger* ledger_;  // null while measuring only
   size_t most_staging_ = 0;
-  std::byte* memory_ = nullptr;
-  size_t offset_ = 0;
+  MemoryPlacer placer_;
 };
 
 Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
