@@ -31,6 +31,11 @@ inline constexpr size_t kMaxRows = 4;
 inline constexpr size_t kStreamRows = 2;
 inline constexpr size_t kStreamAhead = 4096;
 
+// Rows that share one pass over the tiles: their sums, their activations of a group and the group's
+// codes fit into the first-level cache together. Memory is asked for blocks so many groups ahead.
+inline constexpr size_t kPanelRows = 16;
+inline constexpr size_t kGroupsAhead = 4;
+
 HWY_INLINE VU8 LoadCodes(const uint8_t* p) { return hn::LoadU(DU8(), p); }
 HWY_INLINE VU8 LowNibbles(VU8 codes) { return hn::And(codes, hn::Set(DU8(), 15)); }
 HWY_INLINE VU8 HighNibbles(VU8 codes) {
@@ -63,7 +68,9 @@ struct Codes {
 // signed.
 HWY_INLINE VI Dot4(VI acc, VU8 w, VI x) {
 #if HWY_TARGET == HWY_AVX3_DL
-  return VI{_mm512_dpbusd_epi32(acc.raw, w.raw, x.raw)};
+  // In place: through the intrinsic GCC 12 copies accumulators between registers.
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc.raw) : "v"(w.raw), "v"(x.raw));
+  return acc;
 #elif defined(__ARM_FEATURE_DOTPROD)
   return VI(vdotq_s32(acc.raw, vreinterpretq_s8_u8(w.raw), vreinterpretq_s8_s32(x.raw)));
 #else
@@ -264,28 +271,14 @@ HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes
   }
 }
 
-// Whether the float sums do not fit into the registers beside as many integer ones.
-template <size_t kVecs, size_t kRows>
-inline constexpr bool kSumsInMemory = 2 * kVecs* kRows >= (kPart == 16 ? 32 : 16);
-
-// What a pass over a tile prefetches while it is at a block: bytes [begin, end) of the block that
-// lies `distance` further on.
-struct Ahead {
-  size_t distance = 0;
-  size_t begin = 0;
-  size_t end = 0;
-};
-
-// Tiles [tile, tile + kTiles) for rows [row, row + kRows).
-template <int kBits, size_t kTiles, size_t kRows>
-HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, size_t row,
-                        Ahead ahead) {
-  constexpr size_t kVecs = kTiles * kParts;
+// One tile for rows [row, row + kRows), sums in registers: bound by memory.
+template <int kBits, size_t kRows>
+HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, size_t row) {
   const tensor::DType type = call.layout->type;
   const size_t type_bytes = type == tensor::DType::kF32 ? 4 : 2;
   const size_t header_bytes = 2 * quant::kTileRows * type_bytes;
-  const auto group = static_cast<size_t>(call.layout->group);
-  const size_t groups = call.layout->cols / group;
+  const auto columns = static_cast<size_t>(call.layout->group);
+  const size_t groups = call.layout->cols / columns;
   const size_t stride = call.x->q_stride;
   const size_t group_stride = call.x->group_stride;
   const int8_t* q = call.x->q + row * stride;
@@ -293,127 +286,201 @@ HWY_NOINLINE void Block(const Call& call, const std::byte* data, size_t tile, si
   const float* x_sum = call.x->sum + row * group_stride;
   const std::byte* block = data + tile * call.tile_bytes;
 
-  HWY_ALIGN float sums[kVecs][kRows][kPart];
+  V sums[kParts][kRows];
   MACH_UNROLL
-  for (size_t v = 0; v < kVecs; ++v) {
+  for (size_t v = 0; v < kParts; ++v) {
     MACH_UNROLL
-    for (size_t r = 0; r < kRows; ++r) hn::Store(hn::Zero(D()), D(), sums[v][r]);
+    for (size_t r = 0; r < kRows; ++r) sums[v][r] = hn::Zero(D());
   }
   for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
-    for (size_t i = ahead.begin; i < ahead.end; i += 64) {
-      MACH_UNROLL
-      for (size_t t = 0; t < kTiles; ++t) {
-        // To the second level: the first holds this tile.
-        __builtin_prefetch(block + t * call.tile_bytes + ahead.distance + i, 0, 2);
-      }
+    for (size_t i = 0; i < call.block_bytes; i += 64) {
+      // To the second level: the first holds this tile.
+      __builtin_prefetch(block + kStreamAhead + i, 0, 2);
     }
-    // The registers are the dots': without this the compiler moves both kinds in and out.
-    if constexpr (kSumsInMemory<kVecs, kRows>) asm volatile("" : "+m"(sums));
-    VI dot[kVecs][kRows];
+    VI dot[kParts][kRows];
     MACH_UNROLL
-    for (size_t v = 0; v < kVecs; ++v) {
+    for (size_t v = 0; v < kParts; ++v) {
       MACH_UNROLL
       for (size_t r = 0; r < kRows; ++r) dot[v][r] = hn::Zero(DI());
     }
+    Codes<kParts> codes;
+    codes.tile[0] = reinterpret_cast<const uint8_t*>(block + header_bytes);
+    for (size_t c = 0; c < columns; c += 32, q += 32) {
+      Accumulate32<kBits, kParts, kRows>(codes, q, stride, dot);
+      codes.Advance(32 * quant::kTileRows * kBits / 8);
+    }
+    MACH_UNROLL
+    for (size_t v = 0; v < kParts; ++v) {
+      const V scale = LoadTyped(type, block, v);
+      const V bias = LoadTyped(type, block + header_bytes / 2, v);
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
+        const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
+        const V with_dot =
+            hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale, xs), sums[v][r]);
+        sums[v][r] = hn::MulAdd(bias, sum, with_dot);
+      }
+    }
+  }
+  MACH_UNROLL
+  for (size_t r = 0; r < kRows; ++r) {
+    StoreTile(call, tile, row + r, ForParts([&](size_t i) HWY_ATTR { return sums[i][r]; }));
+  }
+}
+
+// Scales or biases of one group as floats.
+template <size_t kVecs>
+HWY_INLINE void LoadHeader(const Call& call, const std::byte* block, size_t offset,
+                           float (&out)[kVecs][kPart]) {
+  MACH_UNROLL
+  for (size_t v = 0; v < kVecs; ++v) {
+    const std::byte* header = block + v / kParts * call.tile_bytes + offset;
+    hn::Store(LoadTyped(call.layout->type, header, v % kParts), D(), out[v]);
+  }
+}
+
+// One group of columns of kVecs vectors of outputs, and what the rows bring to it.
+template <size_t kVecs>
+struct Group {
+  Codes<kVecs> codes;
+  size_t columns;
+  float (&scale)[kVecs][kPart];
+  float (&bias)[kVecs][kPart];
+  const int8_t* q;  // of row 0, as are the two below
+  const float* x_scale;
+  const float* x_sum;
+};
+
+// Adds the group to the sums of rows [row, row + kRows):
+// sums[r][v] += scale * x_scale * dot + bias * x_sum.
+template <int kBits, size_t kVecs, size_t kRows>
+HWY_INLINE void AddGroup(const Group<kVecs>& group, size_t stride, size_t group_stride, size_t row,
+                         float (*sums)[kVecs][kPart]) {
+  VI dot[kVecs][kRows];
+  MACH_UNROLL
+  for (size_t v = 0; v < kVecs; ++v) {
+    MACH_UNROLL
+    for (size_t r = 0; r < kRows; ++r) dot[v][r] = hn::Zero(DI());
+  }
+  Codes<kVecs> codes = group.codes;
+  const int8_t* q = group.q + row * stride;
+  for (size_t c = 0; c < group.columns; c += 32, q += 32) {
+    Accumulate32<kBits, kVecs, kRows>(codes, q, stride, dot);
+    codes.Advance(32 * quant::kTileRows * kBits / 8);
+  }
+  MACH_UNROLL
+  for (size_t r = 0; r < kRows; ++r) {
+    const V x_scale = hn::Set(D(), group.x_scale[(row + r) * group_stride]);
+    const V x_sum = hn::Set(D(), group.x_sum[(row + r) * group_stride]);
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      float* sum = sums[row + r][v];
+      const V scale = hn::Mul(hn::Load(D(), group.scale[v]), x_scale);
+      const V with_dot = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), scale, hn::Load(D(), sum));
+      hn::Store(hn::MulAdd(hn::Load(D(), group.bias[v]), x_sum, with_dot), D(), sum);
+    }
+  }
+}
+
+// Tiles [tile, tile + kTiles) for up to kPanelRows rows from `row`: the tiles go through once,
+// group by group, while the sums of all rows are in the first-level cache. next: the tiles that the
+// caller goes on to, or null; so many groups ahead are asked of memory.
+template <int kBits, size_t kTiles>
+HWY_NOINLINE void Panel(const Call& call, const std::byte* data, size_t tile, size_t row,
+                        size_t rows, const std::byte* next) {
+  constexpr size_t kVecs = kTiles * kParts;
+  const size_t type_bytes = call.layout->type == tensor::DType::kF32 ? 4 : 2;
+  const size_t header_bytes = 2 * quant::kTileRows * type_bytes;
+  const auto columns = static_cast<size_t>(call.layout->group);
+  const size_t groups = call.layout->cols / columns;
+  const size_t stride = call.x->q_stride;
+  const size_t group_stride = call.x->group_stride;
+  const std::byte* tiles = data + tile * call.tile_bytes;
+  const size_t ahead = std::min(kGroupsAhead, groups);
+
+  HWY_ALIGN float sums[kPanelRows][kVecs][kPart];
+  HWY_ALIGN float scale[kVecs][kPart];
+  HWY_ALIGN float bias[kVecs][kPart];
+  for (size_t r = 0; r < rows; ++r) {
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) hn::Store(hn::Zero(D()), D(), sums[r][v]);
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    const std::byte* block = tiles + g * call.block_bytes;
+    const std::byte* prefetch = g + ahead < groups ? block + ahead * call.block_bytes
+                                : next != nullptr  ? next + (g + ahead - groups) * call.block_bytes
+                                                   : nullptr;
+    if (prefetch != nullptr) {
+      for (size_t t = 0; t < kTiles; ++t) {
+        for (size_t i = 0; i < call.block_bytes; i += 64) {
+          __builtin_prefetch(prefetch + t * call.tile_bytes + i, 0, 3);
+        }
+      }
+    }
+    LoadHeader(call, block, 0, scale);
+    LoadHeader(call, block, header_bytes / 2, bias);
     Codes<kVecs> codes;
     MACH_UNROLL
     for (size_t t = 0; t < kTiles; ++t) {
       codes.tile[t] = reinterpret_cast<const uint8_t*>(block + t * call.tile_bytes + header_bytes);
     }
-    for (size_t c = 0; c < group; c += 32, q += 32) {
-      Accumulate32<kBits, kVecs, kRows>(codes, q, stride, dot);
-      codes.Advance(32 * quant::kTileRows * kBits / 8);
+    const Group<kVecs> group{codes,
+                             columns,
+                             scale,
+                             bias,
+                             call.x->q + row * stride + g * columns,
+                             call.x->scale + row * group_stride + g,
+                             call.x->sum + row * group_stride + g};
+    size_t r = 0;
+    for (; r + kMaxRows <= rows; r += kMaxRows) {
+      AddGroup<kBits, kVecs, kMaxRows>(group, stride, group_stride, r, sums);
     }
-    V scale[kVecs];
-    V bias[kVecs];
-    MACH_UNROLL
-    for (size_t v = 0; v < kVecs; ++v) {
-      const std::byte* header = block + v / kParts * call.tile_bytes;
-      scale[v] = LoadTyped(type, header, v % kParts);
-      bias[v] = LoadTyped(type, header + header_bytes / 2, v % kParts);
+    if (r + 2 <= rows) {
+      AddGroup<kBits, kVecs, 2>(group, stride, group_stride, r, sums);
+      r += 2;
     }
-    MACH_UNROLL
-    for (size_t r = 0; r < kRows; ++r) {
-      const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
-      const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
-      MACH_UNROLL
-      for (size_t v = 0; v < kVecs; ++v) {
-        const V before = hn::Load(D(), sums[v][r]);
-        const V with_dot = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale[v], xs), before);
-        hn::Store(hn::MulAdd(bias[v], sum, with_dot), D(), sums[v][r]);
-      }
-    }
+    if (r < rows) AddGroup<kBits, kVecs, 1>(group, stride, group_stride, r, sums);
   }
-  MACH_UNROLL
-  for (size_t t = 0; t < kTiles; ++t) {
+  for (size_t r = 0; r < rows; ++r) {
     MACH_UNROLL
-    for (size_t r = 0; r < kRows; ++r) {
+    for (size_t t = 0; t < kTiles; ++t) {
       StoreTile(call, tile + t, row + r, ForParts([&](size_t i) HWY_ATTR {
-                  return hn::Load(D(), sums[t * kParts + i][r]);
+                  return hn::Load(D(), sums[r][t * kParts + i]);
                 }));
     }
   }
 }
 
-// Calls fn(row, std::integral_constant<size_t, n>) for blocks of n rows that make up `rows`.
-template <class F>
-HWY_INLINE void ForRowBlocks(size_t rows, F fn) {
-  size_t row = 0;
-  for (; row + kMaxRows <= rows; row += kMaxRows) {
-    fn(row, std::integral_constant<size_t, kMaxRows>());
-  }
-  if constexpr (kMaxRows > 4) {
-    if (row + 4 <= rows) {
-      fn(row, std::integral_constant<size_t, 4>());
-      row += 4;
-    }
-  }
-  if (row + 2 <= rows) {
-    fn(row, std::integral_constant<size_t, 2>());
-    row += 2;
-  }
-  if (row < rows) fn(row, std::integral_constant<size_t, 1>());
-}
-
-// All rows of kTiles tiles, block by block while the tiles are in the cache. cold: no tiles before
-// these have had them prefetched.
+// Tiles [tile, end) in steps of kTiles, as far as that goes; returns where it stopped.
 template <int kBits, size_t kTiles>
-HWY_INLINE void TileRows(const Call& call, const std::byte* data, size_t tile, size_t rows,
-                         bool cold) {
-  const Ahead stream{kStreamAhead, 0, call.block_bytes};
-  if (rows <= kStreamRows) {
-    ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
-      Block<kBits, kTiles, count()>(call, data, tile, row, row == 0 ? stream : Ahead{});
-    });
-    return;
-  }
-  // The next tiles come in evenly over all passes, so that memory never waits for arithmetic.
-  const size_t lines = call.block_bytes / 64;
-  const size_t passes = std::max<size_t>((rows + kMaxRows - 1) / kMaxRows - (cold ? 1 : 0), 1);
-  size_t pass = 0;
-  ForRowBlocks(rows, [&](size_t row, auto count) HWY_ATTR {
-    if (cold && row == 0) {
-      Block<kBits, kTiles, count()>(call, data, tile, row, stream);
-      return;
+HWY_INLINE size_t PanelTiles(const Call& call, const std::byte* data, size_t tile, size_t end,
+                             size_t rows) {
+  for (; tile + kTiles <= end; tile += kTiles) {
+    const bool last = tile + 2 * kTiles > end;
+    const std::byte* next = last ? nullptr : data + (tile + kTiles) * call.tile_bytes;
+    for (size_t row = 0; row < rows; row += kPanelRows) {
+      const size_t n = std::min(kPanelRows, rows - row);
+      Panel<kBits, kTiles>(call, data, tile, row, n, row + n == rows ? next : nullptr);
     }
-    const Ahead ahead{kTiles * call.tile_bytes, pass * lines / passes * 64,
-                      (pass + 1) * lines / passes * 64};
-    ++pass;
-    Block<kBits, kTiles, count()>(call, data, tile, row, ahead);
-  });
+  }
+  return tile;
 }
 
 template <int kBits>
 void Tiles(const Call& call, const std::byte* data, size_t begin, size_t end, size_t rows) {
-  size_t tile = begin;
-  if constexpr (kMaxTiles > 1) {
-    if (rows > kStreamRows) {
-      for (; tile + kMaxTiles <= end; tile += kMaxTiles) {
-        TileRows<kBits, kMaxTiles>(call, data, tile, rows, tile == begin);
-      }
+  if (rows > kStreamRows) {
+    const size_t tile = PanelTiles<kBits, kMaxTiles>(call, data, begin, end, rows);
+    if constexpr (kMaxTiles > 1) PanelTiles<kBits, 1>(call, data, tile, end, rows);
+    return;
+  }
+  for (size_t tile = begin; tile < end; ++tile) {
+    if (rows == 2) {
+      Stream<kBits, 2>(call, data, tile, 0);
+    } else {
+      Stream<kBits, 1>(call, data, tile, 0);
     }
   }
-  for (; tile < end; ++tile) TileRows<kBits, 1>(call, data, tile, rows, tile == begin);
 }
 
 void MatmulI8(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
