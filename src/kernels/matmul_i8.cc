@@ -26,10 +26,9 @@ inline constexpr size_t kMaxTiles = 1;
 inline constexpr size_t kMaxRows = 4;
 #endif
 
-// Up to so many rows are bound by memory: tiles one by one, as one stream, read ahead of the
-// arithmetic by a distance that hides the latency of memory.
+// Up to so many rows are bound by memory: tiles one by one, as one stream, which the machine's own
+// prefetchers see. Asking for lines in software costs more there than it brings.
 inline constexpr size_t kStreamRows = 2;
-inline constexpr size_t kStreamAhead = 4096;
 
 // Rows that share one pass over the tiles: their sums, their activations of a group and the group's
 // codes fit into the first-level cache together. Memory is asked for blocks so many groups ahead.
@@ -86,11 +85,13 @@ HWY_INLINE VI Dot4(VI acc, VU8 w, VI x) {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-// dot[v][r] += codes of 32 columns times the activations at q + r * stride.
-template <int kBits, size_t kVecs, size_t kRows>
+// Adds codes of 32 columns times the activations at q + r * stride to dots[c][v][r], whichever c:
+// the sum over c is the dot product. Several chains hide the latency of an instruction.
+template <int kBits, size_t kVecs, size_t kRows, size_t kChains>
 HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
-                             VI (&dot)[kVecs][kRows]) {
+                             VI (&dots)[kChains][kVecs][kRows]) {
   constexpr size_t kColumns = kBits == 4 ? 8 : 4;
+  constexpr size_t kProducts = kColumns / 4;  // products of a step
   MACH_UNROLL
   for (size_t step = 0; step < 32 / kColumns; ++step) {
     VU8 w[kVecs];
@@ -108,11 +109,17 @@ HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t 
       const int8_t* x = q + r * stride + step * kColumns;
       const VI first = Broadcast4(x);
       MACH_UNROLL
-      for (size_t v = 0; v < kVecs; ++v) dot[v][r] = Dot4(dot[v][r], w[v], first);
+      for (size_t v = 0; v < kVecs; ++v) {
+        VI& dot = dots[kProducts * step % kChains][v][r];
+        dot = Dot4(dot, w[v], first);
+      }
       if constexpr (kBits == 4) {
         const VI second = Broadcast4(x + 4);
         MACH_UNROLL
-        for (size_t v = 0; v < kVecs; ++v) dot[v][r] = Dot4(dot[v][r], high[v], second);
+        for (size_t v = 0; v < kVecs; ++v) {
+          VI& dot = dots[(kProducts * step + 1) % kChains][v][r];
+          dot = Dot4(dot, high[v], second);
+        }
       }
     }
   }
@@ -121,9 +128,10 @@ HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t 
 #elif HWY_TARGET == HWY_NEON
 
 // As above. sdot is signed on both sides: 8-bit codes go as two nibbles.
-template <int kBits, size_t kVecs, size_t kRows>
+template <int kBits, size_t kVecs, size_t kRows, size_t kChains>
 HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
-                             VI (&dot)[kVecs][kRows]) {
+                             VI (&dots)[kChains][kVecs][kRows]) {
+  auto& dot = dots[0];
   constexpr size_t kColumns = kBits == 4 ? 8 : 4;
   VI upper[kVecs][kRows];  // 8 bits: sums of the high nibbles
   if constexpr (kBits == 8) {
@@ -182,9 +190,10 @@ HWY_INLINE VI WidenPairs(VI16 pairs, int16_t factor) {
 }
 
 // As above; maddubs saturates, so 8-bit codes go as two nibbles.
-template <int kBits, size_t kVecs, size_t kRows>
+template <int kBits, size_t kVecs, size_t kRows, size_t kChains>
 HWY_INLINE void Accumulate32(const Codes<kVecs>& codes, const int8_t* q, size_t stride,
-                             VI (&dot)[kVecs][kRows]) {
+                             VI (&dots)[kChains][kVecs][kRows]) {
+  auto& dot = dots[0];
   VI16 pairs[kVecs][kRows];
   if constexpr (kBits == 4) {
     MACH_UNROLL
@@ -271,6 +280,26 @@ HWY_INLINE void StoreTile(const Call& call, size_t tile, size_t row, const Lanes
   }
 }
 
+template <size_t kChains, size_t kVecs, size_t kRows>
+HWY_INLINE void Clear(VI (&dots)[kChains][kVecs][kRows]) {
+  MACH_UNROLL
+  for (size_t c = 0; c < kChains; ++c) {
+    MACH_UNROLL
+    for (size_t v = 0; v < kVecs; ++v) {
+      MACH_UNROLL
+      for (size_t r = 0; r < kRows; ++r) dots[c][v][r] = hn::Zero(DI());
+    }
+  }
+}
+
+template <size_t kChains, size_t kVecs, size_t kRows>
+HWY_INLINE V Total(const VI (&dots)[kChains][kVecs][kRows], size_t v, size_t r) {
+  VI sum = dots[0][v][r];
+  MACH_UNROLL
+  for (size_t c = 1; c < kChains; ++c) sum = hn::Add(sum, dots[c][v][r]);
+  return hn::ConvertTo(D(), sum);
+}
+
 // One tile for rows [row, row + kRows), sums in registers: bound by memory.
 template <int kBits, size_t kRows>
 HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, size_t row) {
@@ -285,6 +314,7 @@ HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, s
   const float* x_scale = call.x->scale + row * group_stride;
   const float* x_sum = call.x->sum + row * group_stride;
   const std::byte* block = data + tile * call.tile_bytes;
+  constexpr size_t kChains = kParts == 1 ? 4 / kRows : 1;
 
   V sums[kParts][kRows];
   MACH_UNROLL
@@ -293,20 +323,12 @@ HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, s
     for (size_t r = 0; r < kRows; ++r) sums[v][r] = hn::Zero(D());
   }
   for (size_t g = 0; g < groups; ++g, block += call.block_bytes) {
-    for (size_t i = 0; i < call.block_bytes; i += 64) {
-      // To the second level: the first holds this tile.
-      __builtin_prefetch(block + kStreamAhead + i, 0, 2);
-    }
-    VI dot[kParts][kRows];
-    MACH_UNROLL
-    for (size_t v = 0; v < kParts; ++v) {
-      MACH_UNROLL
-      for (size_t r = 0; r < kRows; ++r) dot[v][r] = hn::Zero(DI());
-    }
+    VI dots[kChains][kParts][kRows];
+    Clear(dots);
     Codes<kParts> codes;
     codes.tile[0] = reinterpret_cast<const uint8_t*>(block + header_bytes);
     for (size_t c = 0; c < columns; c += 32, q += 32) {
-      Accumulate32<kBits, kParts, kRows>(codes, q, stride, dot);
+      Accumulate32<kBits>(codes, q, stride, dots);
       codes.Advance(32 * quant::kTileRows * kBits / 8);
     }
     MACH_UNROLL
@@ -317,8 +339,7 @@ HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, s
       for (size_t r = 0; r < kRows; ++r) {
         const V xs = hn::Set(D(), x_scale[r * group_stride + g]);
         const V sum = hn::Set(D(), x_sum[r * group_stride + g]);
-        const V with_dot =
-            hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), hn::Mul(scale, xs), sums[v][r]);
+        const V with_dot = hn::MulAdd(Total(dots, v, r), hn::Mul(scale, xs), sums[v][r]);
         sums[v][r] = hn::MulAdd(bias, sum, with_dot);
       }
     }
@@ -357,16 +378,12 @@ struct Group {
 template <int kBits, size_t kVecs, size_t kRows>
 HWY_INLINE void AddGroup(const Group<kVecs>& group, size_t stride, size_t group_stride, size_t row,
                          float (*sums)[kVecs][kPart]) {
-  VI dot[kVecs][kRows];
-  MACH_UNROLL
-  for (size_t v = 0; v < kVecs; ++v) {
-    MACH_UNROLL
-    for (size_t r = 0; r < kRows; ++r) dot[v][r] = hn::Zero(DI());
-  }
+  VI dots[1][kVecs][kRows];
+  Clear(dots);
   Codes<kVecs> codes = group.codes;
   const int8_t* q = group.q + row * stride;
   for (size_t c = 0; c < group.columns; c += 32, q += 32) {
-    Accumulate32<kBits, kVecs, kRows>(codes, q, stride, dot);
+    Accumulate32<kBits>(codes, q, stride, dots);
     codes.Advance(32 * quant::kTileRows * kBits / 8);
   }
   MACH_UNROLL
@@ -377,7 +394,7 @@ HWY_INLINE void AddGroup(const Group<kVecs>& group, size_t stride, size_t group_
     for (size_t v = 0; v < kVecs; ++v) {
       float* sum = sums[row + r][v];
       const V scale = hn::Mul(hn::Load(D(), group.scale[v]), x_scale);
-      const V with_dot = hn::MulAdd(hn::ConvertTo(D(), dot[v][r]), scale, hn::Load(D(), sum));
+      const V with_dot = hn::MulAdd(Total(dots, v, r), scale, hn::Load(D(), sum));
       hn::Store(hn::MulAdd(hn::Load(D(), group.bias[v]), x_sum, with_dot), D(), sum);
     }
   }
