@@ -82,7 +82,7 @@ double DotThroughput(ThreadPool& pool, Isa isa) {
   std::vector<uint64_t> products(pool.threads());
   const double seconds = Seconds([&] {
     pool.ParallelFor(pool.threads(), 1, [&](size_t, size_t, size_t worker) {
-      products[worker] = kernels::ProbeDotProducts(isa, 400000);
+      products[worker] += kernels::ProbeDotProducts(isa, 400000);
     });
   });
   double total = 0;

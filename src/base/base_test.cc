@@ -94,6 +94,20 @@ TEST(ThreadPool, ManySmallJobsAndPausesBetweenThem) {
   EXPECT_EQ(sum.load(), 6000u);
 }
 
+TEST(ThreadPool, OthersTakeTheShareOfAWorkerThatIsHeldUp) {
+  ThreadPool pool(2);
+  std::atomic<int> done{0};
+  std::atomic<bool> held{false};
+  pool.ParallelFor(8, 1, [&](size_t, size_t, size_t) {
+    // Whoever comes first is held up until the other one has run all the rest.
+    if (!held.exchange(true)) {
+      while (done.load() < 7) std::this_thread::yield();
+    }
+    ++done;
+  });
+  EXPECT_EQ(done.load(), 8);
+}
+
 // Known answers of the Random123 distribution (kat_vectors, philox4x32 10 rounds).
 TEST(Random, PhiloxKnownAnswers) {
   EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),

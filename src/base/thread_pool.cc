@@ -21,9 +21,13 @@ void Pause() {
 // shorter than anybody would notice on a battery.
 constexpr int kSpins = 2000;
 
+// Ranges of a share: few, since each costs an atomic operation and a start of the loop's body; more
+// than one, so that others can help.
+constexpr size_t kRangesPerWorker = 4;
+
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads) {
+ThreadPool::ThreadPool(size_t threads) : shares_(new Share[threads]) {
   for (size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
@@ -37,28 +41,59 @@ ThreadPool::~ThreadPool() {
   for (std::thread& t : workers_) t.join();
 }
 
-void ThreadPool::RunShare(const Job& job, size_t worker) const {
-  const size_t grains = (job.n + job.grain - 1) / job.grain;
-  const size_t team = threads();
-  const size_t begin = grains * worker / team * job.grain;
-  const size_t end = std::min(grains * (worker + 1) / team * job.grain, job.n);
-  if (begin < end) job.call(job.context, begin, end, worker);
+bool ThreadPool::Take(Share& share, bool front, size_t& range) {
+  uint64_t left = share.left.load(std::memory_order_relaxed);
+  while (true) {
+    const uint64_t begin = left >> 16 & 0xffff;
+    const uint64_t end = left & 0xffff;
+    if (begin >= end) return false;
+    range = front ? begin : end - 1;
+    const uint64_t taken = front ? left + 0x10000 : left - 1;
+    // Acquires what the caller wrote before it filled the share: job_.
+    if (share.left.compare_exchange_weak(left, taken, std::memory_order_acquire,
+                                         std::memory_order_relaxed)) {
+      return true;
+    }
+  }
 }
 
-void ThreadPool::Run(const Job& job) {
+// Of the worker's own share from the front, then of the others' from the back.
+void ThreadPool::RunRanges(size_t worker) {
+  size_t done = 0;
+  for (size_t i = 0; i < threads(); ++i) {
+    Share& share = shares_[(worker + i) % threads()];
+    for (size_t range; Take(share, i == 0, range); ++done) {
+      const size_t grains = (job_.n + job_.grain - 1) / job_.grain;
+      const size_t begin = grains * range / job_.ranges * job_.grain;
+      const size_t end = std::min(grains * (range + 1) / job_.ranges * job_.grain, job_.n);
+      job_.call(job_.context, begin, end, worker);
+    }
+  }
+  if (done != 0) pending_.fetch_sub(done, std::memory_order_release);
+}
+
+void ThreadPool::Run(Job job) {
   if (job.n == 0) return;
   if (workers_.empty() || job.n <= job.grain) {
     job.call(job.context, 0, job.n, 0);
     return;
   }
+  const size_t team = threads();
+  job.ranges = std::min((job.n + job.grain - 1) / job.grain, team * kRangesPerWorker);
   job_ = job;
-  pending_.store(workers_.size(), std::memory_order_relaxed);
+  pending_.store(job.ranges, std::memory_order_relaxed);
+  const uint64_t number = (generation_.load(std::memory_order_relaxed) + 1) << 32;
+  for (size_t w = 0; w < team; ++w) {
+    const uint64_t begin = job.ranges * w / team;
+    const uint64_t end = job.ranges * (w + 1) / team;
+    shares_[w].left.store(number | begin << 16 | end, std::memory_order_release);
+  }
   generation_.fetch_add(1);  // sequentially consistent against sleepers_, see WorkerLoop
   if (sleepers_.load() != 0) {
     { std::lock_guard lock(mu_); }
     wake_.notify_all();
   }
-  RunShare(job, 0);
+  RunRanges(0);
   for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
     if (spins < kSpins) {
       Pause();
@@ -82,10 +117,9 @@ void ThreadPool::WorkerLoop(size_t worker) {
       wake_.wait(lock, [&] { return generation_.load() != seen; });
       sleepers_.fetch_sub(1);
     }
-    ++seen;
+    seen = generation_.load(std::memory_order_relaxed);
     if (stop_.load()) return;
-    RunShare(job_, worker);
-    pending_.fetch_sub(1, std::memory_order_release);
+    RunRanges(worker);
   }
 }
 

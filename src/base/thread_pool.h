@@ -5,16 +5,22 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/aligned_memory.h"
+
 namespace mach {
 
-// ParallelFor calls fn(begin, end, worker) on disjoint ranges that cover [0, n), one per worker,
-// and returns when all are done. The split depends only on n and threads(); results must not depend
-// on it (DESIGN promise 1). One caller at a time; the caller is worker 0. Waiting workers spin for
-// some tens of microseconds, since decode calls come that close together, then sleep.
+// ParallelFor calls fn(begin, end, worker) on disjoint ranges that cover [0, n), and returns when
+// all are done. Every worker has a share of some ranges; who is done with his own takes from the
+// shares of others, so that a worker whom the machine gave to somebody else holds up at most the
+// range that he is at. The split depends only on n and threads(), who runs what is open; results
+// must depend on neither (DESIGN promise 1). A worker runs one range at a time: scratch by worker
+// is safe. One caller at a time; the caller is worker 0. Waiting workers spin for some tens of
+// microseconds, since decode calls come that close together, then sleep.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads);
@@ -30,7 +36,7 @@ class ThreadPool {
     Job job{[](void* f, size_t begin, size_t end, size_t worker) {
               (*static_cast<std::remove_reference_t<F>*>(f))(begin, end, worker);
             },
-            const_cast<void*>(static_cast<const void*>(&fn)), n, grain == 0 ? 1 : grain};
+            const_cast<void*>(static_cast<const void*>(&fn)), n, grain == 0 ? 1 : grain, 0};
     Run(job);
   }
 
@@ -40,15 +46,24 @@ class ThreadPool {
     void* context = nullptr;
     size_t n = 0;
     size_t grain = 1;
+    size_t ranges = 0;
   };
-  void Run(const Job& job);
-  void RunShare(const Job& job, size_t worker) const;
+  // The ranges of one worker's share that nobody has taken: begin and end in the low 32 bits, 16
+  // each. The high bits count jobs, so that a hand that reached for a range of an earlier job finds
+  // another number.
+  struct alignas(kCacheLineBytes) Share {
+    std::atomic<uint64_t> left{0};
+  };
+  void Run(Job job);
+  void RunRanges(size_t worker);
+  static bool Take(Share& share, bool front, size_t& range);
   void WorkerLoop(size_t worker);
 
   std::vector<std::thread> workers_;
-  Job job_;                              // written by the caller before generation_ is advanced
-  std::atomic<uint64_t> generation_{0};  // one more for each job; odd jobs do not exist
-  std::atomic<size_t> pending_{0};       // workers that have not finished the current job
+  std::unique_ptr<Share[]> shares_;  // by worker
+  Job job_;  // written by the caller while no range is left; read by who has taken one
+  std::atomic<uint64_t> generation_{0};  // one more for each job
+  std::atomic<size_t> pending_{0};       // ranges of the job that are not done
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};
   std::mutex mu_;

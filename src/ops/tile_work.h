@@ -5,12 +5,13 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/aligned_memory.h"
 #include "base/thread_pool.h"
 
 namespace mach::ops {
 
-// A list of matrix products, each of some tiles that cost the same. Run gives every thread an equal
-// share of the total cost as contiguous tile ranges. Reused to avoid allocation.
+// A list of matrix products, each of some tiles that cost the same. Run cuts it into ranges of
+// about equal cost for ThreadPool. Reused to avoid allocation.
 class TileWork {
  public:
   void Clear() {
@@ -30,7 +31,8 @@ class TileWork {
       for (size_t i = 0; i < items_.size(); ++i) {
         const Item& item = items_[i];
         if (item.start >= end) break;
-        // Tile t starts at start + t * cost; the range that holds its start runs it.
+        // Tile t starts at start + t * cost; the range that holds the start of the first of
+        // kTogether runs them.
         const size_t first = FirstTile(item, begin);
         const size_t last = FirstTile(item, end);
         if (first < last) fn(i, first, last);
@@ -46,8 +48,12 @@ class TileWork {
   };
   static size_t FirstTile(const Item& item, size_t at) {
     if (at <= item.start) return 0;
-    return std::min((at - item.start + item.cost - 1) / item.cost, item.tiles);
+    const size_t tile = (at - item.start + item.cost - 1) / item.cost;
+    return std::min(RoundUp(tile, kTogether), item.tiles);
   }
+  // Kernels take so many tiles through their columns together.
+  static constexpr size_t kTogether = 4;
+
   std::vector<Item> items_;
   size_t total_ = 0;
 };
