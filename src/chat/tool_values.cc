@@ -107,7 +107,7 @@ std::optional<json::Value> ParseAs(std::string_view text, ValueType type) {
     case ValueType::kString:
       return json::Value(text);
     case ValueType::kInteger: {
-      const auto value = parsed(trimmed);
+      auto value = parsed(trimmed);
       if (!value) return std::nullopt;
       if (value->is_int() || value->is_big_integer()) return value;
       if (value->is_double() && value->AsDouble() >= -9e15 && value->AsDouble() <= 9e15 &&

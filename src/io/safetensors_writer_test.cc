@@ -128,7 +128,7 @@ TEST_F(WriterTest, PathsThatCannotBeWrittenAreErrors) {
 }
 
 TEST(MakeSafetensorsHeader, RefusesWhatNoReaderTakes) {
-  const auto refused = [](std::vector<TensorSpec> specs, json::Object metadata = {}) {
+  const auto refused = [](std::vector<TensorSpec> specs, const json::Object& metadata = {}) {
     const auto header = MakeSafetensorsHeader(specs, metadata);
     return header.ok() ? "accepted" : header.error().message;
   };

@@ -97,7 +97,8 @@ TEST(DeltaRule, ScalarAgreesWithAFloat64Oracle) {
   const auto out = RunSteps(Scalar(), in, state, 0, in.tokens);
   const double eps = std::numeric_limits<float>::epsilon();
   for (size_t t = 0; t < in.tokens; ++t) {
-    const double step_error = static_cast<double>(t + 1) * (in.key_dim / 4 + 8) * eps / 2;
+    const double step_error =
+        static_cast<double>(t + 1) * (static_cast<double>(in.key_dim) / 4 + 8) * eps / 2;
     for (size_t c = 0; c < kLanes; ++c) {
       double recalled = 0;
       double magnitude = std::abs(in.v[t * in.v_stride + c]);

@@ -173,7 +173,7 @@ TEST(MatmulF32, ScalarAgreesWithAFloat64Oracle) {
           exact += product;
           magnitude += std::abs(product);
         }
-        const double steps = static_cast<double>(l.cols / 4 + 3);
+        const double steps = static_cast<double>(l.cols) / 4 + 3;
         ASSERT_NEAR(got[r * (l.rows + 3) + n], exact, steps * kEps / 2 * magnitude) << Name(c);
       }
     }

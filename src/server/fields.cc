@@ -135,8 +135,8 @@ ApiError WrongType(std::string_view param, const json::Value& found, std::string
                         ", expected " + std::string(expected));
 }
 
-ApiError WrongValue(std::string_view param, std::string message) {
-  return BadRequest("invalid_value", param, "'" + std::string(param) + "' " + message);
+ApiError WrongValue(std::string_view param, std::string_view message) {
+  return BadRequest("invalid_value", param, "'" + std::string(param) + "' " + std::string(message));
 }
 
 std::optional<int64_t> AsInteger(const json::Value& value) {

@@ -101,7 +101,7 @@ std::optional<ApiError> ReadFields(const json::Object& body,
 
 // "'temperature' is a string, expected a number"
 ApiError WrongType(std::string_view param, const json::Value& found, std::string_view expected);
-ApiError WrongValue(std::string_view param, std::string message);
+ApiError WrongValue(std::string_view param, std::string_view message);
 
 // The object of a request body, or 400 with the offset of what is wrong.
 std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits);

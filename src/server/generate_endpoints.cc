@@ -22,7 +22,8 @@ void ReadSessionHeader(const HttpRequest& http, GenerationRequest& request) {
 }  // namespace
 
 // Runs `start` now, or, while the model is being loaded, then.
-HandlerResult Service::WhenReady(const GenerationRequest& request, StartFunction start) const {
+HandlerResult Service::WhenReady(const GenerationRequest& request,
+                                 const StartFunction& start) const {
   State now = state();
   if (now == State::kLoading) {
     LoadingHold::Wanted wanted;

@@ -113,7 +113,7 @@ Result<HttpAnswer> ParseHttpAnswer(std::string_view bytes) {
   return answer;
 }
 
-Result<HttpClient> HttpClient::ForUrl(std::string_view url, std::string api_key) {
+Result<HttpClient> HttpClient::ForUrl(std::string_view url, std::string_view api_key) {
   constexpr std::string_view kScheme = "http://";
   const std::string shown = HeaderSafe(url).substr(0, 200);
   if (!url.starts_with(kScheme)) {
@@ -124,7 +124,7 @@ Result<HttpClient> HttpClient::ForUrl(std::string_view url, std::string api_key)
   const size_t slash = url.find('/');
   const std::string_view path = slash == std::string_view::npos ? "" : url.substr(slash);
   const std::string_view authority = url.substr(0, slash);
-  if (path != "" && path != "/" && path != "/v1" && path != "/v1/") {
+  if (!path.empty() && path != "/" && path != "/v1" && path != "/v1/") {
     return Error{Code::kInvalidArgument,
                  "URL '" + shown + "' has a path that is not /v1; give the server's base URL"};
   }

@@ -19,7 +19,7 @@ class HttpClient {
  public:
   // url: "http://127.0.0.1:8080" or "http://127.0.0.1:8080/v1"; a path in it goes in front of
   // nothing but is checked. api_key: empty for none.
-  static Result<HttpClient> ForUrl(std::string_view url, std::string api_key);
+  static Result<HttpClient> ForUrl(std::string_view url, std::string_view api_key);
 
   // path: "/v1/stats". A body makes it a request with JSON. kIo when there is no answer, and what
   // to look at.

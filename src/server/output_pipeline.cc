@@ -65,7 +65,7 @@ void OutputPipeline::Force(const std::vector<TokenId>& tokens, std::vector<Outpu
   for (const TokenId token : tokens) {
     std::vector<OutputPiece> pieces;
     decoder_->Push(token, pieces);
-    Feed(std::move(pieces), out);
+    Feed(pieces, out);
   }
 }
 
@@ -81,11 +81,11 @@ void OutputPipeline::Push(const engine::TokenEvent& token, std::vector<OutputDel
   if (logprobs_ && was_content && !marker) {
     pending_.push_back({matcher_.bytes_in(), Describe(token)});
   }
-  Feed(std::move(pieces), out);
+  Feed(pieces, out);
 }
 
-void OutputPipeline::Feed(std::vector<OutputPiece> pieces, std::vector<OutputDelta>& out) {
-  for (OutputPiece& piece : pieces) {
+void OutputPipeline::Feed(std::span<const OutputPiece> pieces, std::vector<OutputDelta>& out) {
+  for (const OutputPiece& piece : pieces) {
     chat::OutputEvents events;
     if (piece.is_marker) {
       if (!partial_.empty()) parser_.Push(utf8::Repair(std::exchange(partial_, {})), false, events);
@@ -152,7 +152,7 @@ void OutputPipeline::Finish(bool truncated, std::vector<OutputDelta>& out) {
   }
   std::vector<OutputPiece> pieces;
   decoder_->Finish(pieces);
-  Feed(std::move(pieces), out);
+  Feed(pieces, out);
   chat::OutputEvents events;
   if (!partial_.empty()) parser_.Push(utf8::Repair(std::exchange(partial_, {})), false, events);
   parser_.Finish(truncated, events);

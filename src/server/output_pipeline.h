@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,7 @@ class OutputPipeline {
     size_t begin = 0;  // in the content before stop strings are cut out, bytes
     json::Value entry;
   };
-  void Feed(std::vector<OutputPiece> pieces, std::vector<OutputDelta>& out);
+  void Feed(std::span<const OutputPiece> pieces, std::vector<OutputDelta>& out);
   void Translate(chat::OutputEvents events, std::vector<OutputDelta>& out);
   void Add(chat::EventKind kind, std::string text, std::vector<OutputDelta>& out);
   json::Value Describe(const engine::TokenEvent& token) const;

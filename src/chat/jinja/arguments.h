@@ -21,7 +21,9 @@ class Bound {
   // Null where the argument was not passed.
   const Value* Get(size_t i) const { return values_[i]; }
   // The value, or None.
-  Value Or(size_t i, Value fallback = Value()) const { return values_[i] ? *values_[i] : fallback; }
+  Value Or(size_t i, const Value& fallback = Value()) const {
+    return values_[i] ? *values_[i] : fallback;
+  }
   bool Flag(size_t i, bool fallback = false) const;
   // None counts as absent for the typed readers.
   Result<int64_t> Int(size_t i, int64_t fallback) const;

@@ -95,11 +95,13 @@ Value Runtime::MakeSequence(Kind kind, std::vector<Value> items) {
 }
 
 Value Runtime::MakeGroup(const Value& grouper, const Value& list) {
-  const Value group = MakeTuple({grouper, list});
+  Value group = MakeTuple({grouper, list});
   static_cast<Sequence&>(*group.object()).is_group = true;
   return group;
 }
 
+// Values are moved out of items through the names bound to their pairs, which clang-tidy 14 misses.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 Result<Value> Runtime::MakeDict(std::vector<std::pair<Value, Value>> items) {
   auto dict = Make<Dict>(items.size() * 2 * sizeof(Value));
   unsigned depth = 0;

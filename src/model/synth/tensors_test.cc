@@ -13,7 +13,6 @@
 namespace mach::model {
 namespace {
 
-using tensor::DType;
 using testing::HasSubstr;
 using Shapes = std::map<std::string, std::vector<uint64_t>>;
 
