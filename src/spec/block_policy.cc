@@ -23,6 +23,11 @@ constexpr size_t kFirstWait = 16;
 constexpr size_t kLongestWait = 128;
 constexpr size_t kWaitOfNewRequest = 48;
 constexpr size_t kProbeRows = 4;
+// Speed that drafting may cost where it never pays, and tokens that it may lose at once: at the
+// start, and after a time of gains.
+constexpr double kMostLoss = 0.0075;
+constexpr double kFirstCredit = 2;
+constexpr double kMostCredit = 4;
 constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
 constexpr char kAdaptiveName[] = "opencode-sampled-v1";
 
@@ -74,7 +79,10 @@ std::string PolicyName(const PolicyOptions& options) {
 }
 
 BlockPolicy::BlockPolicy(PolicyOptions options)
-    : options_(std::move(options)), draft_(kDraftSlope), verify_(kVerifySlope) {}
+    : options_(std::move(options)),
+      draft_(kDraftSlope),
+      verify_(kVerifySlope),
+      credit_(kFirstCredit) {}
 
 // Another text may be easier or harder. After a success it is tried at once; after failures sooner
 // than this one would have been, but not at once, or many short answers would pay for many trials.
@@ -101,10 +109,21 @@ size_t BlockPolicy::DraftRows(size_t most) {
     low_ = true;
     return 1;
   }
-  if (wait_ != 0 && gain_ <= 0) return std::min(kProbeRows, most);
-  const auto wanted = static_cast<size_t>(std::lround(2 * accepted_)) + 2;
-  return std::min(std::max(wanted, kProbeRows), most);
+  size_t rows = kProbeRows;
+  if (wait_ == 0 || gain_ > 0) {
+    rows = std::max(rows, static_cast<size_t>(std::lround(2 * accepted_)) + 2);
+  }
+  rows = std::min(rows, most);
+  low_ = credit_ < DraftCost(rows);
+  return low_ ? 1 : rows;
 }
+
+// In plain tokens; before the first draft it counts as one of them.
+double BlockPolicy::DraftCost(size_t rows) const {
+  return draft_.empty() ? 1 : draft_.At(static_cast<double>(rows)) / VerifyNs(1);
+}
+
+void BlockPolicy::Enter(double tokens) { credit_ = std::min(credit_ + tokens, kMostCredit); }
 
 size_t BlockPolicy::BinOf(float confidence) {
   constexpr float kEdges[kBins - 1] = {0.1f, 0.2f, 0.3f, 0.4f,  0.5f, 0.6f,
@@ -154,7 +173,13 @@ void BlockPolicy::Observe(const CycleResult& result, std::span<const Draft> draf
   } else {
     verify_.Add(static_cast<double>(result.rows), verify_ns);
   }
-  if (result.drafted == 0) return;
+  if (result.drafted == 0) {
+    Enter(kMostLoss);
+    return;
+  }
+  const double spent = static_cast<double>(result.draft_ns) + verify_ns;
+  Enter(static_cast<double>(result.accepted) + 1 -
+        std::min(spent / plain_ns_, kOutlier * static_cast<double>(result.rows)));
   draft_.Add(static_cast<double>(result.drafted), static_cast<double>(result.draft_ns));
   ++drafts_in_a_row_;
   ObserveDraft(result, drafts);
@@ -174,7 +199,7 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
   accepted_ += kRunRate * (run - accepted_);
 
   // What the draft promised, which varies less than what became of it.
-  const double gain = expected_ - draft_.At(static_cast<double>(result.drafted)) / VerifyNs(1);
+  const double gain = expected_ - DraftCost(result.drafted);
   // A trial is short, so that it costs little; where its end is likely reached, a longer draft may
   // pay.
   const bool trial = wait_ != 0 && gain_ <= 0;

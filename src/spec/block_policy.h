@@ -55,7 +55,9 @@ struct CycleResult {
 // decodes plainly, and tries a short draft again after a wait that doubles with each failure. A
 // draft's tokens are verified as long as the chance that one is reached and accepted is worth its
 // row; chances are the proposer's confidences, corrected by what became of such confidences before.
-// Knows no clock: times come in. Deterministic. Owned by one thread; lives across requests.
+// What drafts may lose is bounded whatever they promise: every cycle enters an account, plain
+// tokens pay a small share into it, and nothing is drafted that it could not bear. Knows no clock:
+// times come in. Deterministic. Owned by one thread; lives across requests.
 class BlockPolicy {
  public:
   explicit BlockPolicy(PolicyOptions options);
@@ -79,6 +81,8 @@ class BlockPolicy {
   static size_t BinOf(float confidence);
   double Chance(float confidence) const;
   double VerifyNs(size_t rows) const;
+  double DraftCost(size_t rows) const;
+  void Enter(double tokens);
   void ObserveDraft(const CycleResult& result, std::span<const Draft> drafts);
 
   const PolicyOptions options_;
@@ -90,6 +94,7 @@ class BlockPolicy {
   double gain_ = 0;      // decayed, of cycles with drafts
   double expected_ = 0;  // of the last draft: gain by the chances, its own cost left out
   double reach_ = 0;     // and the chance that all of it agrees
+  double credit_;        // tokens that drafts may still lose
   size_t plain_left_ = 0;
   size_t wait_ = 0;
   size_t drafts_in_a_row_ = 0;

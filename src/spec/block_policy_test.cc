@@ -108,6 +108,20 @@ TEST(Policy, LearnsWhatConfidenceIsWorth) {
   EXPECT_GT(world.speed(), 0.97);
 }
 
+// Short requests, each of which begins with hope, and dear drafts that never agree.
+TEST(Policy, LossesAreBoundedWhateverIsPromised) {
+  BlockPolicy policy({});
+  double tokens = 0, time = 0;
+  for (int request = 0; request < 100; ++request) {
+    World world{.draft = 1.5, .confidence = request % 2 == 0 ? 0.97f : 0.5f, .agree = 0};
+    policy.BeginRequest();
+    world.Run(policy, 25);
+    tokens += world.tokens;
+    time += world.time;
+  }
+  EXPECT_GT(tokens / time, 0.98);
+}
+
 TEST(Policy, RowsThatCostAsMuchAsTokensAreNotVerified) {
   BlockPolicy policy({});
   World world{.row = 1.05, .confidence = 0.97f};
