@@ -29,6 +29,12 @@ inline constexpr size_t kMaxRows = 4;
 // Up to so many rows are bound by memory: tiles one by one, as one stream, which the machine's own
 // prefetchers see. Asking for lines in software costs more there than it brings.
 inline constexpr size_t kStreamRows = 2;
+// Dot products that such a row keeps under way in one vector of outputs.
+#if HWY_TARGET == HWY_AVX3_DL
+inline constexpr size_t kStreamChains = 4;
+#else
+inline constexpr size_t kStreamChains = 1;  // there are more vectors, or sums of 16 bits between
+#endif
 
 // Rows that share one pass over the tiles: their sums, their activations of a group and the group's
 // codes fit into the first-level cache together. Memory is asked for blocks so many groups ahead.
@@ -300,9 +306,9 @@ HWY_INLINE V Total(const VI (&dots)[kChains][kVecs][kRows], size_t v, size_t r) 
   return hn::ConvertTo(D(), sum);
 }
 
-// One tile for rows [row, row + kRows), sums in registers: bound by memory.
+// One tile for the first kRows rows, sums in registers: bound by memory.
 template <int kBits, size_t kRows>
-HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, size_t row) {
+HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile) {
   const tensor::DType type = call.layout->type;
   const size_t type_bytes = type == tensor::DType::kF32 ? 4 : 2;
   const size_t header_bytes = 2 * quant::kTileRows * type_bytes;
@@ -310,11 +316,11 @@ HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, s
   const size_t groups = call.layout->cols / columns;
   const size_t stride = call.x->q_stride;
   const size_t group_stride = call.x->group_stride;
-  const int8_t* q = call.x->q + row * stride;
-  const float* x_scale = call.x->scale + row * group_stride;
-  const float* x_sum = call.x->sum + row * group_stride;
+  const int8_t* q = call.x->q;
+  const float* x_scale = call.x->scale;
+  const float* x_sum = call.x->sum;
   const std::byte* block = data + tile * call.tile_bytes;
-  constexpr size_t kChains = kParts == 1 ? 4 / kRows : 1;
+  constexpr size_t kChains = std::max<size_t>(kStreamChains / kRows, 1);
 
   V sums[kParts][kRows];
   MACH_UNROLL
@@ -346,7 +352,7 @@ HWY_NOINLINE void Stream(const Call& call, const std::byte* data, size_t tile, s
   }
   MACH_UNROLL
   for (size_t r = 0; r < kRows; ++r) {
-    StoreTile(call, tile, row + r, ForParts([&](size_t i) HWY_ATTR { return sums[i][r]; }));
+    StoreTile(call, tile, r, ForParts([&](size_t i) HWY_ATTR { return sums[i][r]; }));
   }
 }
 
@@ -493,9 +499,9 @@ void Tiles(const Call& call, const std::byte* data, size_t begin, size_t end, si
   }
   for (size_t tile = begin; tile < end; ++tile) {
     if (rows == 2) {
-      Stream<kBits, 2>(call, data, tile, 0);
+      Stream<kBits, 2>(call, data, tile);
     } else {
-      Stream<kBits, 1>(call, data, tile, 0);
+      Stream<kBits, 1>(call, data, tile);
     }
   }
 }
