@@ -64,7 +64,7 @@ TokenId Sampler::Choose(std::span<const float> logits, uint64_t position) {
 TokenId Sampler::Draw(uint64_t position) {
   candidates_.clear();
   for (size_t i = 0; i < logits_.size(); ++i) {
-    if (!std::isnan(logits_[i])) candidates_.push_back({logits_[i], static_cast<TokenId>(i)});
+    if (!std::isnan(logits_[i])) candidates_.push_back({logits_[i], static_cast<TokenId>(i), 0});
   }
   if (candidates_.empty()) return 0;
   const auto k = static_cast<size_t>(params_.top_k);
@@ -75,15 +75,15 @@ TokenId Sampler::Draw(uint64_t position) {
   }
   const float most = std::min_element(candidates_.begin(), candidates_.end(), kBefore)->logit;
   const double inverse = 1.0 / static_cast<double>(params_.temperature);
-  const auto weight = [&](const Candidate& c) {
+  double total = 0;
+  for (Candidate& c : candidates_) {
     // A logit of +infinity takes all, as it would in the limit.
-    if (c.logit == most) return 1.0;
-    return std::exp((static_cast<double>(c.logit) - static_cast<double>(most)) * inverse);
-  };
-
+    c.weight = c.logit == most
+                   ? 1.0
+                   : std::exp((static_cast<double>(c.logit) - static_cast<double>(most)) * inverse);
+    total += c.weight;
+  }
   if (params_.top_p < 1) {
-    double total = 0;
-    for (const Candidate& c : candidates_) total += weight(c);
     // The heap gives the most probable ones in order without sorting the rest.
     const auto after = [](const Candidate& a, const Candidate& b) { return kBefore(b, a); };
     std::make_heap(candidates_.begin(), candidates_.end(), after);
@@ -92,24 +92,27 @@ TokenId Sampler::Draw(uint64_t position) {
     while (end != candidates_.begin() && kept < static_cast<double>(params_.top_p) * total) {
       std::pop_heap(candidates_.begin(), end, after);
       --end;
-      kept += weight(*end);
+      kept += end->weight;
     }
     candidates_.erase(candidates_.begin(), end);
   }
   if (params_.min_p > 0) {
     std::erase_if(candidates_, [&](const Candidate& c) {
-      return weight(c) < static_cast<double>(params_.min_p);
+      return c.weight < static_cast<double>(params_.min_p);
     });
   }
 
-  std::sort(candidates_.begin(), candidates_.end(),
-            [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
-  double total = 0;
-  for (const Candidate& c : candidates_) total += weight(c);
+  // The draw goes through them by id, as they were before top-k or top-p.
+  constexpr auto kById = [](const Candidate& a, const Candidate& b) { return a.token < b.token; };
+  if (!std::is_sorted(candidates_.begin(), candidates_.end(), kById)) {
+    std::sort(candidates_.begin(), candidates_.end(), kById);
+  }
+  total = 0;
+  for (const Candidate& c : candidates_) total += c.weight;
   const double target = UniformAt(params_.seed, position) * total;
   double sum = 0;
   for (const Candidate& c : candidates_) {
-    sum += weight(c);
+    sum += c.weight;
     if (sum > target) return c.token;
   }
   return candidates_.back().token;  // rounding

@@ -43,6 +43,7 @@ class Sampler {
   struct Candidate {
     float logit;
     TokenId token;
+    double weight;  // probability over that of the most probable one
   };
   std::vector<Candidate> candidates_;
   struct Seen {
