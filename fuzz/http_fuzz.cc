@@ -39,9 +39,12 @@ std::string Exchange(std::string_view bytes) {
   inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
   const timeval timeout{20, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  // No port is kept for a while after the close: there would soon be none.
-  const linger now{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  // The port is kept for a minute after the close. Every loopback address has ports of its own.
+  static uint32_t connections = 0;
+  sockaddr_in from{};
+  from.sin_family = AF_INET;
+  from.sin_addr.s_addr = htonl(0x7f000001 + connections++ / 10000 % 0xffff);
+  MACH_CHECK(bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
   MACH_CHECK(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   while (!bytes.empty()) {
     const size_t pause = bytes.find('\0');
