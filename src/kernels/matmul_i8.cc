@@ -480,7 +480,8 @@ template <int kBits, size_t kTiles>
 HWY_INLINE size_t PanelTiles(const Call& call, const std::byte* data, size_t tile, size_t end,
                              size_t rows) {
   for (; tile + kTiles <= end; tile += kTiles) {
-    const bool last = tile + 2 * kTiles > end;
+    // The thread's next call most likely goes on where this one ends.
+    const bool last = tile + 2 * kTiles > call.layout->tiles();
     const std::byte* next = last ? nullptr : data + (tile + kTiles) * call.tile_bytes;
     for (size_t row = 0; row < rows; row += kPanelRows) {
       const size_t n = std::min(kPanelRows, rows - row);
