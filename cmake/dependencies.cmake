@@ -13,6 +13,8 @@ mach_pkg(simdjson simdjson)
 mach_pkg(hwy libhwy)
 mach_pkg(uring liburing)
 mach_pkg(xxhash libxxhash)
+mach_pkg(sqlite3 sqlite3)
+mach_pkg(crypto libcrypto)
 
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/aligned_memory.h"
 #include "base/memory_ledger.h"
 #include "base/result.h"
+#include "cache/kv_block.h"
 #include "cache/state_shape.h"
 
 namespace mach::cache {
@@ -23,6 +25,10 @@ namespace mach::cache {
 // `pending`; the next forward pass replays them into the matrices first. So nothing is copied, and
 // the replay runs the same operations in the same order as plain steps: bit-equal to having decoded
 // just those tokens.
+//
+// Sharing. Whole blocks can be shared with a prefix cache, and a sequence can begin with shared
+// ones. Shared blocks are never written: where the sequence would go on within one, it goes on in a
+// copy.
 class SequenceState {
  public:
   // One recurrent layer. state: [heads, panels, key_dim, 16] (DeltaRuleArgs). history: the last
@@ -46,6 +52,8 @@ class SequenceState {
   const StateShape& shape() const { return shape_; }
   size_t length() const { return length_; }
   bool marked() const { return mark_.has_value(); }
+  // No recurrent layer has steps to replay: the matrices are those of length().
+  bool settled() const;
 
   // Room for n more tokens. kInvalidArgument beyond max_tokens or the mark's steps, kNoMemory.
   Status PrepareTokens(size_t n);
@@ -64,13 +72,38 @@ class SequenceState {
   std::byte* Values(size_t kv_layer, size_t head, size_t block);
   Recurrent& recurrent(size_t layer) { return recurrent_[layer]; }
 
+  // ---- Notes ----
+  // Where the notes of a position below length() go, note_bytes of them. REQUIRES note_bytes != 0.
+  std::byte* Note(size_t position);
+  // The notes of [begin, end) are written; end <= length(). Ranges come in rising order.
+  void SetNoted(size_t begin, size_t end);
+  // All positions from this one to length() have notes; length(): none.
+  size_t noted_from() const;
+
+  // ---- Sharing. REQUIRES no mark ----
+  // Block b, now immutable. REQUIRES: the block is full.
+  std::shared_ptr<KvBlock> ShareBlock(size_t b);
+  // A copy of the block that length() lies in. REQUIRES: there is one, and it is not full.
+  Result<std::shared_ptr<KvBlock>> CopyTail(MemoryLedger& ledger, MemoryTag tag) const;
+  // REQUIRES settled().
+  Result<std::shared_ptr<RecurrentCopy>> CopyRecurrent(MemoryLedger& ledger, MemoryTag tag) const;
+  // An empty sequence becomes the one that these are of. blocks: those of [0, length).
+  // recurrent: null when there are no recurrent layers. REQUIRES length() == 0.
+  void Restore(std::span<const std::shared_ptr<KvBlock>> blocks, const RecurrentCopy* recurrent,
+               size_t length);
+
  private:
-  struct Block {
+  struct Slot {
+    std::shared_ptr<KvBlock> block;
+    bool shared = false;
+  };
+  struct Memory {
     AlignedBuffer memory;
     MemoryReservation reservation;
   };
   SequenceState(const StateShape& shape, MemoryLedger& ledger) : shape_(shape), ledger_(ledger) {}
   size_t HeadBytes(size_t kv_layer) const;
+  Result<std::shared_ptr<KvBlock>> TakeBlock();
 
   const StateShape shape_;
   MemoryLedger& ledger_;
@@ -78,10 +111,12 @@ class SequenceState {
   std::optional<size_t> mark_;  // length when marked
   size_t mark_steps_ = 0;
   std::vector<size_t> kv_offset_;  // of each attention layer within a block
-  std::vector<Block> blocks_;
+  std::vector<Slot> blocks_;
+  std::vector<std::shared_ptr<KvBlock>> spare_;
+  size_t noted_begin_ = 0, noted_end_ = 0;
   std::vector<Recurrent> recurrent_;
-  Block state_;  // matrices and histories
-  Block tape_;
+  Memory state_;  // matrices and histories
+  Memory tape_;
   size_t tape_steps_ = 0;
 };
 

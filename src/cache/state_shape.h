@@ -34,9 +34,14 @@ struct StateShape {
   std::vector<RecurrentShape> recurrent;  // recurrent layers, in order
   bool kv_f16 = true;
   size_t max_tokens = 0;
+  // Of each position, for whoever follows the sequence (a drafter): they lie in the blocks and are
+  // shared, saved and restored with them.
+  size_t note_bytes = 0;
 
-  // Of one block of kBlockTokens positions, all attention layers.
+  // Of one block of kBlockTokens positions: keys and values of all attention layers, then the
+  // notes; whole pages. 0: the sequence has no blocks.
   size_t BlockBytes() const;
+  size_t NotesOffset() const;  // in a block
   size_t RecurrentBytes() const;
   // What a tape of `steps` holds (SequenceState::Mark).
   size_t TapeBytes(size_t steps) const;

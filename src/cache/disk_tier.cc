@@ -1,0 +1,286 @@
+#include "cache/disk_tier.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include <unistd.h>
+
+#include "base/log.h"
+
+namespace mach::cache {
+namespace {
+
+const Clock& MachineClock() {
+  static const SystemClock clock;
+  return clock;
+}
+
+std::string KeyBytes(const Digest& key) { return {key.begin(), key.end()}; }
+
+}  // namespace
+
+DiskTier::DiskTier(DiskTierOptions options)
+    : options_(std::move(options)),
+      fs_(options_.fs != nullptr ? *options_.fs : io::PosixFileSystem()),
+      clock_(options_.clock != nullptr ? *options_.clock : MachineClock()) {
+  stats_.budget_bytes = options_.budget_bytes;
+}
+
+Result<std::unique_ptr<DiskTier>> DiskTier::Open(DiskTierOptions options) {
+  std::unique_ptr<DiskTier> made(new DiskTier(std::move(options)));
+  MACH_RETURN_IF_ERROR(made->OpenIndex());
+  {
+    const std::lock_guard lock(made->index_mu_);
+    MACH_RETURN_IF_ERROR(made->Mirror());
+  }
+  made->thread_ = std::thread([tier = made.get()] { tier->Loop(); });
+  return made;
+}
+
+DiskTier::~DiskTier() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mu_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+int64_t DiskTier::Now() const { return clock_.UnixSeconds(); }
+
+// "FINGERPRINT-KEY.mpfx1"; of the fingerprint enough to keep models apart in a listing.
+std::string DiskTier::NameOf(const Digest& key) const {
+  constexpr size_t kFingerprintDigits = 16;
+  return DigestHex(options_.owner.fingerprint).substr(0, kFingerprintDigits) + "-" +
+         DigestHex(key) + std::string(kEntrySuffix);
+}
+
+Status DiskTier::Mirror() {
+  MACH_TRY(const int64_t version, index_->Version());
+  MACH_TRY(std::vector<DiskRow> rows, index_->All());
+  seen_version_ = version;
+  const std::lock_guard lock(mu_);
+  by_tokens_.clear();
+  total_bytes_ = 0;
+  stats_.entries = 0;
+  for (DiskRow& row : rows) {
+    total_bytes_ += row.bytes;
+    if (row.fingerprint != options_.owner.fingerprint || row.writer != 0) continue;
+    ++stats_.entries;
+    auto& entries = by_tokens_[static_cast<size_t>(row.tokens)];
+    entries.insert_or_assign(KeyBytes(row.key), std::move(row));
+  }
+  return Ok();
+}
+
+std::optional<DiskTier::Candidate> DiskTier::Find(std::span<const TokenId> prompt, size_t more_than,
+                                                  size_t most) {
+  if (std::unique_lock lock(index_mu_, std::try_to_lock); lock) {
+    // Another process may have added some.
+    const auto version = index_->Version();
+    if (version.ok() && *version != seen_version_) (void)Mirror();
+  }
+  const std::lock_guard lock(mu_);
+  std::optional<Candidate> best;
+  PrefixKeys keys(options_.append_text);
+  size_t at = 0;
+  for (auto it = by_tokens_.upper_bound(more_than); it != by_tokens_.end() && it->first <= most;
+       ++it) {
+    keys.Append(prompt.subspan(at, it->first - at));
+    at = it->first;
+    const auto found = it->second.find(KeyBytes(keys.digest()));
+    if (found != it->second.end()) best = {found->second.name, it->first};
+  }
+  return best;
+}
+
+void DiskTier::Forget(const std::string& name) {
+  const std::lock_guard lock(mu_);
+  for (auto& [tokens, entries] : by_tokens_) {
+    stats_.entries -= std::erase_if(entries, [&](const auto& e) { return e.second.name == name; });
+  }
+  std::erase_if(by_tokens_, [](const auto& e) { return e.second.empty(); });
+}
+
+std::shared_ptr<PrefixImage> DiskTier::Load(const Candidate& candidate,
+                                            std::span<const TokenId> prompt, MemoryLedger& ledger) {
+  auto image = ReadEntry(fs_, options_.readers, PathOf(candidate.name), options_.owner, ledger);
+  if (!image) {
+    const Error& error = image.error();
+    if (error.code == Code::kCorrupt || error.code == Code::kUnsupported) {
+      Quarantine(candidate.name, error);
+    } else if (error.code == Code::kNotFound) {
+      const std::lock_guard lock(index_mu_);
+      (void)index_->Remove(candidate.name);
+    } else if (error.code != Code::kNoMemory) {
+      LogWarning("prefix cache: " + error.message);
+      const std::lock_guard lock(mu_);
+      ++stats_.errors;
+    }
+    if (error.code != Code::kNoMemory) Forget(candidate.name);
+    return nullptr;
+  }
+  const auto& tokens = (*image)->tokens;
+  if (tokens.size() != candidate.tokens ||
+      !std::ranges::equal(tokens, prompt.first(tokens.size()))) {
+    Forget(candidate.name);  // another spelling of the same text
+    return nullptr;
+  }
+  const std::lock_guard lock(mu_);
+  jobs_.push_back({.touch = candidate.name});
+  wake_.notify_all();
+  return *std::move(image);
+}
+
+void DiskTier::Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger) {
+  if (image->on_disk.load()) return;
+  const std::lock_guard lock(mu_);
+  const auto waits = [&](const Job& job) { return job.image == image; };
+  if (std::ranges::any_of(jobs_, waits)) return;
+  const auto is_save = [](const Job& job) { return job.image != nullptr; };
+  if (static_cast<size_t>(std::ranges::count_if(jobs_, is_save)) >= options_.most_waiting) {
+    jobs_.erase(std::ranges::find_if(jobs_, is_save));
+    ++stats_.dropped;
+  }
+  jobs_.push_back({.image = std::move(image), .trigger = trigger});
+  wake_.notify_all();
+}
+
+void DiskTier::Flush() {
+  std::unique_lock lock(mu_);
+  idle_.wait(lock, [&] { return jobs_.empty() && !writing_; });
+}
+
+void DiskTier::Loop() {
+  std::unique_lock lock(mu_);
+  for (;;) {
+    wake_.wait(lock, [&] { return stop_ || !jobs_.empty(); });
+    if (jobs_.empty()) return;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    writing_ = true;
+    lock.unlock();
+    if (job.image != nullptr) {
+      Write(job);
+    } else {
+      const std::lock_guard index_lock(index_mu_);
+      (void)index_->Touch(job.touch, Now());
+      (void)Mirror();
+    }
+    job = {};  // before it counts as done: the memory is given back
+    lock.lock();
+    writing_ = false;
+    if (jobs_.empty()) idle_.notify_all();
+  }
+}
+
+Status DiskTier::WriteFile(const PrefixImage& image, const DiskRow& row) {
+  MACH_TRY(const auto file, options_.create(PathOf(row.name)));
+  MACH_RETURN_IF_ERROR(WriteEntry(image, options_.owner, row.key, *file));
+  return file->Commit();
+}
+
+void DiskTier::Write(const Job& job) {
+  PrefixImage& image = *job.image;
+  DiskRow row;
+  row.key = PrefixKey(image.tokens, options_.append_text);
+  row.name = NameOf(row.key);
+  row.fingerprint = options_.owner.fingerprint;
+  row.tokens = image.tokens.size();
+  row.kind = image.kind;
+  row.bytes = EntryFileBytes(options_.owner, image.tokens.size());
+  row.touched = Now();
+  row.writer = getpid();
+  {
+    const std::lock_guard lock(mu_);
+    const auto same = by_tokens_.find(image.tokens.size());
+    if (same != by_tokens_.end() && same->second.contains(KeyBytes(row.key))) {
+      image.on_disk = true;
+      return;
+    }
+  }
+  std::vector<std::string> gone;
+  {
+    const std::lock_guard lock(index_mu_);
+    const uint64_t damaged = DamagedBytes();
+    auto begun =
+        index_->Begin(row, options_.budget_bytes - std::min(options_.budget_bytes, damaged),
+                      options_.eviction, row.touched);
+    if (!begun) {
+      LogWarning("prefix cache: " + begun.error().message);
+      const std::lock_guard stats_lock(mu_);
+      ++(begun.error().code == Code::kNoMemory ? stats_.dropped : stats_.errors);
+      return;
+    }
+    gone = *std::move(begun);
+    (void)Mirror();
+  }
+  std::error_code ignored;
+  for (const std::string& name : gone) std::filesystem::remove(PathOf(name), ignored);
+  const Status written = WriteFile(image, row);
+
+  const std::lock_guard lock(index_mu_);
+  Status listed = Ok();
+  if (written.ok()) {
+    row.writer = 0;
+    listed = index_->Put(row);
+  } else {
+    std::filesystem::remove(PathOf(row.name), ignored);  // an older one of that name, unlisted now
+    listed = index_->Remove(row.name);
+  }
+  (void)Mirror();
+  const std::lock_guard stats_lock(mu_);
+  stats_.evictions += gone.size();
+  for (const Status* status : {&written, &std::as_const(listed)}) {
+    if (status->ok()) continue;
+    LogWarning("prefix cache: " + status->error().message);
+    ++stats_.errors;
+  }
+  if (!written.ok()) return;
+  image.on_disk = true;
+  ++stats_.saves[static_cast<size_t>(job.trigger)];
+}
+
+size_t DiskTier::Clear() {
+  const std::lock_guard lock(index_mu_);
+  {
+    const std::lock_guard jobs_lock(mu_);
+    std::erase_if(jobs_, [](const Job& job) { return job.image != nullptr; });
+  }
+  size_t removed = 0;
+  const auto rows = index_->All();
+  if (!rows) return removed;
+  std::error_code ignored;
+  for (const DiskRow& row : *rows) {
+    if (row.fingerprint != options_.owner.fingerprint || row.writer != 0) continue;
+    if (!index_->Remove(row.name).ok()) continue;
+    std::filesystem::remove(PathOf(row.name), ignored);
+    ++removed;
+  }
+  (void)Mirror();
+  return removed;
+}
+
+std::vector<DiskTier::Row> DiskTier::List() const {
+  const std::lock_guard lock(mu_);
+  std::vector<Row> rows;
+  const int64_t now = Now();
+  for (const auto& [tokens, entries] : by_tokens_) {
+    for (const auto& [key, row] : entries) {
+      rows.push_back({tokens, row.bytes, row.kind, EffectiveHits(row.hits, row.touched, now)});
+    }
+  }
+  return rows;
+}
+
+DiskStats DiskTier::stats() const {
+  const std::lock_guard lock(mu_);
+  DiskStats stats = stats_;
+  stats.bytes = total_bytes_;
+  stats.waiting = jobs_.size() + (writing_ ? 1 : 0);
+  return stats;
+}
+
+}  // namespace mach::cache

@@ -1,0 +1,139 @@
+// Prefixes on disk: one file each, an index, a budget, and a thread that writes.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/memory_ledger.h"
+#include "cache/disk_index.h"
+#include "cache/entry_file.h"
+#include "cache/prefix_image.h"
+#include "cache/prefix_key.h"
+#include "io/descriptor.h"
+#include "io/file.h"
+#include "io/output_file.h"
+
+namespace mach::cache {
+
+struct DiskTierOptions {
+  std::string directory;  // made when it is missing; several processes may share it
+  uint64_t budget_bytes = 0;
+  DiskEviction eviction = DiskEviction::kValue;
+  EntryOwner owner;
+  AppendTokenText append_text;
+  size_t most_waiting = 8;  // saves; further ones push out the oldest
+  // The machine, injected.
+  io::FileSystem* fs = nullptr;  // null: the machine's
+  ReaderFactory readers = MakeEntryReader;
+  std::function<Result<std::unique_ptr<io::OutputFile>>(const std::string&)> create =
+      io::CreateOutputFile;
+  const Clock* clock = nullptr;  // null: the machine's
+};
+
+struct DiskStats {
+  uint64_t entries = 0, bytes = 0;  // of this model and of all in the directory
+  uint64_t budget_bytes = 0;
+  uint64_t evictions = 0;
+  uint64_t quarantined = 0;
+  uint64_t dropped = 0;  // saves that came faster than the disk, or did not fit
+  uint64_t errors = 0;   // reads and writes that failed
+  std::array<uint64_t, kSaveTriggers> saves{};
+  uint64_t waiting = 0;
+};
+
+// Thread-safe. Destruction writes what waits.
+class DiskTier {
+ public:
+  // Mends what killed processes left. Errors name the directory.
+  static Result<std::unique_ptr<DiskTier>> Open(DiskTierOptions options);
+  ~DiskTier();
+
+  struct Candidate {
+    std::string name;
+    size_t tokens = 0;
+  };
+  // The longest entry whose key is that of a prefix of the prompt, of more than `more_than` and at
+  // most `most` tokens. Reads no file, and does not wait for the writer.
+  std::optional<Candidate> Find(std::span<const TokenId> prompt, size_t more_than, size_t most);
+  // Null: it is gone, damaged (and quarantined by now), or not of these tokens. Counts.
+  std::shared_ptr<PrefixImage> Load(const Candidate& candidate, std::span<const TokenId> prompt,
+                                    MemoryLedger& ledger);
+
+  // Queues it; `on_disk` of the image tells when it is there. Never waits.
+  void Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger);
+  void Flush();  // waits until nothing waits any more
+  // Removes this model's entries. How many.
+  size_t Clear();
+
+  struct Row {
+    size_t tokens = 0;
+    uint64_t bytes = 0;
+    PrefixKind kind = PrefixKind::kMessage;
+    double hits = 0;
+  };
+  std::vector<Row> List() const;
+  DiskStats stats() const;
+  const std::string& directory() const { return options_.directory; }
+
+ private:
+  struct Job {
+    std::shared_ptr<PrefixImage> image;
+    SaveTrigger trigger = SaveTrigger::kCold;
+    std::string touch;  // instead of a save: the name of an entry that was hit
+  };
+  explicit DiskTier(DiskTierOptions options);
+  std::string PathOf(const std::string& name) const { return options_.directory + "/" + name; }
+  std::string NameOf(const Digest& key) const;
+  int64_t Now() const;
+
+  // ---- disk_recovery.cc ----
+  Status OpenIndex();  // and Recover: before there are other threads
+  Status Recover(bool alone);
+  Status RecoverRow(DiskRow row, bool alone);
+  void RecoverFile(const std::string& name);
+  Result<EntryHeader> HeaderOf(const std::string& name);
+  void Quarantine(const std::string& name, const Error& why);
+  uint64_t DamagedBytes() const;
+  void PruneDamaged() const;
+
+  void Loop();
+  void Write(const Job& job);
+  Status WriteFile(const PrefixImage& image, const DiskRow& row);
+  Status Mirror();  // REQUIRES index_mu_
+  void Forget(const std::string& name);
+
+  const DiskTierOptions options_;
+  io::FileSystem& fs_;
+  const Clock& clock_;
+  io::Descriptor in_use_;  // locked, shared, as long as this lives
+
+  std::mutex index_mu_;  // before mu_
+  std::unique_ptr<DiskIndex> index_;
+  int64_t seen_version_ = 0;  // guarded by index_mu_
+
+  mutable std::mutex mu_;  // held for moments only; guards all below
+  std::map<size_t, std::unordered_map<std::string, DiskRow>> by_tokens_;  // by key's bytes
+  uint64_t total_bytes_ = 0;
+  DiskStats stats_;
+  std::deque<Job> jobs_;
+  bool writing_ = false;
+  bool stop_ = false;
+  std::condition_variable wake_, idle_;
+  std::thread thread_;
+};
+
+}  // namespace mach::cache

@@ -1,0 +1,118 @@
+// Prefixes that were computed once: in memory, and on disk.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/memory_ledger.h"
+#include "cache/disk_tier.h"
+#include "cache/memory_tier.h"
+#include "cache/prefix_image.h"
+#include "cache/sequence_state.h"
+
+namespace mach::cache {
+
+struct PrefixCacheOptions {
+  size_t max_entries = 256;  // in memory
+  size_t max_bytes = 0;      // likewise; reserved as a whole
+  size_t block_tokens = 64;  // of a link of the index's chains
+  AppendTokenText append_text;
+  std::optional<DiskTierOptions> disk;  // its owner's sizes and append_text are filled in
+};
+
+// Why a prompt found less than it shares with another one.
+enum class MissReason : uint8_t {
+  kEmpty,         // nothing is cached
+  kNothingAlike,  // no cached prompt begins with the same token
+  kDiverged,      // the prompts part before any state that was kept
+  kNoState,       // the prompt ends before the first state that was kept
+};
+std::string_view MissReasonName(MissReason reason);
+
+struct PrefixMiss {
+  MissReason reason = MissReason::kEmpty;
+  size_t prompt_tokens = 0;
+  size_t common_tokens = 0;  // with the nearest cached prompt
+  // What follows on both sides where they part; a few tokens.
+  std::vector<TokenId> wanted, cached;
+};
+
+struct PrefixCounters {
+  uint64_t entries = 0, max_entries = 0;
+  uint64_t bytes = 0, max_bytes = 0;
+  uint64_t hits = 0, misses = 0;  // prompts
+  uint64_t disk_hits = 0;         // of the hits, those that were read from disk
+  uint64_t tokens_saved = 0;
+  uint64_t evictions = 0;  // from memory
+  uint64_t refused = 0;    // states that found no room
+  std::array<uint64_t, kSaveTriggers> saves{};
+  std::vector<PrefixMiss> last_misses;  // newest first
+  bool has_disk = false;
+  DiskStats disk;
+};
+
+// One sequence at a time is restored and saved, by one thread; the rest is for any thread, and
+// waits for no more than a look at the index.
+class PrefixCache {
+ public:
+  // Reserves max_bytes as `prefix`. fingerprint: of all that decides the bits of a state.
+  static Result<std::unique_ptr<PrefixCache>> Create(const StateShape& shape,
+                                                     const Digest& fingerprint,
+                                                     const PrefixCacheOptions& options,
+                                                     MemoryLedger& ledger);
+  // Writes what is not on disk yet, where there is one.
+  ~PrefixCache();
+
+  struct Hit {
+    size_t tokens = 0;  // that the state holds now
+    bool from_disk = false;
+    std::string conversation;  // for Capture and Commit
+  };
+  // Restores the longest cached prefix of the prompt, short of its last token, into an empty state.
+  // session: the client's name for the conversation; empty: unknown.
+  Hit Resume(std::span<const TokenId> prompt, std::string_view session, SequenceState& state);
+
+  // What the state is now: `tokens` are all of its tokens. Null: it is cached already, or there is
+  // no room. REQUIRES: settled, no mark; notes written.
+  std::shared_ptr<PrefixImage> Capture(std::span<const TokenId> tokens, PrefixKind kind,
+                                       const std::string& conversation, SequenceState& state);
+  // Makes it findable. to_disk: worth a file of its own at once.
+  void Commit(std::shared_ptr<PrefixImage> image, const std::string& conversation,
+              SaveTrigger trigger, bool to_disk);
+
+  // What one state takes, beside the blocks that it shares with others.
+  size_t copy_bytes() const;
+  size_t max_bytes() const { return options_.max_bytes; }
+
+  PrefixCounters counters() const;
+  std::vector<MemoryTier::Row> ListMemory() const;
+  std::vector<DiskTier::Row> ListDisk() const;
+  size_t Clear();  // of both; how many entries
+  void Flush();    // waits for the disk
+
+ private:
+  PrefixCache(const StateShape& shape, const PrefixCacheOptions& options);
+  std::shared_ptr<PrefixImage> FromDisk(std::span<const TokenId> prompt, size_t more_than,
+                                        const std::string& conversation);
+  void NoteMiss(std::span<const TokenId> prompt, const MemoryTier::Found& found);
+
+  const StateShape shape_;
+  const PrefixCacheOptions options_;
+  EntryOwner owner_;
+  MemoryReservation reservation_;
+  mutable std::mutex mu_;
+  MemoryTier memory_;  // guarded by mu_, as all below; its ledger is for any thread
+  PrefixCounters counters_;
+  std::deque<PrefixMiss> misses_;
+  uint64_t next_conversation_ = 0;
+  std::unique_ptr<DiskTier> disk_;  // null: none; destroyed first
+};
+
+}  // namespace mach::cache
