@@ -129,7 +129,8 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
       report.drafter_problem = paired.error().message;
     }
   }
-  report.needs.decode = spec::DecodeBytes(config, plan, drafter);
+  report.needs.decode = spec::DecodeBytes(config, plan, drafter, /*notes=*/true);
+  report.needs.prefix = model::DefaultPrefixBytes(report.ceiling);
   if (report.needs.expert_count != 0) {
     report.expert_format = FormatName(report.needs.expert_layout.gate);
   }
@@ -164,7 +165,8 @@ json::Value ToJson(const CheckReport& r) {
                               {"state", number(n.state)},
                               {"kv", number(n.kv)},
                               {"scratch", number(n.scratch)},
-                              {"decode", number(n.decode)}}},
+                              {"decode", number(n.decode)},
+                              {"prefix", number(n.prefix)}}},
       {"drafter", json::Object{{"directory", r.drafter}, {"problem", r.drafter_problem}}},
       {"experts", json::Object{{"layers", number(n.moe_layers)},
                                {"per_layer", number(n.experts)},
@@ -191,7 +193,7 @@ std::string ToText(const CheckReport& r) {
   line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
                        BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
-                       BytesText(n.decode));
+                       BytesText(n.decode) + ", prefix cache " + BytesText(n.prefix));
   line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"
                   : r.drafter_problem.empty() ? r.drafter + ", pairs with the model"
                                               : "does not pair: " + r.drafter_problem);

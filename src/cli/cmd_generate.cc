@@ -211,7 +211,7 @@ int RunGenerate(const GenerateOptions& options) {
   auto model = [&] {
     Progress progress("loading");
     return LoadServingModel(
-        options.model, options.draft, /*max_queue=*/1,
+        {.model = options.model, .draft = options.draft, .max_queue = 1},
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
           return !g_interrupted.load();

@@ -168,7 +168,10 @@ int RunServe(const ServeOptions& options) {
   auto model = [&] {
     Progress progress("loading");
     return LoadServingModel(
-        options.model, options.draft, options.max_queue,
+        {.model = options.model,
+         .draft = options.draft,
+         .prefix = options.prefix,
+         .max_queue = options.max_queue},
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
           service.SetLoadProgress("weights", done, total);

@@ -82,6 +82,50 @@ spec::DraftModelOptions FindDraft(const ModelOptions& options, const DraftOption
   return found;
 }
 
+// That the plan leaves for the prefix cache.
+size_t PrefixBytes(const PrefixOptions& options, size_t ceiling) {
+  if (!options.enabled) return 0;
+  return options.max_gb ? BytesOfGigabytes(*options.max_gb) : model::DefaultPrefixBytes(ceiling);
+}
+
+// decode_bytes: that will be reserved besides keys and values. Nothing where the default finds no
+// room.
+Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
+    const PrefixOptions& options, model::LoadedModel& model, size_t decode_bytes, size_t bytes,
+    std::shared_ptr<const server::Codec> codec) {
+  const cache::StateShape shape = model.StateShape();
+  const size_t kv = RoundUp(model.context_tokens(), cache::kBlockTokens) / cache::kBlockTokens *
+                    shape.BlockBytes();
+  const size_t taken = decode_bytes + kv + shape.RecurrentBytes();
+  const size_t free = model.ledger().free();
+  const size_t room = free - std::min(free, taken);
+  if (options.max_gb && bytes > room) {
+    return Error{Code::kNoMemory, "--prefix-cache-max-gb asks for " + std::to_string(bytes) +
+                                      " bytes, but the ceiling (--wired-gb) leaves " +
+                                      std::to_string(room) + "; lower the one or raise the other"};
+  }
+  bytes = std::min(bytes, room);
+  // The state of one prompt, at least.
+  if (bytes < shape.RecurrentBytes() + 2 * shape.BlockBytes()) {
+    LogWarning("the ceiling (--wired-gb) leaves no memory for the prefix cache; it is off");
+    return std::optional<cache::PrefixCacheOptions>();
+  }
+  cache::PrefixCacheOptions cache;
+  cache.max_entries = options.max_entries;
+  cache.max_bytes = bytes;
+  cache.block_tokens = options.block_size;
+  cache.append_text = [codec = std::move(codec)](TokenId token, std::string& text) {
+    text += codec->TokenBytes(token);
+  };
+  if (!options.disk_directory.empty()) {
+    cache.disk.emplace();
+    cache.disk->directory = options.disk_directory;
+    cache.disk->budget_bytes = BytesOfGigabytes(options.disk_budget_gb);
+    if (options.disk_lru) cache.disk->eviction = cache::DiskEviction::kLru;
+  }
+  return std::optional(std::move(cache));
+}
+
 }  // namespace
 
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
@@ -111,21 +155,28 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   return load;
 }
 
-Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOptions& draft,
-                                      size_t max_queue, const model::LoadProgress& progress,
-                                      const Clock& clock) {
+Result<ServingModel> LoadServingModel(const ServingOptions& serving,
+                                      const model::LoadProgress& progress, const Clock& clock) {
+  const ModelOptions& options = serving.model;
+  const DraftOptions& draft = serving.draft;
   engine::DecoderOptions decoder;
   MACH_TRY(decoder.policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
   const spec::DraftModelOptions drafter = FindDraft(options, draft);
-  load.later_needs = [&](const model::ModelConfig& target,
-                         const model::PlanOptions& plan) -> Result<size_t> {
+  const auto decode_bytes = [&](const model::ModelConfig& target,
+                                const model::PlanOptions& plan) -> Result<size_t> {
     std::optional<spec::DraftModel::Needs> needs;
     if (!drafter.directory.empty()) {
       MACH_TRY(needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
     }
-    return spec::DecodeBytes(target, plan, needs);
+    return spec::DecodeBytes(target, plan, needs, serving.prefix.enabled);
+  };
+  const size_t prefix_bytes = PrefixBytes(serving.prefix, load.memory_limit);
+  load.later_needs = [&](const model::ModelConfig& target,
+                         const model::PlanOptions& plan) -> Result<size_t> {
+    MACH_TRY(const size_t bytes, decode_bytes(target, plan));
+    return bytes + prefix_bytes;
   };
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
@@ -151,6 +202,15 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOp
     }
     model.floor_slots = model.bank_slots;
   }
+  if (serving.prefix.enabled) {
+    const model::PlanOptions plan{.context_tokens = loaded->context_tokens(),
+                                  .max_rows = std::min(options.chunk, loaded->context_tokens()),
+                                  .threads = loaded->threads(),
+                                  .kv_f16 = loaded->compute() == ops::Compute::kInt8};
+    MACH_TRY(const size_t decode, decode_bytes(loaded->config(), plan));
+    MACH_TRY(decoder.prefix_cache,
+             PrefixCacheFor(serving.prefix, *loaded, decode, prefix_bytes, model.codec));
+  }
   if (!drafter.directory.empty()) {
     MACH_TRY(decoder.draft, spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),
                                                    loaded->ledger()));
@@ -161,7 +221,7 @@ Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOp
   model::LoadedModel& kept = *loaded;
   MACH_TRY(model.engine,
            engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
-                                                       .max_queue = max_queue,
+                                                       .max_queue = serving.max_queue,
                                                        .decoder = decoder}));
   // After the engine has its state.
   model.memory_limit_bytes = kept.ledger().limit();

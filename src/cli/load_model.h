@@ -41,10 +41,16 @@ struct ServingModel {
 // for the ceiling; fails when an explicit one does not fit.
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
+struct ServingOptions {
+  ModelOptions model;
+  DraftOptions draft;
+  PrefixOptions prefix;
+  size_t max_queue = 0;
+};
+
 // Reads everything; takes long. progress: false from it ends the load with kCancelled. clock
 // outlives the model.
-Result<ServingModel> LoadServingModel(const ModelOptions& options, const DraftOptions& draft,
-                                      size_t max_queue, const model::LoadProgress& progress,
-                                      const Clock& clock);
+Result<ServingModel> LoadServingModel(const ServingOptions& options,
+                                      const model::LoadProgress& progress, const Clock& clock);
 
 }  // namespace mach::cli

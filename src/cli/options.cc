@@ -33,6 +33,18 @@ DraftOptions DraftOptionsFrom(const Values& values) {
   return options;
 }
 
+PrefixOptions PrefixOptionsFrom(const Values& values) {
+  PrefixOptions options;
+  options.enabled = !values.Flag("no-prefix-cache");
+  options.max_entries = static_cast<size_t>(values.Integer("prefix-cache-max-entries"));
+  options.max_gb = values.MaybeNumber("prefix-cache-max-gb");
+  options.block_size = static_cast<size_t>(values.Integer("prefix-cache-block-size"));
+  options.disk_directory = values.Text("disk-kv-dir");
+  options.disk_budget_gb = values.Number("disk-kv-budget-gb");
+  options.disk_lru = values.Text("disk-kv-eviction") == "lru";
+  return options;
+}
+
 std::optional<std::string> MaybeText(const Values& values, std::string_view name) {
   return values.IsGiven(name) ? std::optional(values.Text(name)) : std::nullopt;
 }
@@ -51,6 +63,7 @@ ServeOptions ServeOptionsFrom(const Values& values) {
   ServeOptions options;
   options.model = ModelOptionsFrom(values);
   options.draft = DraftOptionsFrom(values);
+  options.prefix = PrefixOptionsFrom(values);
   options.aliases = values.List("alias");
   options.strict_model = values.Flag("strict-model");
   options.host = values.Text("host");

@@ -37,11 +37,22 @@ struct DraftOptions {
   std::string bits;  // "auto", "stored", "4" or "8"
 };
 
+struct PrefixOptions {
+  bool enabled = false;
+  size_t max_entries = 256;
+  std::optional<double> max_gb;  // unset: model::DefaultPrefixBytes
+  size_t block_size = 64;
+  std::string disk_directory;  // empty: none
+  double disk_budget_gb = 0;
+  bool disk_lru = false;
+};
+
 enum class ReasoningField : unsigned char { kBoth, kReasoningContent, kReasoning, kNone, kInline };
 
 struct ServeOptions {
   ModelOptions model;
   DraftOptions draft;
+  PrefixOptions prefix;
   std::vector<std::string> aliases;
   bool strict_model = false;
   std::string host;

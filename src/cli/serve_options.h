@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "cli/prefix_options.h"
 #include "cli/shared_options.h"
 
 namespace mach::cli {
@@ -118,8 +119,8 @@ inline constexpr auto kServeOwn = std::to_array<Option>({
              "moz-extension://*. Repeatable.",
      .repeatable = true},
 });
-inline constexpr auto kServe =
-    Join(kModelOptions, kServeOwn, kExpertOptions, kDraftOptions, kComputeOptions, kLogOptions);
+inline constexpr auto kServe = Join(kModelOptions, kServeOwn, kExpertOptions, kDraftOptions,
+                                    kPrefixOptions, kComputeOptions, kLogOptions);
 
 inline constexpr Example kServeExamples[] = {
     {"mach serve models/mach-tiny", "Serves on http://127.0.0.1:8080/v1."},

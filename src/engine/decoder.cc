@@ -35,7 +35,9 @@ FinishReason ReasonOf(spec::DecodeEnd end) {
 Result<std::unique_ptr<Decoder>> Decoder::Create(model::LoadedModel& model, const Clock& clock,
                                                  const DecoderOptions& options) {
   std::unique_ptr<Decoder> made(new Decoder(model, clock));
-  MACH_TRY(made->state_, model.NewState());
+  const bool notes = options.draft != nullptr && options.prefix_cache;
+  const size_t note_bytes = notes ? spec::Drafter::NoteBytes(options.draft->config()) : 0;
+  MACH_TRY(made->state_, model.NewState(note_bytes));
   std::unique_ptr<spec::Drafter> drafter;
   if (options.draft != nullptr) {
     made->draft_ = options.draft;
@@ -47,24 +49,31 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(model::LoadedModel& model, cons
       std::make_unique<spec::Speculators>(std::move(drafter), options.policy, clock);
   MACH_TRY(made->verifier_, spec::Verifier::Create(model.model(), model.workspace(),
                                                    made->speculators_->taps(), model.ledger()));
+  if (options.prefix_cache) {
+    MACH_TRY(const std::string identity, model.StateIdentity());
+    const std::string drafts = notes ? options.draft->NotesIdentity() : "";
+    MACH_TRY(made->prefix_cache_,
+             cache::PrefixCache::Create(made->state_->shape(), cache::Sha1(identity + drafts),
+                                        *options.prefix_cache, model.ledger()));
+  }
   return made;
 }
 
-Status Decoder::Prefill(std::span<const TokenId> prompt, spec::Speculator* speculator,
-                        const std::atomic<bool>& cancelled, Sink& sink) {
-  state_->Reset();
+Status Decoder::Prefill(std::span<const TokenId> prompt, const std::atomic<bool>& cancelled,
+                        Sink& sink) {
   std::span<const uint32_t> taps;
-  if (speculator != nullptr) {
-    speculator->BeginRequest();
-    taps = speculator->taps();
+  if (speculator_ != nullptr) {
+    speculator_->BeginRequest(state_.get());
+    taps = speculator_->taps();
   }
-  for (size_t at = 0; at < prompt.size();) {
-    const size_t n = std::min(verifier_->max_rows(), prompt.size() - at);
+  for (size_t at = state_->length(); at < prompt.size();) {
+    const size_t n = std::min(verifier_->max_rows(), prefix_->NextStop(at) - at);
     const bool last = at + n == prompt.size();
     MACH_RETURN_IF_ERROR(
         verifier_->Prefill(prompt.subspan(at, n), taps, &cancelled, last, *state_));
-    if (speculator != nullptr) speculator->ObservePrompt(verifier_->features(), n);
+    if (speculator_ != nullptr) speculator_->ObservePrompt(verifier_->features(), n);
     at += n;
+    prefix_->Reached(at, speculator_);
     sink.OnPrefill(at, prompt.size());
   }
   return Ok();
@@ -72,21 +81,26 @@ Status Decoder::Prefill(std::span<const TokenId> prompt, spec::Speculator* specu
 
 Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool>& cancelled,
                                   Sink& sink, Timings& timings) {
+  spent_ = true;
+  state_->Reset();
+  sequence_ = request.prompt;
   if (cancelled.load(std::memory_order_relaxed)) return FinishReason::kCancelled;
-  MACH_TRY(spec::Speculator * speculator, speculators_->For(request.speculation));
+  MACH_TRY(speculator_, speculators_->For(request.speculation));
   const int64_t start = clock_.NowNs();
-  MACH_RETURN_IF_ERROR(Prefill(request.prompt, speculator, cancelled, sink));
+  prefix_.emplace(prefix_cache_.get(), request, model_, *state_);
+  timings.cached_tokens = prefix_->cached_tokens();
+  sink.OnPrefill(timings.cached_tokens, request.prompt.size());
+  MACH_RETURN_IF_ERROR(Prefill(request.prompt, cancelled, sink));
   const int64_t prefilled = clock_.NowNs();
   timings.prefill_ms = Milliseconds(prefilled - start);
 
   sample::Sampler sampler(request.sampling, model_.config().vocab);
   sampler.AcceptPrompt(request.prompt);
-  sequence_ = request.prompt;
   const auto& stops = request.stop_tokens;
   const auto emit = [&](TokenId token, std::span<const float> logits) {
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) return false;
     sink.OnToken(Describe(request, token, logits));
-    ++timings.output_tokens;
+    if (timings.output_tokens++ == 0) prefix_->FirstToken();
     timings.decode_ms = Milliseconds(clock_.NowNs() - prefilled);
     return true;
   };
@@ -95,12 +109,19 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
                                                     .state = *state_,
                                                     .sampler = sampler,
                                                     .sequence = sequence_,
-                                                    .speculator = speculator,
+                                                    .speculator = speculator_,
                                                     .most = std::min(request.max_tokens, room),
                                                     .cancelled = cancelled,
                                                     .clock = clock_},
                                                    emit));
+  spent_ = false;
   return ReasonOf(end);
+}
+
+void Decoder::EndRequest() {
+  if (!prefix_) return;
+  if (!spent_) prefix_->SaveAnswer(sequence_, speculator_);
+  prefix_.reset();
 }
 
 }  // namespace mach::engine

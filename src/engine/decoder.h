@@ -3,10 +3,13 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
+#include "cache/prefix_cache.h"
 #include "engine/engine.h"
+#include "engine/prefix_run.h"
 #include "model/loaded_model.h"
 #include "spec/decode_loop.h"
 #include "spec/speculators.h"
@@ -16,6 +19,7 @@ namespace mach::engine {
 struct DecoderOptions {
   std::shared_ptr<const spec::DraftModel> draft;  // null: none
   spec::PolicyOptions policy;
+  std::optional<cache::PrefixCacheOptions> prefix_cache;  // nothing: none
 };
 
 // Owned by the engine thread.
@@ -26,18 +30,23 @@ class Decoder {
                                                  const DecoderOptions& options = {});
 
   // Generates until a stop token, the limit, or `cancelled`; reports to the sink's OnPrefill and
-  // OnToken, and fills in the timings from the prefill on. REQUIRES: the request was checked.
-  // kCancelled comes as an error when a forward pass was cut off, else as a reason.
+  // OnToken, and fills in the timings from the prefill on. REQUIRES: the request was checked, and
+  // stays until EndRequest. kCancelled comes as an error when a forward pass was cut off, else as a
+  // reason.
   Result<FinishReason> Run(const Request& request, const std::atomic<bool>& cancelled, Sink& sink,
                            Timings& timings);
 
+  // After Run, when its client has been told: keeps the answer for the next turn.
+  void EndRequest();
+
   // Its statistics() may be read from any thread.
   const spec::Speculators& speculators() const { return *speculators_; }
+  // Null without one. For any thread, but for what its comments leave to this one.
+  cache::PrefixCache* prefix_cache() const { return prefix_cache_.get(); }
 
  private:
   Decoder(model::LoadedModel& model, const Clock& clock) : model_(model), clock_(clock) {}
-  Status Prefill(std::span<const TokenId> prompt, spec::Speculator* speculator,
-                 const std::atomic<bool>& cancelled, Sink& sink);
+  Status Prefill(std::span<const TokenId> prompt, const std::atomic<bool>& cancelled, Sink& sink);
 
   model::LoadedModel& model_;
   const Clock& clock_;
@@ -45,7 +54,12 @@ class Decoder {
   std::unique_ptr<cache::SequenceState> state_;
   std::unique_ptr<spec::Verifier> verifier_;
   std::unique_ptr<spec::Speculators> speculators_;
+  std::unique_ptr<cache::PrefixCache> prefix_cache_;
   std::vector<TokenId> sequence_;
+  // Of the request that runs.
+  spec::Speculator* speculator_ = nullptr;
+  std::optional<PrefixRun> prefix_;
+  bool spent_ = false;  // the state
 };
 
 }  // namespace mach::engine

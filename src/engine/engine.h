@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/anchors.h"
 #include "engine/stats.h"
 #include "sample/params.h"
 #include "spec/mode.h"
@@ -27,6 +28,8 @@ struct Request {
   std::string session;          // sessions take turns; empty: a session of its own
   std::vector<TokenId> prompt;  // at least one token
   sample::Params sampling;
+  std::vector<Anchor> anchors;       // positions of the prompt that another one may share up to
+  bool warm = false;                 // only fills the prefix cache
   size_t max_tokens = 0;             // 0: prefill only. Cut to what the context leaves
   std::vector<TokenId> stop_tokens;  // end of sequence; the token itself is not part of the output
   size_t logprobs = 0;               // alternatives to report with each token
@@ -96,6 +99,16 @@ struct RequestInfo {
   size_t max_tokens = 0;
 };
 
+// A prefix that is cached.
+struct PrefixInfo {
+  size_t tokens = 0;
+  uint64_t bytes = 0;
+  PrefixKind kind = PrefixKind::kMessage;
+  bool in_memory = false, on_disk = false;
+  double hits = 0;
+  std::string session;  // that it belongs to; empty: unknown
+};
+
 struct Info {
   std::string model_id;
   std::string architecture;
@@ -122,6 +135,9 @@ class Engine {
   virtual std::vector<RequestInfo> requests() const = 0;
   // Cancels the requests of that id, and those of its choices ("ID/0", "ID/1", ...). How many.
   virtual size_t CancelRequest(std::string_view id) = 0;
+  // The prefix cache; without one there is nothing.
+  virtual std::vector<PrefixInfo> prefixes() const { return {}; }
+  virtual size_t ClearPrefixes() { return 0; }  // how many there were
 };
 
 }  // namespace mach::engine

@@ -41,10 +41,18 @@ class LocalEngine final : public Engine {
     if (const auto* store = model_->streaming()) {
       stats.experts = DescribeExperts(*store, model_->direct_reads());
     }
+    if (const auto* prefixes = decoder_->prefix_cache()) {
+      stats.prefix_cache = DescribePrefixCache(*prefixes);
+    }
     return stats;
   }
   std::vector<RequestInfo> requests() const override { return queue_->List(); }
   size_t CancelRequest(std::string_view id) override { return queue_->Cancel(id); }
+  std::vector<PrefixInfo> prefixes() const override;
+  size_t ClearPrefixes() override {
+    auto* prefixes = decoder_->prefix_cache();
+    return prefixes == nullptr ? 0 : prefixes->Clear();
+  }
 
  private:
   Status Check(const Request& request) const {
@@ -71,10 +79,10 @@ class LocalEngine final : public Engine {
       Timings timings;
       timings.queue_ms = queue_ms;
       timings.prompt_tokens = next->request.prompt.size();
-      next->OnPrefill(0, timings.prompt_tokens);
       auto result = decoder_->Run(next->request, next->cancelled(), *next, timings);
       if (!result && result.error().code == Code::kCancelled) result = FinishReason::kCancelled;
       next->OnDone(std::move(result), timings);
+      decoder_->EndRequest();
     }
   }
 
@@ -84,6 +92,31 @@ class LocalEngine final : public Engine {
   const std::shared_ptr<RequestQueue> queue_;
   std::thread thread_;
 };
+
+std::vector<PrefixInfo> LocalEngine::prefixes() const {
+  std::vector<PrefixInfo> list;
+  const auto* prefixes = decoder_->prefix_cache();
+  if (prefixes == nullptr) return list;
+  for (const auto& row : prefixes->ListMemory()) {
+    // Conversations that a client named begin with "=".
+    const bool named = row.conversation.starts_with('=');
+    list.push_back({.tokens = row.tokens,
+                    .bytes = row.bytes,
+                    .kind = row.kind,
+                    .in_memory = true,
+                    .on_disk = row.on_disk,
+                    .hits = static_cast<double>(row.hits),
+                    .session = named ? row.conversation.substr(1) : ""});
+  }
+  for (const auto& row : prefixes->ListDisk()) {
+    list.push_back({.tokens = row.tokens,
+                    .bytes = row.bytes,
+                    .kind = row.kind,
+                    .on_disk = true,
+                    .hits = row.hits});
+  }
+  return list;
+}
 
 }  // namespace
 

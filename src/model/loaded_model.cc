@@ -88,9 +88,14 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   return made;
 }
 
-Result<std::unique_ptr<cache::SequenceState>> LoadedModel::NewState() {
-  const bool f16 = compute_ == ops::Compute::kInt8;
-  return cache::SequenceState::Create(model_->StateShape(context_tokens_, f16), *ledger_);
+cache::StateShape LoadedModel::StateShape() const {
+  return model_->StateShape(context_tokens_, compute_ == ops::Compute::kInt8);
+}
+
+Result<std::unique_ptr<cache::SequenceState>> LoadedModel::NewState(size_t note_bytes) {
+  cache::StateShape shape = StateShape();
+  shape.note_bytes = note_bytes;
+  return cache::SequenceState::Create(shape, *ledger_);
 }
 
 }  // namespace mach::model

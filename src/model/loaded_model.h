@@ -54,8 +54,13 @@ class LoadedModel {
   size_t context_tokens() const { return context_tokens_; }
   ops::Compute compute() const { return compute_; }
 
-  // A new, empty sequence. Keys and values are f32 when computing in f32, else f16.
-  Result<std::unique_ptr<cache::SequenceState>> NewState();
+  // Of its sequences. Keys and values are f32 when computing in f32, else f16.
+  cache::StateShape StateShape() const;
+  // Two models whose identities are equal bring sequences to the same state, bit for bit. Reads the
+  // resident weights and some of the checkpoint's files.
+  Result<std::string> StateIdentity() const;
+  // A new, empty sequence. note_bytes: see cache::StateShape.
+  Result<std::unique_ptr<cache::SequenceState>> NewState(size_t note_bytes = 0);
 
  private:
   LoadedModel() = default;

@@ -173,6 +173,14 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
   return Ok();
 }
 
+void Model::Settle(Workspace& ws, cache::SequenceState& state) const {
+  size_t recurrent_layer = 0;
+  for (const LayerConfig& layer : config_.layers) {
+    const auto* delta = std::get_if<ops::DeltaNetShape>(&layer.mixer);
+    if (delta != nullptr) ops::ReplayPending(ws.ctx_, *delta, state.recurrent(recurrent_layer++));
+  }
+}
+
 void Model::Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const {
   const ArenaScope scope(ws.ctx_.arena);
   ops::Activations input(hidden, rows, config_.hidden);

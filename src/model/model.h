@@ -91,6 +91,9 @@ class Model {
   Status Forward(Workspace& ws, const ForwardRequest& request, cache::SequenceState& state,
                  float* hidden) const;
 
+  // Replays what a rollback left pending, so that the state can be copied (SequenceState::settled).
+  void Settle(Workspace& ws, cache::SequenceState& state) const;
+
   // logits [rows, vocab] of final hidden states [rows, hidden], rows <= max_rows.
   void Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const;
 

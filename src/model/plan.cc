@@ -86,6 +86,12 @@ size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t contex
                  kPageBytes);
 }
 
+size_t DefaultPrefixBytes(size_t ceiling) {
+  constexpr size_t kMost = size_t{1} << 30;
+  constexpr size_t kShare = 8;
+  return std::min(ceiling / kShare, kMost);
+}
+
 Result<size_t> ChooseCeiling(std::optional<size_t> asked, size_t free) {
   if (!asked) return std::min(kDefaultCeiling, free - std::min(free / 10, kMostReserve));
   if (*asked > free) {

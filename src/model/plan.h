@@ -25,6 +25,7 @@ struct MemoryNeeds {
   size_t kv = 0;       // at the full context
   size_t scratch = 0;
   size_t decode = 0;  // of the decode loop and the drafter; the caller's to fill in
+  size_t prefix = 0;  // of the prefix cache; likewise
 
   ops::ExpertLayout expert_layout;
   size_t expert_record = 0;  // of one routed expert; 0: the model has none
@@ -33,7 +34,7 @@ struct MemoryNeeds {
   size_t moe_layers = 0;
   size_t floor_slots = 0;  // one token's working set (model::FloorSlots)
 
-  size_t resident() const { return weights + state + kv + scratch + decode; }
+  size_t resident() const { return weights + state + kv + scratch + decode + prefix; }
   size_t all_experts() const { return expert_count * expert_record; }
 };
 
@@ -51,6 +52,9 @@ inline constexpr size_t kMostPredictedRows = 32;
 size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t context, size_t threads);
 
 inline constexpr size_t kDefaultCeiling = size_t{9} << 30;
+
+// What the prefix cache takes of a ceiling, unless it is told.
+size_t DefaultPrefixBytes(size_t ceiling);
 
 // The ceiling on all that the process keeps, of `free` bytes of memory. Without a wish the default,
 // or what is free less a reserve for the system where that is smaller. A wish beyond what is free

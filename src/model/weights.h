@@ -42,6 +42,7 @@ class Weights {
   const float* final_norm() const { return final_norm_; }
   const LayerWeights& layer(size_t i) const { return layers_[i]; }
   size_t bytes() const { return memory_.size(); }
+  std::span<const std::byte> memory() const { return memory_.bytes(); }
 
  private:
   class Loader;

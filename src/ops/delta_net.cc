@@ -165,6 +165,16 @@ void Gates(const DeltaNetShape& shape, const DeltaNetWeights& w, size_t rows, fl
 
 }  // namespace
 
+void ReplayPending(Context& ctx, const DeltaNetShape& shape, Recurrent& state) {
+  if (state.pending == 0) return;
+  const ArenaScope scope(ctx.arena);
+  DeltaRule(ctx, shape, state)
+      .Run({}, {state.tape_output, state.tape_decay, state.tape_beta, state.pending}, false,
+           nullptr);
+  ShiftHistory(state, state.tape_input, state.pending);
+  state.pending = 0;
+}
+
 void DeltaNet(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w, bool marked,
               Activations& x, Recurrent& state, float* out) {
   const ArenaScope scope(ctx.arena);
@@ -172,14 +182,8 @@ void DeltaNet(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w
   const size_t channels = shape.conv_channels();
   const size_t heads = shape.value_heads;
 
+  ReplayPending(ctx, shape, state);
   DeltaRule rule(ctx, shape, state);
-  if (state.pending != 0) {
-    rule.Run({}, {state.tape_output, state.tape_decay, state.tape_beta, state.pending}, false,
-             nullptr);
-    ShiftHistory(state, state.tape_input, state.pending);
-    state.pending = 0;
-  }
-
   const Steps earlier{state.tape_output, state.tape_decay, state.tape_beta, state.recorded};
   float* inputs = marked ? state.tape_input + state.recorded * channels
                          : ctx.arena.Take<float>(rows * channels);

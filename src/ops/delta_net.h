@@ -40,6 +40,10 @@ struct DeltaNetWeights {
 void DeltaNet(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w, bool marked,
               Activations& x, cache::SequenceState::Recurrent& state, float* out);
 
+// Replays the steps that are pending, as DeltaNet would do first.
+void ReplayPending(Context& ctx, const DeltaNetShape& shape,
+                   cache::SequenceState::Recurrent& state);
+
 size_t DeltaNetScratchBytes(const DeltaNetShape& shape, size_t rows, size_t threads);
 
 }  // namespace mach::ops

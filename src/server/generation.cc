@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "server/fields.h"
+#include "server/prompt_anchors.h"
 
 namespace mach::server {
 namespace {
@@ -60,6 +61,13 @@ std::optional<ApiError> CheckTokens(const std::vector<TokenId>& tokens, std::str
 }
 
 }  // namespace
+
+bool BeginsWithSystem(const ChatInput& chat) {
+  if (!chat.tools.empty()) return true;
+  if (chat.messages.empty()) return false;
+  const json::Value* role = chat.messages[0].Find("role");
+  return role != nullptr && role->is_string() && role->AsString() == "system";
+}
 
 ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens, std::string_view param) {
   ApiError error;
@@ -134,6 +142,9 @@ std::variant<ChoiceRuns, ApiError> PrepareChoices(const std::string& request_id,
                     prompt.tokens.end());
     }
     engine::Request mine = one;
+    if (request.prompts.empty()) {
+      mine.anchors = PromptAnchors(prompt.tokens, info.stop_tokens, BeginsWithSystem(request.chat));
+    }
     mine.id = total == 1 ? request_id : request_id + "/" + std::to_string(i);
     mine.prompt = prompt.tokens;
     const size_t room = info.context_tokens - prompt.tokens.size();

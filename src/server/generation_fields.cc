@@ -229,8 +229,7 @@ std::vector<Field> WithSharedFields(std::span<const Field> own) {
 }
 
 void SetSession(std::string_view name, GenerationRequest& request) {
-  constexpr size_t kMaxBytes = 128;
-  request.session = name.substr(0, kMaxBytes);
+  request.session = name.substr(0, kMaxSessionBytes);
 }
 
 }  // namespace mach::server

@@ -16,6 +16,8 @@ std::span<const Field> SharedFields();
 // A protocol's own rows and the shared ones.
 std::vector<Field> WithSharedFields(std::span<const Field> own);
 
+inline constexpr size_t kMaxSessionBytes = 128;
+
 // The header x-session-id, which wins over the fields. Bytes beyond 128 are cut off.
 void SetSession(std::string_view name, GenerationRequest& request);
 

@@ -208,6 +208,15 @@ json::Value RepairArguments(const std::string& text) {
   return json::Object{{"raw_arguments", text}};
 }
 
+std::string_view WithoutNonce(std::string_view system) {
+  // Claude Code (2.1.36 and later): "x-anthropic-billing-header: ...; cch=NONCE;" in a block of its
+  // own at the very front. It is for Anthropic's accounting, and another one in every request.
+  constexpr std::string_view kHeader = "x-anthropic-billing-header:";
+  if (!system.starts_with(kHeader)) return system;
+  const size_t end = system.find('\n');
+  return end == std::string_view::npos ? std::string_view() : system.substr(end + 1);
+}
+
 std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
                                                       const Limits& limits) {
   if (!messages.is_array()) return WrongType("messages", messages, "an array");
@@ -228,7 +237,7 @@ std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& message
     if (role == "system") {
       if (has_system) system += "\n\n";
       has_system = true;
-      system += message.Find("content")->AsString();
+      system += WithoutNonce(message.Find("content")->AsString());
       continue;
     }
     if (role == "assistant" && i + 1 == given.size() && !out.empty() &&

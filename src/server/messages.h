@@ -1,6 +1,8 @@
 // Chat messages and tools: from what clients send to what templates expect.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <variant>
 
 #include "json/value.h"
@@ -15,8 +17,13 @@ namespace mach::server {
 // developer messages become one message at the front; legacy "function" messages and
 // "function_call" become their successors. Arguments that are cut-off JSON are completed, and where
 // nothing helps {"raw_arguments": TEXT}, so that a truncated call does not poison a conversation.
+// A line at the front of a system message that is known to differ in every request is taken out:
+// it would keep any prefix from being cached.
 std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
                                                       const Limits& limits);
+
+// The text of a system message without such a line.
+std::string_view WithoutNonce(std::string_view system);
 
 // Flat tools ({"type":"function","name":...}) are nested; the order of keys is kept.
 std::variant<json::Array, ApiError> NormalizeTools(const json::Value& tools, const Limits& limits);

@@ -23,6 +23,15 @@ TEST(NormalizeMessages, GivesTemplatesWhatTheyExpect) {
       {R"([{"role":"user","content":"a"},{"role":"developer","content":"b"},)"
        R"({"role":"system","content":[{"type":"text","text":"c"}]}])",
        R"([{"role":"system","content":"b\n\nc"},{"role":"user","content":"a"}])"},
+      // A line that is new in every request goes, at the very front and from system messages alone.
+      {R"([{"role":"system","content":[{"type":"text","text":"x-anthropic-billing-header: )"
+       R"(cc_version=2.1.36; cch=a1b2c;"},{"type":"text","text":"b"}]},)"
+       R"({"role":"user","content":"x-anthropic-billing-header: c"}])",
+       R"([{"role":"system","content":"b"},)"
+       R"({"role":"user","content":"x-anthropic-billing-header: c"}])"},
+      {R"([{"role":"system","content":"Say x-anthropic-billing-header: cch=1;"},{"role":"user"}])",
+       R"([{"role":"system","content":"Say x-anthropic-billing-header: cch=1;"},)"
+       R"({"role":"user","content":""}])"},
       // Parts are joined; unknown keys go.
       {R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"input_text","text":"b"},)"
        R"("c"],"x":1,"name":"n"}])",

@@ -179,8 +179,14 @@ Router Service::MakeRouter() {
   get("/v1/stats", "Statistics of generations", &Service::Stats);
   get("/v1/cache/stats", "Statistics of experts on disk and of cached prefixes",
       &Service::CacheStats);
-  post("/v1/cache/warm_prefix", "Not supported yet: status 501", &Service::WarmPrefix, {},
-       json_only, 501);
+  post("/v1/cache/warm_prefix", "Computes a prefix and keeps it", &Service::WarmPrefix,
+       Specs(WarmFields()), json_only, 200);
+  get("/v1/cache/warm_prefix", "The prefixes that are cached", &Service::ListPrefixes);
+  router.Add({.method = "DELETE",
+              .pattern = "/v1/cache/warm_prefix",
+              .summary = "Forgets all cached prefixes",
+              .runs_on = RunsOn::kWorker,
+              .handle = bind(&Service::ClearPrefixes)});
   get("/metrics", "Metrics in Prometheus' format", &Service::Metrics);
   get("/mach/requests", "Requests that run and wait", &Service::Requests);
   for (const char* method : {"DELETE", "POST"}) {

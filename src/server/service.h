@@ -96,13 +96,17 @@ class Service {
   HandlerResult Detokenize(const HttpRequest& request, const std::string& tail) const;
   HandlerResult ApplyTemplate(const HttpRequest& request, const std::string& tail) const;
 
+  // ---- prefix_endpoints.cc ----
+  HandlerResult WarmPrefix(const HttpRequest& request, const std::string& tail) const;
+  HandlerResult ListPrefixes(const HttpRequest& request, const std::string& tail) const;
+  HandlerResult ClearPrefixes(const HttpRequest& request, const std::string& tail) const;
+
   // ---- status_endpoints.cc ----
   HandlerResult Live(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Health(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Version(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Stats(const HttpRequest& request, const std::string& tail) const;
   HandlerResult CacheStats(const HttpRequest& request, const std::string& tail) const;
-  HandlerResult WarmPrefix(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Metrics(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Requests(const HttpRequest& request, const std::string& tail) const;
   HandlerResult CancelRequest(const HttpRequest& request, const std::string& tail) const;

@@ -23,6 +23,48 @@ std::string_view StateName(engine::RequestState state) {
   return "decode";
 }
 
+json::Object MissJson(const engine::PrefixMissStats& miss, const Codec* codec) {
+  json::Object out{{"reason", miss.reason},
+                   {"prompt_tokens", miss.prompt_tokens},
+                   {"common_tokens", miss.common_tokens}};
+  if (codec != nullptr) {
+    out.Set("wanted", codec->DecodeTokens(miss.wanted));
+    out.Set("cached", codec->DecodeTokens(miss.cached));
+  }
+  return out;
+}
+
+json::Object PrefixCacheJson(const engine::PrefixCacheStats& p, const Codec* codec) {
+  json::Array misses;
+  for (const engine::PrefixMissStats& miss : p.last_misses) misses.push_back(MissJson(miss, codec));
+  return {{"enabled", p.enabled},
+          {"entries", p.entries},
+          {"max_entries", p.max_entries},
+          {"bytes", p.bytes},
+          {"max_bytes", p.max_bytes},
+          {"hits", p.hits},
+          {"misses", p.misses},
+          {"hit_rate", Rate(p.hits, p.misses)},
+          {"tokens_saved", p.tokens_saved},
+          {"evictions", p.evictions},
+          {"refused", p.refused},
+          {"saves", json::Object{{"cold", p.saves_cold},
+                                 {"continued", p.saves_continued},
+                                 {"displaced", p.saves_displaced},
+                                 {"shutdown", p.saves_shutdown},
+                                 {"warm", p.saves_warm}}},
+          {"last_misses", std::move(misses)},
+          {"disk", json::Object{{"enabled", p.disk_enabled},
+                                {"entries", p.disk_entries},
+                                {"bytes", p.disk_bytes},
+                                {"budget_bytes", p.disk_budget_bytes},
+                                {"hits", p.disk_hits},
+                                {"evictions", p.disk_evictions},
+                                {"dropped", p.disk_dropped},
+                                {"errors", p.disk_errors},
+                                {"quarantined", p.quarantined}}}};
+}
+
 }  // namespace
 
 json::Object StatsJson(const engine::EngineStats& s) {
@@ -54,7 +96,7 @@ json::Object StatsJson(const engine::EngineStats& s) {
                                     {"cancelled_decode", s.cancelled_decode}}}};
 }
 
-json::Object CacheStatsJson(const engine::EngineStats& s) {
+json::Object CacheStatsJson(const engine::EngineStats& s, const Codec* codec) {
   const engine::ExpertStats& e = s.experts;
   const engine::PrefixCacheStats& p = s.prefix_cache;
   json::Object streaming{
@@ -73,14 +115,9 @@ json::Object CacheStatsJson(const engine::EngineStats& s) {
       {"prefetch", json::Object{{"issued", e.prefetch_issued},
                                 {"used", e.prefetch_used},
                                 {"wasted", e.prefetch_wasted}}}};
-  json::Object prefix{{"enabled", p.enabled},         {"entries", p.entries},
-                      {"max_entries", p.max_entries}, {"bytes", p.bytes},
-                      {"max_bytes", p.max_bytes},     {"hits", p.hits},
-                      {"misses", p.misses},           {"hit_rate", Rate(p.hits, p.misses)},
-                      {"hit_tokens", p.hit_tokens},   {"evictions", p.evictions}};
   const bool in_flight = s.running > 0;
   return {{"streaming_summary", std::move(streaming)},
-          {"prefix_cache", std::move(prefix)},
+          {"prefix_cache", PrefixCacheJson(p, codec)},
           {"generation_in_flight", in_flight},
           {"stale_generation_in_flight", in_flight && (e.stale || p.stale || s.speculation.stale)}};
 }
@@ -168,6 +205,16 @@ std::string MetricsOf(const MetricsInput& in) {
             s.speculation.accepted);
   m.Counter("mach_prefix_cache_hits_total", "Prompts with a cached prefix.", s.prefix_cache.hits);
   m.Counter("mach_prefix_cache_misses_total", "Prompts without one.", s.prefix_cache.misses);
+  m.Counter("mach_prefix_cache_disk_hits_total", "Prompts whose prefix was read from disk.",
+            s.prefix_cache.disk_hits);
+  m.Counter("mach_prefix_cache_evictions_total", "Prefixes that left the memory.",
+            s.prefix_cache.evictions);
+  m.Counter("mach_prefix_cache_quarantined_total", "Damaged files on disk.",
+            s.prefix_cache.quarantined);
+  m.Gauge("mach_prefix_cache_bytes", "Memory of cached prefixes.",
+          static_cast<double>(s.prefix_cache.bytes));
+  m.Gauge("mach_prefix_cache_disk_bytes", "Disk space of cached prefixes.",
+          static_cast<double>(s.prefix_cache.disk_bytes));
 
   if (in.http == nullptr) return m.Take();
   m.Gauge("mach_http_connections", "Open connections.",

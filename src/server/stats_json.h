@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "json/value.h"
+#include "server/codec.h"
 #include "server/http_counters.h"
 
 namespace mach::server {
@@ -14,8 +15,8 @@ namespace mach::server {
 // The members of GET /v1/stats that come from the engine.
 json::Object StatsJson(const engine::EngineStats& stats);
 
-// GET /v1/cache/stats.
-json::Object CacheStatsJson(const engine::EngineStats& stats);
+// GET /v1/cache/stats. codec: shows where prompts parted; null: not.
+json::Object CacheStatsJson(const engine::EngineStats& stats, const Codec* codec);
 
 // GET /mach/requests, without texts.
 json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests);

@@ -54,16 +54,9 @@ HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
 }
 
 HandlerResult Service::CacheStats(const HttpRequest&, const std::string&) const {
-  return JsonResponse(CacheStatsJson(EngineStats()));
-}
-
-HandlerResult Service::WarmPrefix(const HttpRequest&, const std::string&) const {
-  ApiError error;
-  error.status = 501;
-  error.type = "not_supported_error";
-  error.code = "not_supported";
-  error.message = "this build has no prefix cache, so there is nothing to warm";
-  return ToResponse(error);
+  const auto served = model();
+  return JsonResponse(
+      CacheStatsJson(EngineStats(), served == nullptr ? nullptr : served->codec.get()));
 }
 
 HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {

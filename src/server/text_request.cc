@@ -1,6 +1,7 @@
 #include "server/text_request.h"
 
 #include "server/completion_request.h"
+#include "server/generation_fields.h"
 #include "server/messages.h"
 
 namespace mach::server {
@@ -57,6 +58,11 @@ Error ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& reque
   return std::nullopt;
 }
 
+Error ReadSession(const Value& value, const Limits&, TextRequest& request) {
+  if (request.session.empty()) request.session = value.AsString().substr(0, kMaxSessionBytes);
+  return std::nullopt;
+}
+
 Error ReadTokens(const Value& value, const Limits&, TextRequest& request) {
   auto ids = ReadTokenIds(value, "tokens");
   if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
@@ -90,6 +96,19 @@ constexpr Row kTokenize[] = {
      ReadTextFlag<&T::token_strings>},
     {"model", FieldType::kAny, kAccepted, "there is one"},
 };
+constexpr Row kWarm[] = {
+    {"text", FieldType::kString, kHonoured, "the beginning of a prompt", ReadContent},
+    {"prompt", FieldType::kString, kHonoured, "as text", ReadPrompt},
+    {"messages", FieldType::kArray, kHonoured, "a conversation instead", ReadMessages},
+    {"tools", FieldType::kArray, kHonoured, "of the conversation", ReadTools},
+    {"chat_template_kwargs", FieldType::kObject, kHonoured, "variables of the chat template",
+     ReadKwargs},
+    {"add_generation_prompt", FieldType::kBoolean, kHonoured,
+     "open the assistant's turn; default: false", ReadGenerationPrompt},
+    {"session_id", FieldType::kString, kHonoured, "whose prefix it is", ReadSession},
+    {"prompt_cache_key", FieldType::kString, kHonoured, "likewise", ReadSession},
+    {"model", FieldType::kAny, kAccepted, "there is one"},
+};
 constexpr Row kDetokenize[] = {
     {.name = "tokens",
      .type = FieldType::kArray,
@@ -100,10 +119,10 @@ constexpr Row kDetokenize[] = {
 };
 
 std::variant<TextRequest, ApiError> ParseText(std::string_view body, const Limits& limits,
-                                              std::span<const Row> fields) {
+                                              std::span<const Row> fields,
+                                              TextRequest request = {}) {
   auto object = ParseBody(body, limits);
   if (auto* error = std::get_if<ApiError>(&object)) return std::move(*error);
-  TextRequest request;
   if (auto error =
           ReadFields(std::get<json::Object>(object), fields, limits, request, request.ignored)) {
     return *std::move(error);
@@ -115,6 +134,7 @@ std::variant<TextRequest, ApiError> ParseText(std::string_view body, const Limit
 
 std::span<const Row> TokenizeFields() { return kTokenize; }
 std::span<const Row> DetokenizeFields() { return kDetokenize; }
+std::span<const Row> WarmFields() { return kWarm; }
 
 std::variant<TextRequest, ApiError> ParseTokenizeRequest(std::string_view body,
                                                          const Limits& limits) {
@@ -123,6 +143,18 @@ std::variant<TextRequest, ApiError> ParseTokenizeRequest(std::string_view body,
       text != nullptr && !text->text && !text->is_chat) {
     return BadRequest("missing_required_parameter", "content",
                       "there is nothing to tokenize; give 'content', 'prompt' or 'messages'");
+  }
+  return request;
+}
+
+std::variant<TextRequest, ApiError> ParseWarmRequest(std::string_view body, const Limits& limits) {
+  TextRequest closed;
+  closed.chat.add_generation_prompt = false;  // what the next turn of any kind begins with
+  auto request = ParseText(body, limits, kWarm, std::move(closed));
+  if (const auto* text = std::get_if<TextRequest>(&request);
+      text != nullptr && !text->text && !text->is_chat) {
+    return BadRequest("missing_required_parameter", "messages",
+                      "there is nothing to warm; give 'messages' and 'tools', or 'text'");
   }
   return request;
 }

@@ -23,15 +23,19 @@ struct TextRequest {
   bool with_pieces = false;
   bool token_strings = false;
   std::vector<TokenId> tokens;
+  std::string session;  // of a prefix to warm
   std::vector<std::string> ignored;
 };
 
 std::span<const FieldOf<TextRequest>> TokenizeFields();
 std::span<const FieldOf<TextRequest>> DetokenizeFields();
+// Of POST /v1/cache/warm_prefix.
+std::span<const FieldOf<TextRequest>> WarmFields();
 
 // Exactly one of a text and a conversation.
 std::variant<TextRequest, ApiError> ParseTokenizeRequest(std::string_view body,
                                                          const Limits& limits);
+std::variant<TextRequest, ApiError> ParseWarmRequest(std::string_view body, const Limits& limits);
 std::variant<TextRequest, ApiError> ParseDetokenizeRequest(std::string_view body,
                                                            const Limits& limits);
 

@@ -21,6 +21,8 @@ class CombinedProposer final : public Proposer {
     drafter_.Reset();
     ngram_.Reset();
   }
+  void Follow(cache::SequenceState& state) override { drafter_.Follow(state); }
+  void Sync() override { drafter_.Sync(); }
   void Observe(const float* features, size_t rows) override { drafter_.Observe(features, rows); }
   size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) override {
     const size_t known = ngram_.Propose(sequence, out);

@@ -1,6 +1,7 @@
 #include "spec/dflash_proposer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -17,11 +18,20 @@ DFlashProposer::DFlashProposer(std::unique_ptr<Drafter> drafter)
 
 void DFlashProposer::Reset() {
   drafter_->Reset();
+  state_ = nullptr;
+  recalled_ = 0;
   waiting_rows_ = 0;
 }
 
+void DFlashProposer::Follow(cache::SequenceState& state) {
+  if (state.shape().note_bytes != 0) state_ = &state;
+  recalled_ = state.length();
+  noted_from_ = state_ == nullptr ? recalled_ : state.noted_from();
+}
+
 void DFlashProposer::Flush() {
-  drafter_->Append(waiting_.data(), waiting_rows_);
+  if (recalled_ != 0) drafter_->Recall(state_, noted_from_, std::exchange(recalled_, 0));
+  drafter_->Append(waiting_.data(), waiting_rows_, state_);
   waiting_rows_ = 0;
 }
 
@@ -29,7 +39,7 @@ void DFlashProposer::Observe(const float* features, size_t rows) {
   const bool prompt = rows > kMaxBlock;
   if (prompt || waiting_rows_ + rows > kWaitingRows) Flush();
   if (prompt) {
-    drafter_->Append(features, rows);
+    drafter_->Append(features, rows, state_);
     return;
   }
   const size_t width = drafter_->features();

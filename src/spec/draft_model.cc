@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "io/checkpoint.h"
+#include "io/sidecar.h"
 #include "io/tensor_source.h"
 #include "quant/quantize.h"
 
@@ -159,6 +160,12 @@ std::string DraftModel::Find(io::FileSystem& fs, const std::string& checkpoint) 
     if (fs.Open(directory + "/config.json").ok()) return directory;
   }
   return {};
+}
+
+std::string DraftModel::NotesIdentity() const {
+  const uint64_t fc = io::Xxh3(std::span(fc_.data, fc_.layout.bytes()));
+  const uint64_t norm = io::Xxh3(std::as_bytes(std::span(context_norm_, config_.hidden)));
+  return " notes-1 fc=" + std::to_string(fc) + " norm=" + std::to_string(norm);
 }
 
 }  // namespace mach::spec

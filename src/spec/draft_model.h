@@ -56,6 +56,8 @@ class DraftModel {
   const float* context_norm() const { return context_norm_; }  // [hidden]
   const float* final_norm() const { return final_norm_; }      // [hidden]
   const DraftLayerWeights& layer(size_t i) const { return layers_[i]; }
+  // Decides the context features that drafters of this model keep as notes.
+  std::string NotesIdentity() const;
   size_t bytes() const { return reservation_.bytes(); }
 
  private:

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/check.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
 #include "sample/sampler.h"
+#include "tensor/dtype.h"
 
 namespace mach::spec {
 namespace {
@@ -27,6 +29,25 @@ std::vector<ops::KvRing> RingsOf(const DraftConfig& c, bool f16, size_t context)
                      .f16 = f16});
   }
   return rings;
+}
+
+// Rounds in place, too: a recalled context is that of the first time, to the bit.
+void WriteNote(std::span<float> context, std::byte* note) {
+  for (float& x : context) {
+    const uint16_t half = tensor::F32ToF16(x);
+    std::memcpy(note, &half, sizeof half);
+    note += sizeof half;
+    x = tensor::F16ToF32(half);
+  }
+}
+
+void ReadNote(const std::byte* note, std::span<float> context) {
+  for (float& x : context) {
+    uint16_t half;
+    std::memcpy(&half, note, sizeof half);
+    note += sizeof half;
+    x = tensor::F16ToF32(half);
+  }
 }
 
 size_t RingBytes(std::span<const ops::KvRing> rings) {
@@ -127,28 +148,56 @@ void Drafter::StoreRows(size_t layer, size_t position, size_t rows, float* k, co
   });
 }
 
-void Drafter::Append(const float* features, size_t rows) {
+// Keys and values of every layer from context features, at most kAppendRows rows.
+void Drafter::AppendContext(const float* context, size_t rows) {
+  const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
   const size_t kv = c.kv_heads * c.head_dim;
+  auto* cos = arena_.Take<float>(rows * inv_freq_.size());
+  auto* sin = arena_.Take<float>(rows * inv_freq_.size());
+  auto* k = arena_.Take<float>(rows * kv);
+  auto* v = arena_.Take<float>(rows * kv);
+  Angles(length_, rows, cos, sin);
+  ops::Activations x(context, rows, c.hidden);
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const ops::AttentionWeights& w = draft_.layer(i).attention;
+    ops::Linear(ctx_, x, {{&w.k, {k, kv}}, {&w.v, {v, kv}}});
+    StoreRows(i, length_, rows, k, v, cos, sin);
+  }
+  length_ += rows;
+}
+
+void Drafter::Append(const float* features, size_t rows, cache::SequenceState* notes) {
+  const size_t h = draft_.config().hidden;
   for (size_t at = 0; at < rows; at += kAppendRows) {
     const ArenaScope scope(arena_);
     const size_t n = std::min(kAppendRows, rows - at);
-    auto* cos = arena_.Take<float>(n * inv_freq_.size());
-    auto* sin = arena_.Take<float>(n * inv_freq_.size());
-    auto* context = arena_.Take<float>(n * c.hidden);
-    auto* k = arena_.Take<float>(n * kv);
-    auto* v = arena_.Take<float>(n * kv);
-    Angles(length_, n, cos, sin);
+    auto* context = arena_.Take<float>(n * h);
     ops::Activations tapped(features + at * this->features(), n, this->features());
-    ops::Linear(ctx_, tapped, {{&draft_.fc(), {context, c.hidden}}});
-    ops::RmsNorm(ctx_, context, n, c.hidden, draft_.context_norm(), c.norm_eps, context);
-    ops::Activations x(context, n, c.hidden);
-    for (size_t i = 0; i < c.layers.size(); ++i) {
-      const ops::AttentionWeights& w = draft_.layer(i).attention;
-      ops::Linear(ctx_, x, {{&w.k, {k, kv}}, {&w.v, {v, kv}}});
-      StoreRows(i, length_, n, k, v, cos, sin);
+    ops::Linear(ctx_, tapped, {{&draft_.fc(), {context, h}}});
+    ops::RmsNorm(ctx_, context, n, h, draft_.context_norm(), draft_.config().norm_eps, context);
+    if (notes != nullptr) {
+      for (size_t r = 0; r < n; ++r) {
+        WriteNote({context + r * h, h}, notes->Note(length_ + r));
+      }
+      notes->SetNoted(length_, length_ + n);
     }
-    length_ += n;
+    AppendContext(context, n);
+  }
+}
+
+void Drafter::Recall(cache::SequenceState* notes, size_t first, size_t length) {
+  MACH_CHECK(length_ == 0 && first <= length && (notes != nullptr || first == length));
+  const size_t h = draft_.config().hidden;
+  // No ring remembers more.
+  first_ = std::max(first, length - std::min(length, kDraftContext));
+  length_ = first_;
+  while (length_ < length) {
+    const ArenaScope scope(arena_);
+    const size_t n = std::min(kAppendRows, length - length_);
+    auto* context = arena_.Take<float>(n * h);
+    for (size_t r = 0; r < n; ++r) ReadNote(notes->Note(length_ + r), {context + r * h, h});
+    AppendContext(context, n);
   }
 }
 
@@ -189,7 +238,7 @@ void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
                        .rows = rows,
                        .group = group,
                        .start = length_,
-                       .first = length_ > kept ? length_ - kept : 0,
+                       .first = std::max(first_, length_ - std::min(length_, kept)),
                        .window = l.window,
                        .causal = l.causal},
                       attended);

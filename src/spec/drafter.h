@@ -39,10 +39,17 @@ class Drafter {
   size_t features() const { return draft_.config().taps.size() * draft_.config().hidden; }
   size_t max_block() const { return max_block_; }
 
-  void Reset() { length_ = 0; }
+  void Reset() { length_ = first_ = 0; }
   // features: [rows, taps * hidden], the residual stream after the tapped layers at positions
-  // [length(), + rows). Any number of rows.
-  void Append(const float* features, size_t rows);
+  // [length(), + rows). Any number of rows. notes: keeps the context features of these positions,
+  // in half precision, for Recall; null: nothing is kept.
+  void Append(const float* features, size_t rows, cache::SequenceState* notes = nullptr);
+  // Of each position in a sequence's notes: one context feature [hidden], which all layers make
+  // their keys and values from.
+  static size_t NoteBytes(const DraftConfig& config) { return config.hidden * sizeof(uint16_t); }
+  // After Reset: goes on behind `length` positions of another sequence, of which those from `first`
+  // on are in its notes; the earlier ones stay unknown. notes may be null when first == length.
+  void Recall(cache::SequenceState* notes, size_t first, size_t length);
 
   // Most probable tokens for positions length() + 1 ... of a block whose first slot, at length(),
   // is `anchor`. Fills out; out.size() < max_block(). logits: [out.size(), vocab] when not null.
@@ -56,6 +63,7 @@ class Drafter {
   static size_t ScratchBytes(const DraftConfig& c, std::span<const ops::KvRing> rings,
                              size_t threads);
   void Angles(size_t position, size_t rows, float* cos, float* sin) const;
+  void AppendContext(const float* context, size_t rows);
   void StoreRows(size_t layer, size_t position, size_t rows, float* k, const float* v,
                  const float* cos, const float* sin);
   void Mix(size_t layer, size_t rows, const float* cos, const float* sin, ops::Activations& x,
@@ -70,6 +78,7 @@ class Drafter {
   MemoryReservation reservation_;
   std::vector<ops::KvRing> rings_;  // by layer
   size_t max_block_;
+  size_t first_ = 0;  // oldest position that was ever known
   size_t length_ = 0;
 };
 

@@ -9,8 +9,8 @@
 namespace mach::spec {
 
 // Buffers of the verifier, the tape that a block is rolled back by, and with a drafter all of it,
-// the staging of its load included.
+// the staging of its load included; notes: and what it keeps with the KV blocks for a prefix cache.
 size_t DecodeBytes(const model::ModelConfig& target, const model::PlanOptions& options,
-                   const std::optional<DraftModel::Needs>& draft);
+                   const std::optional<DraftModel::Needs>& draft, bool notes = false);
 
 }  // namespace mach::spec

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/ids.h"
+#include "cache/sequence_state.h"
 
 namespace mach::spec {
 
@@ -23,6 +24,11 @@ class Proposer {
   virtual size_t max_drafts() const = 0;
   // A new sequence begins.
   virtual void Reset() = 0;
+  // After Reset: the sequence's state, which stays as long as the sequence goes on. Its first
+  // length() tokens will not be observed; what is known of them lies in its notes.
+  virtual void Follow(cache::SequenceState& /*state*/) {}
+  // The notes of all that was observed are written.
+  virtual void Sync() {}
   // Tapped rows [rows, taps * hidden] of the tokens that follow those observed before: the
   // prompt's, then those of each pass that were kept. Without taps it is not called.
   virtual void Observe(const float* features, size_t rows) = 0;

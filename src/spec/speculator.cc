@@ -14,8 +14,9 @@ Speculator::Speculator(Proposer& proposer, const PolicyOptions& policy, const Cl
       statistics_(statistics),
       drafts_(kMaxBlock - 1) {}
 
-void Speculator::BeginRequest() {
+void Speculator::BeginRequest(cache::SequenceState* state) {
   proposer_.Reset();
+  if (state != nullptr) proposer_.Follow(*state);
   policy_.BeginRequest();
 }
 

@@ -20,7 +20,9 @@ class Speculator {
              Statistics& statistics);
 
   std::span<const uint32_t> taps() const { return proposer_.taps(); }
-  void BeginRequest();
+  // state: of the new sequence, when it holds tokens already, or notes are to be kept of it.
+  void BeginRequest(cache::SequenceState* state = nullptr);
+  void Sync() { proposer_.Sync(); }
   // Features of prompt tokens.
   void ObservePrompt(const float* features, size_t rows);
   // The next block: the last token of sequence (its anchor), then drafts; at most `most` rows.

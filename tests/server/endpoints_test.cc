@@ -231,10 +231,65 @@ TEST_F(EndpointsTest, OpenApiComesFromTheTables) {
   EXPECT_GT(ids.size(), 18u);
 }
 
+TEST_F(EndpointsTest, WarmsPrefixes) {
+  TestServerOptions options;
+  options.engine.providers.prefix_cache = [] {
+    engine::PrefixCacheStats stats;
+    stats.enabled = true;
+    stats.bytes = 4096;
+    stats.last_misses.push_back({.reason = "diverged",
+                                 .prompt_tokens = 9,
+                                 .common_tokens = 3,
+                                 .wanted = ScriptTokens("b"),
+                                 .cached = ScriptTokens("a")});
+    return stats;
+  };
+  TestServer server(std::move(options));
+  RawResponse warmed =
+      Ask(server.port(), Post("/v1/cache/warm_prefix", R"({"session_id":"s","messages":[
+      {"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]})"));
+  ASSERT_EQ(warmed.status, 200) << warmed.body;
+  EXPECT_EQ(Text(At(warmed.Json(), {"tokens"})), "13");
+  EXPECT_EQ(Text(At(warmed.Json(), {"cached"})), "0");
+  EXPECT_EQ(Text(At(warmed.Json(), {"bytes"})), "4096");
+  EXPECT_GE(At(warmed.Json(), {"ms"}).AsDouble(), 0);
+  EXPECT_TRUE(server.engine().last_request().warm);
+  EXPECT_EQ(server.engine().last_request().max_tokens, 0u);
+  EXPECT_EQ(server.engine().last_request().session, "s");
+  warmed = Ask(server.port(), Post("/v1/cache/warm_prefix", R"({"text":"abc"})"));
+  EXPECT_EQ(Text(At(warmed.Json(), {"tokens"})), "4");  // with what completions put in front
+  warmed = Ask(server.port(), Post("/v1/cache/warm_prefix", "{}"));
+  EXPECT_EQ(warmed.status, 400);
+  EXPECT_EQ(warmed.ErrorCode(), "missing_required_parameter");
+  EXPECT_EQ(Text(At(GetJson(server, "/v1/cache/warm_prefix"), {"data"})), "[]");
+  EXPECT_EQ(
+      Ask(server.port(), "DELETE /v1/cache/warm_prefix HTTP/1.1\r\nHost: localhost\r\n\r\n").body,
+      R"({"cleared":0})");
+  const json::Value stats = GetJson(server, "/v1/cache/stats");
+  EXPECT_EQ(
+      Text(At(stats, {"prefix_cache", "last_misses"})),
+      R"([{"reason":"diverged","prompt_tokens":9,"common_tokens":3,"wanted":"b","cached":"a"}])");
+}
+
+// A client that leaves takes its work with it.
+TEST_F(EndpointsTest, WarmingIsCancelledWithItsConnection) {
+  TestServerOptions options;
+  options.engine.providers.prefix_cache = [] { return engine::PrefixCacheStats{.enabled = true}; };
+  options.engine.hold_at = 0;
+  TestServer server(std::move(options));
+  {
+    TestClient client(server.port());
+    client.Send(Post("/v1/cache/warm_prefix", R"({"text":"abc"})"));
+    ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 1; }));
+  }
+  EXPECT_TRUE(Eventually([&] { return server.engine().running() == 0; }));
+}
+
 TEST_F(EndpointsTest, WhatIsNotThereYetSaysSo) {
   TestServer server;
-  for (const char* path : {"/v1/cache/warm_prefix", "/v1/embeddings"}) {
-    const RawResponse response = Ask(server.port(), Post(path, "{}"));
+  for (const auto& [path, body] :
+       {std::pair("/v1/cache/warm_prefix", R"({"text":"a"})"), std::pair("/v1/embeddings", "{}")}) {
+    const RawResponse response = Ask(server.port(), Post(path, body));
     EXPECT_EQ(response.status, 501) << path;
     EXPECT_EQ(At(response.Json(), {"error", "type"}).AsString(), "not_supported_error");
     EXPECT_EQ(response.headers.at("x-should-retry"), "false");

@@ -107,7 +107,7 @@ TEST_F(ErrorsTest, OfRequests) {
       {"no host", "GET /health HTTP/1.1\r\n\r\n", 400, kInvalid, "missing_host"},
       {"no HTTP", "hello\r\n\r\n", 400, kInvalid, "invalid_http"},
       {"embeddings", Post("/v1/embeddings", "{}"), 501, "not_supported_error", "not_supported"},
-      {"warm_prefix", Post("/v1/cache/warm_prefix", "{}"), 501, "not_supported_error",
+      {"warm_prefix", Post("/v1/cache/warm_prefix", R"({"text":"a"})"), 501, "not_supported_error",
        "not_supported"},
   };
   for (const Row& row : rows) Check(server, row);

@@ -1,0 +1,33 @@
+// Where in a prompt its state is worth keeping.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "cache/prefix_image.h"
+
+namespace mach::engine {
+
+using PrefixKind = cache::PrefixKind;
+using cache::PrefixKindName;
+
+// A position in a prompt that another prompt may share up to.
+struct Anchor {
+  size_t tokens = 0;  // before it
+  PrefixKind kind = PrefixKind::kMessage;
+  bool operator==(const Anchor&) const = default;
+};
+
+struct AnchorChoice {
+  size_t cached_tokens = 0;  // of the prompt, that are restored
+  size_t prompt_tokens = 0;
+  size_t copy_bytes = 0;  // of one state
+  size_t max_bytes = 0;   // of the cache
+};
+
+// Those to keep, in rising order: the end of the system part, the last two messages, and further
+// ones backwards as long as they take little of the cache. A prompt without anchors gets two: its
+// end, and one before, since another prompt's tokens may differ at its very end.
+std::vector<Anchor> ChooseAnchors(std::vector<Anchor> anchors, const AnchorChoice& choice);
+
+}  // namespace mach::engine

@@ -1,0 +1,51 @@
+#include "engine/anchors.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mach::engine {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr size_t kMb = size_t{1} << 20;
+
+std::vector<size_t> Positions(const std::vector<Anchor>& anchors) {
+  std::vector<size_t> at;
+  for (const Anchor& a : anchors) at.push_back(a.tokens);
+  return at;
+}
+
+TEST(ChooseAnchors, KeepsTheSystemPartAndTheLastMessages) {
+  std::vector<Anchor> anchors = {{50, PrefixKind::kSystem}};
+  for (const size_t at : {100u, 150u, 200u, 250u, 300u}) anchors.push_back({at});
+  AnchorChoice choice{.prompt_tokens = 305, .copy_bytes = 60 * kMb, .max_bytes = 1024 * kMb};
+  EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(50, 250, 300));
+  // Where states are small, all of them.
+  choice.copy_bytes = kMb;
+  EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(50, 100, 150, 200, 250, 300));
+  // What is cached need not be kept again.
+  choice.cached_tokens = 200;
+  EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(250, 300));
+}
+
+TEST(ChooseAnchors, MakesSenseOfAnyOrderAndRange) {
+  const std::vector<Anchor> anchors = {{90}, {0}, {30}, {91}, {30}, {200}};
+  EXPECT_THAT(Positions(ChooseAnchors(
+                  anchors, {.prompt_tokens = 91, .copy_bytes = 1, .max_bytes = 1 << 20})),
+              ElementsAre(30, 90, 91));
+}
+
+TEST(ChooseAnchors, TextsGetTwo) {
+  const auto at = [](size_t n, size_t cached) {
+    return Positions(ChooseAnchors({}, {.cached_tokens = cached, .prompt_tokens = n}));
+  };
+  EXPECT_THAT(at(200, 0), ElementsAre(192, 200));
+  EXPECT_THAT(at(192, 0), ElementsAre(128, 192));
+  EXPECT_THAT(at(200, 192), ElementsAre(200));
+  EXPECT_THAT(at(40, 0), ElementsAre(40));
+  EXPECT_TRUE(at(1, 0).empty());
+}
+
+}  // namespace
+}  // namespace mach::engine

@@ -1,0 +1,87 @@
+// Endpoints of the prefix cache.
+#include <utility>
+
+#include "server/fields.h"
+#include "server/generation.h"
+#include "server/generation_fields.h"
+#include "server/prompt_anchors.h"
+#include "server/service.h"
+#include "server/text_request.h"
+#include "server/warm_reply.h"
+
+namespace mach::server {
+namespace {
+
+ApiError NoPrefixCache() {
+  ApiError error;
+  error.status = 501;
+  error.type = "not_supported_error";
+  error.code = "not_supported";
+  error.message = "this server runs without a prefix cache; start it with --prefix-cache";
+  return error;
+}
+
+}  // namespace
+
+HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) const {
+  auto parsed = ParseWarmRequest(http.body, options_.limits);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
+  auto& asked = std::get<TextRequest>(parsed);
+  if (const auto error = Unavailable()) return ToResponse(*error);
+  const auto served = model();
+  const engine::Info& info = served->engine->info();
+  if (!served->engine->stats().prefix_cache.enabled) return ToResponse(NoPrefixCache());
+
+  engine::Request request;
+  request.id = http.id;
+  request.warm = true;
+  request.session = asked.session;
+  if (const std::string* header = http.FindHeader("x-session-id");
+      header != nullptr && !header->empty()) {
+    request.session = HeaderSafe(*header).substr(0, kMaxSessionBytes);
+  }
+  if (asked.is_chat) {
+    auto rendered = served->codec->RenderChat(asked.chat);
+    if (!rendered) {
+      ApiError error = FromError(rendered.error());
+      error.param = "messages";
+      return ToResponse(error);
+    }
+    request.prompt = std::move(rendered->tokens);
+    request.anchors = PromptAnchors(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));
+  } else {
+    request.prompt = served->codec->EncodeText(*asked.text, {.add_special = true});
+  }
+  const char* param = asked.is_chat ? "messages" : "text";
+  if (request.prompt.empty()) return ToResponse(WrongValue(param, "has no text"));
+  if (request.prompt.size() >= info.context_tokens) {
+    return ToResponse(ContextOverflow(request.prompt.size(), info.context_tokens, param));
+  }
+  return MakeWarmReply(std::move(request), served->engine, clock_);
+}
+
+HandlerResult Service::ListPrefixes(const HttpRequest&, const std::string&) const {
+  const auto served = model();
+  json::Array data;
+  if (served != nullptr) {
+    for (const engine::PrefixInfo& p : served->engine->prefixes()) {
+      data.push_back(json::Object{{"tokens", p.tokens},
+                                  {"bytes", p.bytes},
+                                  {"kind", engine::PrefixKindName(p.kind)},
+                                  {"tier", p.in_memory ? "memory" : "disk"},
+                                  {"on_disk", p.on_disk},
+                                  {"hits", p.hits},
+                                  {"session", p.session.empty() ? json::Value() : p.session}});
+    }
+  }
+  return JsonResponse(json::Object{{"object", "list"}, {"data", std::move(data)}});
+}
+
+HandlerResult Service::ClearPrefixes(const HttpRequest&, const std::string&) const {
+  if (const auto error = Unavailable()) return ToResponse(*error);
+  const auto served = model();
+  if (!served->engine->stats().prefix_cache.enabled) return ToResponse(NoPrefixCache());
+  return JsonResponse(json::Object{{"cleared", served->engine->ClearPrefixes()}});
+}
+
+}  // namespace mach::server
