@@ -2,7 +2,8 @@
 // disk; and what the drafter's notes are worth. One run, rounds interleaved.
 //
 // MACH_MODEL: a checkpoint (models/mach-tiny); MACH_PREFIX: tokens of the prefix (2000);
-// MACH_ROUNDS (5); MACH_BLOCK: tokens of a link of the index (64). With a drafter beside the model
+// MACH_MORE: tokens that follow it (1); MACH_ROUNDS (5); MACH_BLOCK: tokens of a link of the index
+// (64). With a drafter beside the model
 // ("MODEL-dflash") the answers are drafted.
 #include <algorithm>
 #include <chrono>
@@ -28,6 +29,8 @@ std::string Setting(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
   return value == nullptr ? otherwise : value;
 }
+
+TokenId More() { return static_cast<TokenId>(std::stoi(Setting("MACH_MORE", "1"))); }
 
 class TimedSink final : public engine::Sink {
  public:
@@ -98,7 +101,7 @@ double FirstToken(engine::Engine& engine, const std::vector<TokenId>& prefix, To
                   size_t& cached) {
   engine::Request request;
   request.prompt = prefix;
-  for (TokenId i = 0; i < 8; ++i) request.prompt.push_back(last + i);
+  for (TokenId i = 0; i < More(); ++i) request.prompt.push_back(last + i);
   request.anchors = {{prefix.size(), engine::PrefixKind::kMessage}};
   request.sampling.temperature = 0;
   request.max_tokens = 1;
@@ -142,8 +145,8 @@ int Run() {
     disk.push_back(FirstToken(*restarted, prefix, last, cached));
     if (cached != n || restarted->stats().prefix_cache.disk_hits != 1) return 1;
   }
-  std::printf("%s: time to first token, prefix of %zu tokens and 8 more, median of %d\n",
-              checkpoint.c_str(), n, rounds);
+  std::printf("%s: time to first token, prefix of %zu tokens and %d more, median of %d\n",
+              checkpoint.c_str(), n, More(), rounds);
   std::printf("  computed     %10.2f ms\n", Median(cold));
   std::printf("  from memory  %10.2f ms  %6.2f %%\n", Median(memory),
               100 * Median(memory) / Median(cold));

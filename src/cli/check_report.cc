@@ -39,6 +39,7 @@ ModeReport Stacked(const CheckReport& r) {
                   BytesText(mode.bytes - r.ceiling) + " more than the ceiling";
     return mode;
   }
+  mode.prefix_bytes = model::DefaultPrefixBytes(r.needs, r.needs.all_experts(), r.ceiling);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
   mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
@@ -61,8 +62,11 @@ ModeReport Streaming(const CheckReport& r) {
                   " experts, what one token uses";
     return mode;
   }
-  mode.bank_slots = std::min((r.ceiling - taken) / n.expert_record, n.expert_count);
-  mode.bytes = taken + mode.bank_slots * n.expert_record;
+  mode.prefix_bytes =
+      model::DefaultPrefixBytes(n, kStaging + n.floor_slots * n.expert_record, r.ceiling);
+  mode.bank_slots =
+      std::min((r.ceiling - taken - mode.prefix_bytes) / n.expert_record, n.expert_count);
+  mode.bytes = taken + mode.prefix_bytes + mode.bank_slots * n.expert_record;
   mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
   mode.hit_rate = experts::EstimateHitRate(
       n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
@@ -130,7 +134,6 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
     }
   }
   report.needs.decode = spec::DecodeBytes(config, plan, drafter, /*notes=*/true);
-  report.needs.prefix = model::DefaultPrefixBytes(report.ceiling);
   if (report.needs.expert_count != 0) {
     report.expert_format = FormatName(report.needs.expert_layout.gate);
   }
@@ -145,7 +148,8 @@ json::Value ToJson(const CheckReport& r) {
   for (const ModeReport& mode : r.modes) {
     json::Object one = {{"verdict", VerdictName(mode.verdict)},
                         {"reason", mode.reason},
-                        {"bytes", number(mode.bytes)}};
+                        {"bytes", number(mode.bytes)},
+                        {"prefix_bytes", number(mode.prefix_bytes)}};
     if (mode.bank_slots != 0) {
       one.Set("bank_slots", number(mode.bank_slots));
       one.Set("bank_share", mode.bank_share);
@@ -165,8 +169,7 @@ json::Value ToJson(const CheckReport& r) {
                               {"state", number(n.state)},
                               {"kv", number(n.kv)},
                               {"scratch", number(n.scratch)},
-                              {"decode", number(n.decode)},
-                              {"prefix", number(n.prefix)}}},
+                              {"decode", number(n.decode)}}},
       {"drafter", json::Object{{"directory", r.drafter}, {"problem", r.drafter_problem}}},
       {"experts", json::Object{{"layers", number(n.moe_layers)},
                                {"per_layer", number(n.experts)},
@@ -193,7 +196,7 @@ std::string ToText(const CheckReport& r) {
   line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
                        BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
-                       BytesText(n.decode) + ", prefix cache " + BytesText(n.prefix));
+                       BytesText(n.decode));
   line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"
                   : r.drafter_problem.empty() ? r.drafter + ", pairs with the model"
                                               : "does not pair: " + r.drafter_problem);
@@ -205,7 +208,9 @@ std::string ToText(const CheckReport& r) {
                               BytesText(n.floor_slots * n.expert_record) + ": what one token uses");
   }
   for (const ModeReport& mode : r.modes) {
-    line(mode.mode, std::string(VerdictName(mode.verdict)) + ": " + mode.reason);
+    const std::string prefix =
+        mode.prefix_bytes == 0 ? "" : "; prefix cache " + BytesText(mode.prefix_bytes);
+    line(mode.mode, std::string(VerdictName(mode.verdict)) + ": " + mode.reason + prefix);
   }
   line("batching", "one request at a time; the others wait in a queue");
   return out;

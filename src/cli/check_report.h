@@ -28,10 +28,11 @@ struct ModeReport {
   std::string mode;  // "streaming", "stacked"
   Verdict verdict = Verdict::kWontFit;
   std::string reason;
-  size_t bytes = 0;       // what the mode would reserve
-  size_t bank_slots = 0;  // streaming: experts in memory at a time
-  double bank_share = 0;  // of all experts
-  double hit_rate = 0;    // an estimate (experts::EstimateHitRate)
+  size_t bytes = 0;         // what the mode would reserve
+  size_t prefix_bytes = 0;  // of the prefix cache; streaming: of `bytes`, stacked: besides
+  size_t bank_slots = 0;    // streaming: experts in memory at a time
+  double bank_share = 0;    // of all experts
+  double hit_rate = 0;      // an estimate (experts::EstimateHitRate)
 };
 
 struct CheckReport {

@@ -82,29 +82,24 @@ spec::DraftModelOptions FindDraft(const ModelOptions& options, const DraftOption
   return found;
 }
 
-// That the plan leaves for the prefix cache.
-size_t PrefixBytes(const PrefixOptions& options, size_t ceiling) {
-  if (!options.enabled) return 0;
-  return options.max_gb ? BytesOfGigabytes(*options.max_gb) : model::DefaultPrefixBytes(ceiling);
-}
-
-// decode_bytes: that will be reserved besides keys and values. Nothing where the default finds no
-// room.
+// decode_bytes: that will be reserved besides keys and values. planned: by the plan of a streaming
+// load, or asked for. Nothing where the default finds no room.
 Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
-    const PrefixOptions& options, model::LoadedModel& model, size_t decode_bytes, size_t bytes,
-    std::shared_ptr<const server::Codec> codec) {
+    const PrefixOptions& options, model::LoadedModel& model, size_t decode_bytes,
+    std::optional<size_t> planned, std::shared_ptr<const server::Codec> codec) {
   const cache::StateShape shape = model.StateShape();
   const size_t kv = RoundUp(model.context_tokens(), cache::kBlockTokens) / cache::kBlockTokens *
                     shape.BlockBytes();
   const size_t taken = decode_bytes + kv + shape.RecurrentBytes();
   const size_t free = model.ledger().free();
   const size_t room = free - std::min(free, taken);
-  if (options.max_gb && bytes > room) {
-    return Error{Code::kNoMemory, "--prefix-cache-max-gb asks for " + std::to_string(bytes) +
+  if (options.max_gb && *planned > room) {
+    return Error{Code::kNoMemory, "--prefix-cache-max-gb asks for " + std::to_string(*planned) +
                                       " bytes, but the ceiling (--wired-gb) leaves " +
                                       std::to_string(room) + "; lower the one or raise the other"};
   }
-  bytes = std::min(bytes, room);
+  const size_t bytes =
+      planned ? std::min(*planned, room) : model::DefaultPrefixBytes({}, taken, free);
   // The state of one prompt, at least.
   if (bytes < shape.RecurrentBytes() + 2 * shape.BlockBytes()) {
     LogWarning("the ceiling (--wired-gb) leaves no memory for the prefix cache; it is off");
@@ -172,12 +167,18 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     }
     return spec::DecodeBytes(target, plan, needs, serving.prefix.enabled);
   };
-  const size_t prefix_bytes = PrefixBytes(serving.prefix, load.memory_limit);
-  load.later_needs = [&](const model::ModelConfig& target,
-                         const model::PlanOptions& plan) -> Result<size_t> {
-    MACH_TRY(const size_t bytes, decode_bytes(target, plan));
-    return bytes + prefix_bytes;
-  };
+  load.later_needs = decode_bytes;
+  std::optional<size_t> prefix_bytes;
+  if (serving.prefix.max_gb) prefix_bytes = BytesOfGigabytes(*serving.prefix.max_gb);
+  if (serving.prefix.enabled) {
+    load.prefix_bytes = [&](const model::MemoryNeeds& needs) {
+      if (!prefix_bytes) {
+        prefix_bytes = model::DefaultPrefixBytes(needs, needs.floor_slots * needs.expert_record,
+                                                 load.memory_limit);
+      }
+      return *prefix_bytes;
+    };
+  }
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
   ServingModel model;

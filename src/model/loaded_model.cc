@@ -55,6 +55,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     if (options.later_needs) {
       MACH_TRY(needs->decode, options.later_needs(config, plan));
     }
+    if (options.prefix_bytes) needs->prefix = options.prefix_bytes(*needs);
     auto prepared =
         PrepareStreaming(fs, *made->checkpoint_, config, *needs, limit, *options.sidecar);
     if (!prepared) return in_checkpoint(std::move(prepared).error());

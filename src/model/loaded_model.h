@@ -12,6 +12,7 @@
 #include "io/checkpoint.h"
 #include "model/expert_streaming.h"
 #include "model/model.h"
+#include "model/plan.h"
 #include "model/residency.h"
 
 namespace mach::model {
@@ -27,6 +28,8 @@ struct LoadOptions {
   LoadProgress progress;    // of all bytes that are read
   // Bytes that will be reserved after the load, which the expert bank must leave.
   std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)> later_needs;
+  // Of the prefix cache, which the bank must leave too; given the needs without it.
+  std::function<size_t(const MemoryNeeds&)> prefix_bytes;
   // At most one of these; none: all experts in memory.
   std::optional<SidecarStreaming> sidecar;
   std::optional<ExpertStreaming> streaming;  // from a catalog made by hand

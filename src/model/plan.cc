@@ -86,10 +86,11 @@ size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t contex
                  kPageBytes);
 }
 
-size_t DefaultPrefixBytes(size_t ceiling) {
+size_t DefaultPrefixBytes(const MemoryNeeds& needs, size_t experts, size_t ceiling) {
   constexpr size_t kMost = size_t{1} << 30;
   constexpr size_t kShare = 8;
-  return std::min(ceiling / kShare, kMost);
+  const size_t taken = needs.resident() - needs.prefix + experts;
+  return std::min((ceiling - std::min(ceiling, taken)) / kShare, kMost);
 }
 
 Result<size_t> ChooseCeiling(std::optional<size_t> asked, size_t free) {

@@ -53,8 +53,9 @@ size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t contex
 
 inline constexpr size_t kDefaultCeiling = size_t{9} << 30;
 
-// What the prefix cache takes of a ceiling, unless it is told.
-size_t DefaultPrefixBytes(size_t ceiling);
+// What the prefix cache takes unless it is told: an eighth of what the ceiling leaves beside the
+// needs and `experts` bytes of experts, at most 1 GiB. It never keeps a model from fitting.
+size_t DefaultPrefixBytes(const MemoryNeeds& needs, size_t experts, size_t ceiling);
 
 // The ceiling on all that the process keeps, of `free` bytes of memory. Without a wish the default,
 // or what is free less a reserve for the system where that is smaller. A wish beyond what is free
