@@ -130,7 +130,7 @@ int Run() {
   std::vector<double> cold, memory, disk;
   size_t cached = 0;
   const auto plain = NewEngine(checkpoint, {.cache = false});
-  const auto warm = NewEngine(checkpoint, {.disk = directory});
+  auto warm = NewEngine(checkpoint, {.disk = directory});
   FirstToken(*warm, prefix, 100, cached);
   while (warm->stats().prefix_cache.disk_entries == 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -155,6 +155,7 @@ int Run() {
   std::printf("  memory of the cache %.2f MiB in %lu states\n",
               static_cast<double>(warm->stats().prefix_cache.bytes) / (1 << 20),
               static_cast<unsigned long>(warm->stats().prefix_cache.entries));
+  warm.reset();  // it writes to the end
   std::filesystem::remove_all(directory);
   return 0;
 }
