@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "io/sidecar.h"
+#include "io/xxh3.h"
 
 namespace mach::cache {
 namespace {

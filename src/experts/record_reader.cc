@@ -2,10 +2,9 @@
 
 #include <cstdio>
 
-#include <xxhash.h>
-
 #include "base/aligned_memory.h"
 #include "base/check.h"
+#include "io/xxh3.h"
 
 namespace mach::experts {
 namespace {
@@ -135,7 +134,7 @@ void RecordReader::ComputeChecksums() {
       const auto slot = static_cast<uint32_t>(completions_[i].tag);
       const Read& read = reads_[slot];
       if (!completions_[i].bytes) continue;
-      checksums_[slot] = XXH3_64bits(read.memory.data(), catalog_.records[read.key].bytes);
+      checksums_[slot] = io::Xxh3(read.memory.first(catalog_.records[read.key].bytes));
     }
   };
   if (pool_ != nullptr && completions_.size() > 1 &&

@@ -8,6 +8,7 @@
 
 #include <xxhash.h>
 
+#include "io/xxh3.h"
 #include "json/parse.h"
 
 namespace mach::io {
@@ -141,8 +142,6 @@ Result<SidecarManifest> SidecarManifest::FromJson(const json::Value& value) {
   return m;
 }
 
-uint64_t Xxh3(std::span<const std::byte> data) { return XXH3_64bits(data.data(), data.size()); }
-
 std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts, uint64_t manifest_xxh3,
                                std::span<const SidecarRecord> records) {
   std::string out(kMagic);
@@ -156,7 +155,7 @@ std::string EncodeSidecarIndex(uint64_t layers, uint64_t experts, uint64_t manif
     Append(out, record.bytes);
     Append(out, record.xxh3);
   }
-  Append(out, uint64_t{XXH3_64bits(out.data(), out.size())});
+  Append(out, Xxh3(out));
   return out;
 }
 

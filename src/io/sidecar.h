@@ -70,8 +70,6 @@ Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte>
                                                       uint64_t manifest_xxh3);
 
 std::string SidecarLayerName(uint64_t layer);  // "layer-007.bin"
-uint64_t Xxh3(std::span<const std::byte> data);
-inline uint64_t Xxh3(std::string_view text) { return Xxh3(std::as_bytes(std::span(text))); }
 
 // An opened sidecar, const. The layer files exist and have the size that the index asks for.
 class Sidecar {

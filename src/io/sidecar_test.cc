@@ -6,6 +6,7 @@
 #include "io/memory_output_directory.h"
 #include "io/sidecar_verify.h"
 #include "io/sidecar_writer.h"
+#include "io/xxh3.h"
 #include "json/parse.h"
 
 namespace mach::io {

@@ -1,5 +1,7 @@
 #include "io/sidecar_verify.h"
 
+#include "io/xxh3.h"
+
 namespace mach::io {
 
 Result<std::vector<DamagedRecord>> VerifyRecords(

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "io/xxh3.h"
 #include "json/write.h"
 
 namespace mach::io {

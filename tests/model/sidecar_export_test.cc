@@ -11,6 +11,7 @@
 
 #include "io/fault_file_system.h"
 #include "io/memory_output_directory.h"
+#include "io/xxh3.h"
 #include "model/arch_registry.h"
 #include "model/sidecar.h"
 #include "reference/temporary_checkpoint.h"
