@@ -2,6 +2,7 @@
 // compute.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -57,27 +58,47 @@ class Acquisition {
   size_t handed_out_ = 0;
 };
 
+// A forward pass, as the store sees it.
+struct ExpertPass {
+  size_t rows = 1;
+  // The rows after the first may be taken back: Commit says how many stay.
+  bool draft = false;
+  // Looked at before each wait for a read, which then fails with kCancelled. Must stay until the
+  // next pass.
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Distinct experts of a layer. Of a pass with drafts, first_rows has the first row that chose each.
+struct ExpertRequest {
+  LayerId layer;
+  std::span<const ExpertId> ids;
+  std::span<const uint32_t> first_rows = {};
+};
+
 // Used by one forward pass at a time.
 class ExpertStore {
  public:
   virtual ~ExpertStore() = default;
 
-  // A forward pass of so many tokens begins: what follows until the next one belongs to it.
-  virtual void BeginPass(size_t rows) { static_cast<void>(rows); }
+  // A forward pass begins: what follows until the next one belongs to it.
+  virtual void BeginPass(const ExpertPass& pass) { static_cast<void>(pass); }
+  // The first `rows` rows of the last pass, which had drafts, stay. What only the others chose
+  // leaves no trace.
+  virtual void Commit(size_t rows) { static_cast<void>(rows); }
 
   // Whether this pass should guess which experts its next layers will ask for, and a guess:
-  // distinct experts, the likeliest first, of a layer that comes after the next Acquire. Guesses
-  // change when reads happen, never what is computed.
+  // distinct experts, the likeliest first, of a layer that comes after the one acquired last.
+  // Guesses change when reads happen, never what is computed.
   virtual bool WantsPredictions() const { return false; }
   virtual void Predict(LayerId layer, std::span<const ExpertId> ids) {
     static_cast<void>(layer);
     static_cast<void>(ids);
   }
 
-  // Begins to get the experts `ids` (distinct) of a layer. What is in memory is ready at once; call
+  // Begins to get experts of a layer. What is in memory is ready at once; call
   // Wait for the rest until complete(). Errors name the layer, the expert and the file, and leave
   // `out` cleared: a failed acquisition holds no pin, and the store goes on with the next.
-  virtual Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) = 0;
+  virtual Status Acquire(const ExpertRequest& request, Acquisition& out) = 0;
   // Lets go of what was ready, then waits until at least one more expert is.
   // REQUIRES: !out.complete(), and out is of the last Acquire.
   virtual Status Wait(Acquisition& out) = 0;

@@ -98,7 +98,6 @@ void RecordReader::Take(bool wait, std::vector<LandedRecord>& out) {
     } else {
       reader_->Poll(completions_);
     }
-    ComputeChecksums();
     for (io::ReadCompletion& completion : completions_) Finish(completion, out);
   } while (wait && out.size() == before && in_flight_ > 0);
   Flush();  // what is read again
@@ -111,42 +110,50 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
   Status status = Ok();
   if (completion.bytes) {
     counters_.bytes_read.Add(*completion.bytes);
-    status = Verify(slot);
   } else {
-    status = std::move(completion.bytes).error();
-  }
-  if (!status && !read.retried) {
-    read.retried = true;
-    counters_.read_retries.Add();
-    Queue(slot);
-    return;
-  }
-  if (!status) {
+    if (!read.retried) {
+      read.retried = true;
+      counters_.read_retries.Add();
+      Queue(slot);
+      return;
+    }
     counters_.read_failures.Add();
-    status = std::move(status).error().In(catalog_.Describe(read.key));
+    status = std::move(completion.bytes).error().In(catalog_.Describe(read.key));
   }
   out.push_back({slot, read.key, std::move(status)});
 }
 
-void RecordReader::ComputeChecksums() {
+bool RecordReader::ReadAgain(uint32_t slot) {
+  Read& read = reads_[slot];
+  if (read.retried) {
+    counters_.read_failures.Add();
+    return false;
+  }
+  read.retried = true;
+  counters_.read_retries.Add();
+  ++in_flight_;
+  Queue(slot);
+  return true;
+}
+
+void RecordReader::ComputeChecksums(std::span<const uint32_t> slots) {
   const auto compute = [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) {
-      const auto slot = static_cast<uint32_t>(completions_[i].tag);
+    for (const uint32_t slot : slots.subspan(begin, end - begin)) {
       const Read& read = reads_[slot];
-      if (!completions_[i].bytes) continue;
       checksums_[slot] = io::Xxh3(read.memory.first(catalog_.records[read.key].bytes));
     }
   };
-  if (pool_ != nullptr && completions_.size() > 1 &&
-      completions_.size() * catalog_.record_bytes >= kLeastForThreads) {
-    pool_->ParallelFor(completions_.size(), 1, compute);
+  if (pool_ != nullptr && slots.size() > 1 &&
+      slots.size() * catalog_.record_bytes >= kLeastForThreads) {
+    pool_->ParallelFor(slots.size(), 1, compute);
   } else {
-    compute(0, completions_.size(), 0);
+    compute(0, slots.size(), 0);
   }
 }
 
 Status RecordReader::Verify(uint32_t slot) const {
-  const ExpertRecord& r = catalog_.records[reads_[slot].key];
+  const Read& read = reads_[slot];
+  const ExpertRecord& r = catalog_.records[read.key];
   const uint64_t found = checksums_[slot];
   if (found == r.xxh3) return Ok();
   char message[160];
@@ -155,7 +162,7 @@ Status RecordReader::Verify(uint32_t slot) const {
                 "file is damaged, export the sidecar again",
                 static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.offset),
                 static_cast<unsigned long long>(found), static_cast<unsigned long long>(r.xxh3));
-  return Error{Code::kCorrupt, message};
+  return Error{Code::kCorrupt, message}.In(catalog_.Describe(read.key));
 }
 
 }  // namespace mach::experts

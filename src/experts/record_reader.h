@@ -1,4 +1,4 @@
-// Reads of whole expert records: queued, verified against their checksums, tried twice.
+// Reads of whole expert records: queued, tried twice, and verified against their checksums.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace mach::experts {
 
-// A record that has landed in its slot, or will not come.
+// A record that has landed in its slot, not verified yet, or will not come.
 struct LandedRecord {
   uint32_t slot;
   ExpertKey key;
@@ -22,8 +22,8 @@ struct LandedRecord {
 // Used by one thread.
 class RecordReader {
  public:
-  // Opens the catalog's files; kCorrupt when one is shorter than its records say. Records that land
-  // together are verified in the threads of `pool`, when there is one. The catalog, the counters,
+  // Opens the catalog's files; kCorrupt when one is shorter than its records say. Checksums are
+  // computed in the threads of `pool`, when there is one. The catalog, the counters,
   // the pool and `memory` (all slots) must outlive the reader.
   static Result<std::unique_ptr<RecordReader>> Create(const Catalog& catalog,
                                                       std::unique_ptr<io::AsyncReader> reader,
@@ -45,6 +45,13 @@ class RecordReader {
   // begins again once by itself before it counts as landed.
   void Take(bool wait, std::vector<LandedRecord>& out);
 
+  // Computes the checksums of landed records, for Verify, which compares one: kCorrupt, naming
+  // layer, expert and file, when it is wrong.
+  void ComputeChecksums(std::span<const uint32_t> slots);
+  Status Verify(uint32_t slot) const;
+  // Reads a landed record once more; false when it was read twice already.
+  bool ReadAgain(uint32_t slot);
+
  private:
   struct Read {
     ExpertKey key = 0;
@@ -62,14 +69,12 @@ class RecordReader {
   void Queue(uint32_t slot);
   void FailQueued(const Error& error, std::vector<LandedRecord>& out);
   void Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out);
-  void ComputeChecksums();
-  Status Verify(uint32_t slot) const;
 
   const Catalog& catalog_;
   BankCounters& counters_;
   ThreadPool* const pool_;
   std::vector<Read> reads_;          // by slot
-  std::vector<uint64_t> checksums_;  // by slot, of what has landed
+  std::vector<uint64_t> checksums_;  // by slot, of ComputeChecksums
   std::vector<io::ReadRequest> queued_;
   std::vector<LandedRecord> failed_;  // that the system never took
   std::vector<io::ReadCompletion> completions_;

@@ -20,9 +20,11 @@ std::span<std::byte> ResidentStore::Record(LayerId layer, ExpertId expert) {
                                  record_bytes_);
 }
 
-Status ResidentStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) {
-  Begin(out, ids.size());
-  for (uint32_t i = 0; i < ids.size(); ++i) HandOut(out, i, 0, Record(layer, ids[i]));
+Status ResidentStore::Acquire(const ExpertRequest& request, Acquisition& out) {
+  Begin(out, request.ids.size());
+  for (uint32_t i = 0; i < request.ids.size(); ++i) {
+    HandOut(out, i, 0, Record(request.layer, request.ids[i]));
+  }
   return Ok();
 }
 

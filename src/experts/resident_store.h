@@ -18,7 +18,7 @@ class ResidentStore final : public ExpertStore {
   // Where the loader writes an expert, before the first Acquire.
   std::span<std::byte> Record(LayerId layer, ExpertId expert);
 
-  Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) override;
+  Status Acquire(const ExpertRequest& request, Acquisition& out) override;
   Status Wait(Acquisition& out) override;
 
  private:

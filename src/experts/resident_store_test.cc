@@ -18,7 +18,7 @@ TEST(ResidentStore, HandsOutEveryExpertAtOnce) {
   }
   Acquisition acquired;
   const std::vector<ExpertId> ids = {ExpertId(2), ExpertId(0)};
-  ASSERT_TRUE((*store)->Acquire(LayerId(1), ids, acquired).ok());
+  ASSERT_TRUE((*store)->Acquire({LayerId(1), ids}, acquired).ok());
   EXPECT_TRUE(acquired.complete());
   ASSERT_EQ(acquired.ready().size(), 2u);
   EXPECT_EQ(acquired.Bytes(0)[0], std::byte{12});

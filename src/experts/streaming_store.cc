@@ -25,6 +25,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
       next_layer_(catalog_.layers, kNone),
       layer_share_(plan.bank_slots / catalog_.MoeLayers()),
       want_(plan.bank_slots + plan.staging_slots, kNone),
+      verified_(want_.size(), false),
       ahead_of_(want_.size(), nullptr) {
   uint32_t next = kNone;
   for (size_t i = catalog_.layers; i > 0; --i) {
@@ -35,7 +36,10 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
   }
   missing_.reserve(catalog_.experts);
   ahead_.reserve(catalog_.experts);
-  predicted_.reserve(catalog_.experts);
+  first_rows_.reserve(catalog_.experts);
+  arrived_.reserve(want_.size());
+  arrived_slots_.reserve(want_.size());
+  held_.reserve(plan.staging_slots);
   ahead_slots_.reserve(want_.size());
   landed_.reserve(want_.size());
 }
@@ -77,50 +81,84 @@ BankStats StreamingStore::Stats() const {
           .prefetch_wasted = c.prefetch.wasted.Get()};
 }
 
-void StreamingStore::BeginPass(size_t rows) {
-  transient_ = options_.transient_prefill && rows >= kTransientRows && !holds_all_;
-  predicting_ = false;
-  if (!holds_all_ && rows < kTransientRows) {
-    predicting_ = options_.prefetch == Prefetch::kOn ||
-                  (options_.prefetch == Prefetch::kAuto && gate_.OnPass(clock_.NowNs(), rows));
-  }
+void StreamingStore::BeginPass(const ExpertPass& pass) {
   // What a pass that was cut off has left.
+  Commit(0);
   Abandon();
-  predicted_.clear();
   for (uint32_t layer = 0; layer < catalog_.layers && !ahead_slots_.empty(); ++layer) {
     DropUnused(layer);
   }
+
+  cancel_ = pass.cancel;
+  transient_ = options_.transient_prefill && pass.rows >= kTransientRows && !holds_all_;
+  draft_ = pass.draft && !transient_ && !holds_all_;
+  predicting_ = false;
+  if (!holds_all_ && pass.rows < kTransientRows) {
+    predicting_ = options_.prefetch == Prefetch::kOn ||
+                  (options_.prefetch == Prefetch::kAuto && gate_.OnPass(clock_.NowNs(), pass.rows));
+  }
+}
+
+void StreamingStore::Commit(size_t rows) {
+  for (const Touched& touched : touched_) {
+    if (touched.row < rows) bank_->OnUse(touched.key);
+  }
+  touched_.clear();
+  for (const Held& held : held_) {
+    if (held.row < rows && !bank_->resident(held.slot)) bank_->Promote(held.slot);
+    bank_->Unpin(held.slot);
+  }
+  held_.clear();
 }
 
 void StreamingStore::Predict(LayerId layer, std::span<const ExpertId> ids) {
   for (const ExpertId id : ids) {
     const ExpertKey key = catalog_.Key(layer, id);
     bank_->OnPredict(key);
-    predicted_.push_back(key);
+    if (!transient_) ahead_.push_back(key);
   }
+  Pump();
 }
 
-Status StreamingStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) {
+Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
+  const std::span<const ExpertId> ids = request.ids;
   Begin(out, ids.size());
   Abandon();
   current_ = &out;
+  if (draft_) first_rows_.assign(request.first_rows.begin(), request.first_rows.end());
+  if (!holds_all_) asked_ns_ = clock_.NowNs();
   MACH_RETURN_IF_ERROR(TakeLanded(false, out));
 
   Counter& hits = transient_ ? counters_.transient_hits : counters_.hits;
   Counter& misses = transient_ ? counters_.transient_misses : counters_.misses;
-  const uint32_t at = Index(layer);
+  const uint32_t at = Index(request.layer);
   if (!transient_) bank_->OnVisit(at);
-  // What the bank has is pinned first, so that promoting a guess does not evict it.
+  // What is there is pinned before it is verified, so that nothing evicts it meanwhile.
+  const auto have = [&](uint32_t slot, uint32_t index) {
+    hits.Add();
+    if (verified_[slot]) {
+      Give(out, index, slot);
+    } else {
+      bank_->Pin(slot);
+      arrived_.push_back({slot, index});
+    }
+  };
+  // What the bank has comes first, so that promoting a guess does not evict it.
   for (uint32_t i = 0; i < ids.size(); ++i) {
-    const ExpertKey key = catalog_.Key(layer, ids[i]);
+    const ExpertKey key = catalog_.Key(request.layer, ids[i]);
     MACH_CHECK(at < catalog_.layers && Index(ids[i]) < catalog_.experts &&
                catalog_.records[key].bytes != 0);
-    if (!transient_) bank_->OnUse(key);
+    if (!transient_) {
+      if (RowOf(i) == 0) {
+        bank_->OnUse(key);
+      } else {
+        touched_.push_back({key, RowOf(i)});
+      }
+    }
     const std::optional<uint32_t> slot = bank_->Find(key);
     if (slot && bank_->resident(*slot) && !bank_->loading(*slot)) {
       Used(*slot);
-      hits.Add();
-      Give(out, i, *slot);
+      have(*slot, i);
     } else {
       missing_.push_back({key, i});
     }
@@ -132,10 +170,9 @@ Status StreamingStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acq
       return false;
     }
     Used(*slot);
-    if (!transient_ && !bank_->resident(*slot)) bank_->Promote(*slot);
+    if (!transient_ && RowOf(missing.index) == 0 && !bank_->resident(*slot)) bank_->Promote(*slot);
     if (!bank_->loading(*slot)) {
-      hits.Add();
-      Give(out, missing.index, *slot);
+      have(*slot, missing.index);
       return true;
     }
     misses.Add();
@@ -144,10 +181,12 @@ Status StreamingStore::Acquire(LayerId layer, std::span<const ExpertId> ids, Acq
     ++waiting_;
     return true;
   });
+  missed_ = !transient_ && !AllRead();
+  if (missed_) counters_.miss_bytes.Add((missing_.size() + waiting_) * catalog_.record_bytes);
   DropUnused(at);
   PlanReadAhead(at, ids.size());
   Pump();
-  return Ok();
+  return GiveArrived(out);
 }
 
 Status StreamingStore::Wait(Acquisition& out) {
@@ -157,13 +196,15 @@ Status StreamingStore::Wait(Acquisition& out) {
     Pump();
     MACH_RETURN_IF_ERROR(TakeLanded(false, out));
     if (!out.ready().empty()) break;
+    if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
+      return Fail({Code::kCancelled, "cancelled"}, out);
+    }
     if (reads_->in_flight() == 0) {
       // Only another acquisition's pins can hold every slot.
-      Abandon();
-      out.Clear();
-      return Error{Code::kBusy, "all " + std::to_string(bank_->total_slots()) +
+      return Fail({Code::kBusy, "all " + std::to_string(bank_->total_slots()) +
                                     " slots of the expert bank are in use; raise "
-                                    "--expert-cache-gb"};
+                                    "--expert-cache-gb"},
+                  out);
     }
     const int64_t start = clock_.NowNs();
     Status status = TakeLanded(true, out);
@@ -178,11 +219,21 @@ void StreamingStore::Unpin(uint32_t slot) { bank_->Unpin(slot); }
 
 void StreamingStore::Give(Acquisition& out, uint32_t index, uint32_t slot) {
   bank_->Pin(slot);
+  if (draft_ && !bank_->resident(slot)) {
+    bank_->Pin(slot);
+    held_.push_back({slot, RowOf(index)});
+  }
   HandOut(out, index, slot, bank_->Memory(slot));
 }
 
-std::optional<uint32_t> StreamingStore::ClaimFor(ExpertKey key) {
-  return transient_ ? ClaimAhead(key) : bank_->Claim(key);
+std::optional<uint32_t> StreamingStore::ClaimFor(const Missing& missing) {
+  if (transient_) return ClaimAhead(missing.key);
+  if (draft_ && RowOf(missing.index) > 0) {
+    // Displaces nothing as long as it may be rejected, where there is room.
+    if (const auto slot = bank_->ClaimFree(missing.key)) return slot;
+    if (const auto slot = bank_->ClaimStaging(missing.key)) return slot;
+  }
+  return bank_->Claim(missing.key);
 }
 
 // Never evicts.
@@ -195,7 +246,9 @@ std::optional<uint32_t> StreamingStore::ClaimAhead(ExpertKey key) {
 }
 
 std::optional<uint32_t> StreamingStore::StartRead(ExpertKey key, std::optional<uint32_t> slot) {
-  if (slot) reads_->Start(*slot, key, bank_->Memory(*slot));
+  if (!slot) return slot;
+  verified_[*slot] = false;
+  reads_->Start(*slot, key, bank_->Memory(*slot));
   return slot;
 }
 
@@ -203,18 +256,19 @@ void StreamingStore::Pump() {
   while (next_missing_ < missing_.size() && waiting_ < plan_.window &&
          reads_->in_flight() < reads_->depth()) {
     const Missing& missing = missing_[next_missing_];
-    const auto slot = StartRead(missing.key, ClaimFor(missing.key));
+    const auto slot = StartRead(missing.key, ClaimFor(missing));
     if (!slot) break;
     want_[*slot] = missing.index;
     ++waiting_;
     ++next_missing_;
   }
-  if (next_missing_ == missing_.size()) ReadAhead();
+  if (transient_ ? next_missing_ == missing_.size() : AllRead()) ReadAhead();
   reads_->Flush();
 }
 
 void StreamingStore::ReadAhead() {
-  // The file of a large chunk's next layer is read for sure; guesses only where the disk is idle.
+  // The file of a large chunk's next layer is read for sure; guesses only where the disk is idle:
+  // a disk may answer all that it has at once.
   const size_t most = transient_ ? reads_->depth() : std::min(plan_.window, reads_->depth());
   GuessCounters& counters = transient_ ? counters_.read_ahead : counters_.prefetch;
   for (; next_ahead_ < ahead_.size() && reads_->in_flight() < most; ++next_ahead_) {
@@ -230,11 +284,7 @@ void StreamingStore::ReadAhead() {
 }
 
 void StreamingStore::PlanReadAhead(uint32_t layer, size_t wanted) {
-  if (!transient_) {
-    std::swap(ahead_, predicted_);
-    predicted_.clear();
-    return;
-  }
+  if (!transient_) return;
   const uint32_t next = next_layer_[layer];
   if (next == kNone) return;
   if (static_cast<double>(wanted) < kReadAheadShare * layer_records_[layer]) return;
@@ -280,32 +330,101 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
       Wasted(slot);
       bank_->Drop(slot);
       if (index != kNone && !failure) failure = std::move(record.status).error();
-      continue;
-    }
-    bank_->Landed(slot);
-    if (index != kNone) {
-      Give(out, index, slot);
-    } else if (!bank_->resident(slot) && ahead_of_[slot] == nullptr) {
-      bank_->Drop(slot);  // nobody waits for it any more
+    } else if (index != kNone) {
+      arrived_.push_back({slot, index});
+    } else {
+      Settle(slot);
     }
   }
-  if (!failure) return Ok();
+  if (failure) return Fail(*std::move(failure), out);
+  if (arrived_.empty()) return Ok();
+  if (missed_ && AllRead()) {
+    counters_.miss_read_ns.Add(static_cast<uint64_t>(clock_.NowNs() - asked_ns_));
+  }
+  Pump();  // so that the disk works while these are verified
+  return GiveArrived(out);
+}
+
+Status StreamingStore::GiveArrived(Acquisition& out) {
+  if (arrived_.empty()) return Ok();
+  arrived_slots_.clear();
+  for (const Arrived& arrived : arrived_) arrived_slots_.push_back(arrived.slot);
+  reads_->ComputeChecksums(arrived_slots_);
+  std::optional<Error> failure;
+  for (const auto [slot, index] : arrived_) {
+    Status status = reads_->Verify(slot);
+    if (bank_->loading(slot)) {
+      if (status.ok()) {
+        bank_->Landed(slot);
+        verified_[slot] = true;
+        Give(out, index, slot);
+      } else if (reads_->ReadAgain(slot)) {
+        want_[slot] = index;
+        ++waiting_;
+      } else {
+        Wasted(slot);
+        bank_->Drop(slot);
+        if (!failure) failure = std::move(status).error();
+      }
+      continue;
+    }
+    // Came ahead of need, and is pinned.
+    const ExpertKey key = bank_->key(slot);
+    if (status.ok()) {
+      verified_[slot] = true;
+      Give(out, index, slot);
+    } else {
+      counters_.read_retries.Add();
+      missing_.push_back({key, index});
+    }
+    bank_->Unpin(slot);
+    // The last pin of a staged one was its life.
+    if (!status.ok() && bank_->Find(key)) bank_->Drop(slot);
+  }
+  arrived_.clear();
+  if (failure) return Fail(*std::move(failure), out);
+  Pump();
+  if (missed_ && out.complete()) {
+    counters_.miss_ns.Add(static_cast<uint64_t>(clock_.NowNs() - asked_ns_));
+  }
+  return Ok();
+}
+
+// Ends the acquisition; it holds no pin.
+Status StreamingStore::Fail(Error error, Acquisition& out) {
   Abandon();
   out.Clear();
-  return *std::move(failure);
+  return error;
+}
+
+// The end of a read that nobody waits for.
+void StreamingStore::Settle(uint32_t slot) {
+  bank_->Landed(slot);
+  if (!bank_->resident(slot) && ahead_of_[slot] == nullptr) bank_->Drop(slot);
 }
 
 void StreamingStore::Abandon() {
+  for (const Arrived& arrived : arrived_) {
+    if (bank_->loading(arrived.slot)) {
+      Settle(arrived.slot);
+    } else {
+      bank_->Unpin(arrived.slot);
+    }
+  }
+  arrived_.clear();
   if (waiting_ != 0) std::fill(want_.begin(), want_.end(), kNone);
   waiting_ = 0;
   missing_.clear();
   next_missing_ = 0;
   ahead_.clear();
   next_ahead_ = 0;
+  first_rows_.clear();
   current_ = nullptr;
+  missed_ = false;
 }
 
 void StreamingStore::CheckIdle() {
+  Commit(0);
   Abandon();
   Acquisition none;
   while (reads_->in_flight() > 0) MACH_CHECK(TakeLanded(true, none).ok());

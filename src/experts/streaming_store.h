@@ -74,10 +74,11 @@ class StreamingStore final : public ExpertStore {
   const BankCounters& counters() const { return counters_; }
   BankStats Stats() const;
 
-  void BeginPass(size_t rows) override;
+  void BeginPass(const ExpertPass& pass) override;
+  void Commit(size_t rows) override;
   bool WantsPredictions() const override { return predicting_; }
   void Predict(LayerId layer, std::span<const ExpertId> ids) override;
-  Status Acquire(LayerId layer, std::span<const ExpertId> ids, Acquisition& out) override;
+  Status Acquire(const ExpertRequest& request, Acquisition& out) override;
   Status Wait(Acquisition& out) override;
 
   // For tests: waits for what is in flight. Aborts when the bank's books do not agree or, with
@@ -90,6 +91,19 @@ class StreamingStore final : public ExpertStore {
     ExpertKey key;
     uint32_t index;  // in the acquisition
   };
+  struct Arrived {
+    uint32_t slot;
+    uint32_t index;  // in the acquisition
+  };
+  // What a draft touches, until it is known which of its rows stay.
+  struct Touched {
+    ExpertKey key;
+    uint32_t row;  // the first one that chose it
+  };
+  struct Held {
+    uint32_t slot;  // staged, with a pin
+    uint32_t row;
+  };
 
   StreamingStore(Catalog catalog, const StreamingOptions& options, const StreamingPlan& plan,
                  const Clock& clock);
@@ -98,7 +112,7 @@ class StreamingStore final : public ExpertStore {
   // Starts reads as far as slots and depth allow: demand, then what is ahead.
   void Pump();
   std::optional<uint32_t> StartRead(ExpertKey key, std::optional<uint32_t> slot);
-  std::optional<uint32_t> ClaimFor(ExpertKey key);
+  std::optional<uint32_t> ClaimFor(const Missing& missing);
   std::optional<uint32_t> ClaimAhead(ExpertKey key);
   void PlanReadAhead(uint32_t layer, size_t wanted);
   void ReadAhead();
@@ -106,11 +120,16 @@ class StreamingStore final : public ExpertStore {
   void Wasted(uint32_t slot);
   void DropUnused(uint32_t layer);
 
-  // Takes landed records, and hands out those that `out` waits for. The first failure of one of
-  // those ends the acquisition.
+  // Takes landed records; those that `out` waits for are verified and handed out. The first
+  // failure of one of those ends the acquisition.
   Status TakeLanded(bool wait, Acquisition& out);
+  Status GiveArrived(Acquisition& out);
+  Status Fail(Error error, Acquisition& out);
+  void Settle(uint32_t slot);
   void Abandon();
   void Give(Acquisition& out, uint32_t index, uint32_t slot);
+  uint32_t RowOf(uint32_t index) const { return first_rows_.empty() ? 0 : first_rows_[index]; }
+  bool AllRead() const { return waiting_ == 0 && next_missing_ == missing_.size(); }
 
   const Catalog catalog_;
   const StreamingOptions options_;
@@ -125,19 +144,30 @@ class StreamingStore final : public ExpertStore {
   std::unique_ptr<Bank> bank_;
   std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
 
+  // The pass under way.
+  bool transient_ = false;  // goes through staging
+  bool draft_ = false;
+  const std::atomic<bool>* cancel_ = nullptr;
+  std::vector<Touched> touched_;
+  std::vector<Held> held_;
+
   // The acquisition under way.
   const Acquisition* current_ = nullptr;
-  bool transient_ = false;        // this pass goes through staging
+  std::vector<uint32_t> first_rows_;
+  int64_t asked_ns_ = 0;          // when it began
+  bool missed_ = false;           // it counts as a layer that missed
   std::vector<uint32_t> want_;    // by slot: the index that waits for it, or kNone
   size_t waiting_ = 0;            // slots with a want
   std::vector<Missing> missing_;  // without a slot yet, from next_missing_ on
   size_t next_missing_ = 0;
   std::vector<LandedRecord> landed_;
+  std::vector<bool> verified_;    // by slot: its checksum was right
+  std::vector<Arrived> arrived_;  // to be verified and handed out; pinned unless still loading
+  std::vector<uint32_t> arrived_slots_;
 
   // Read for layers after this one: the whole next one while a large chunk goes through, or what
-  // its router predicts.
-  std::vector<ExpertKey> predicted_;  // since the last Acquire
-  std::vector<ExpertKey> ahead_;      // to be read, from next_ahead_ on
+  // its router predicts. A guess is verified when it is used.
+  std::vector<ExpertKey> ahead_;  // to be read, from next_ahead_ on
   size_t next_ahead_ = 0;
   std::vector<GuessCounters*> ahead_of_;  // by slot: where its use will count; null once used
   std::vector<uint32_t> ahead_slots_;

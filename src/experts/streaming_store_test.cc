@@ -60,7 +60,7 @@ class StreamingStoreTest : public testing::TestWithParam<io::ReadMode> {
   static Status Use(StreamingStore& store, uint32_t layer, const std::vector<uint32_t>& experts,
                     Acquisition& out) {
     const std::vector<ExpertId> ids = Ids(experts);
-    MACH_RETURN_IF_ERROR(store.Acquire(LayerId(layer), ids, out));
+    MACH_RETURN_IF_ERROR(store.Acquire({LayerId(layer), ids}, out));
     std::set<uint32_t> seen;
     for (;;) {
       for (const uint32_t i : out.ready()) {
@@ -124,7 +124,7 @@ TEST_P(StreamingStoreTest, ABankOfEverythingNeverReadsTwice) {
   EXPECT_EQ(h.store->plan().bank_slots, 16u);
   EXPECT_EQ(h.store->plan().staging_slots, 0u);
   for (const size_t rows : {size_t{1}, kTransientRows, size_t{1}}) {
-    h.store->BeginPass(rows);
+    h.store->BeginPass({.rows = rows});
     for (const uint32_t layer : {0u, 2u}) {
       EXPECT_TRUE(Use(*h.store, layer, {0, 1, 2, 3, 4, 5, 6, 7}).ok());
     }
@@ -154,7 +154,7 @@ TEST_P(StreamingStoreTest, ABankThatIsPinnedElsewhereIsAnErrorNotAHang) {
   {
     Acquisition held;
     ASSERT_TRUE(Use(*h.store, 0, {0, 1}).ok());
-    ASSERT_TRUE(h.store->Acquire(LayerId(0), Ids({0, 1}), held).ok());
+    ASSERT_TRUE(h.store->Acquire({LayerId(0), Ids({0, 1})}, held).ok());
     ASSERT_TRUE(held.complete());
     EXPECT_EQ(Use(*h.store, 0, {2}).error().code, Code::kBusy);
   }
@@ -169,7 +169,7 @@ TEST_P(StreamingStoreTest, AnyOrderOfCompletions) {
       const Harness h = Make(files.catalog(), 7, {}, {.max_taken = 1 + seed % 3, .shuffle = seed});
       REQUIRE_STORE(h);
       for (int i = 0; i < 4; ++i) {
-        h.store->BeginPass(rows);
+        h.store->BeginPass({.rows = rows});
         EXPECT_TRUE(Use(*h.store, 0, {3, 1, 4, 5, 9, 2, 6}).ok());
         EXPECT_TRUE(Use(*h.store, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).ok());
       }
@@ -235,7 +235,7 @@ TEST_P(StreamingStoreTest, AnAbandonedAcquisitionLeavesNothingPinnedAndItsReadsA
   REQUIRE_STORE(h);
   {
     Acquisition out;
-    ASSERT_TRUE(h.store->Acquire(LayerId(0), Ids({0, 1, 2}), out).ok());
+    ASSERT_TRUE(h.store->Acquire({LayerId(0), Ids({0, 1, 2})}, out).ok());
   }
   EXPECT_TRUE(Use(*h.store, 0, {2, 1, 0}).ok());
   EXPECT_EQ(h.store->counters().reads.Get(), 3u);
@@ -251,7 +251,7 @@ TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
   // The bank is filled in equal shares: three of each layer, then nothing is evicted.
   for (uint64_t pass = 0; pass < 3; ++pass) {
-    h.store->BeginPass(kTransientRows);
+    h.store->BeginPass({.rows = kTransientRows});
     for (uint32_t layer = 0; layer < 3; ++layer) {
       const uint64_t before = h.store->counters().reads.Get();
       EXPECT_TRUE(Use(*h.store, layer, all).ok());
@@ -277,13 +277,13 @@ TEST_P(StreamingStoreTest, WhatWasReadAheadInVainIsDropped) {
   std::vector<uint32_t> all;
   for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
   for (int i = 0; i < 5; ++i) {
-    h.store->BeginPass(kTransientRows);
+    h.store->BeginPass({.rows = kTransientRows});
     EXPECT_TRUE(Use(*h.store, 0, all).ok());
     EXPECT_TRUE(Use(*h.store, 1, {15, 14, 13}).ok());
     // And a pass that ends after the first layer.
-    h.store->BeginPass(kTransientRows);
+    h.store->BeginPass({.rows = kTransientRows});
     EXPECT_TRUE(Use(*h.store, 0, all).ok());
-    h.store->BeginPass(1);
+    h.store->BeginPass({.rows = 1});
     EXPECT_TRUE(Use(*h.store, 0, {1, 2}).ok());
   }
   EXPECT_GT(h.store->counters().read_ahead.wasted.Get(), 0u);
@@ -297,14 +297,14 @@ TEST_P(StreamingStoreTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
   const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
   REQUIRE_STORE(h);
   const BankCounters& c = h.store->counters();
-  h.store->BeginPass(1);
+  h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(h.store->WantsPredictions());
   EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
   EXPECT_TRUE(Use(*h.store, 1, {0, 1}).ok());  // the bank is full
 
-  h.store->BeginPass(1);
-  h.store->Predict(LayerId(1), Ids({7, 8, 0}));
+  h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
+  h.store->Predict(LayerId(1), Ids({7, 8, 0}));
   h.store->CheckIdle();                    // both have landed
   EXPECT_EQ(c.prefetch.issued.Get(), 2u);  // 0 is there
   EXPECT_EQ(c.evictions.Get(), 0u);
@@ -318,7 +318,7 @@ TEST_P(StreamingStoreTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
   EXPECT_EQ(c.evictions.Get(), 1u);  // for 7, which has been asked for
 
   // It stays as others do.
-  h.store->BeginPass(1);
+  h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
   EXPECT_TRUE(Use(*h.store, 1, {7}).ok());
   EXPECT_EQ(c.reads.Get(), reads);
@@ -330,12 +330,12 @@ TEST_P(StreamingStoreTest, AGuessOnItsWayIsWaitedForNotReadAgain) {
   const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn}, {.shuffle = 3});
   REQUIRE_STORE(h);
   for (uint32_t i = 0; i < 14; ++i) {
-    h.store->BeginPass(1);
-    h.store->Predict(LayerId(1), Ids({i, i + 1}));
+    h.store->BeginPass({.rows = 1});
     EXPECT_TRUE(Use(*h.store, 0, {i}).ok());
+    h.store->Predict(LayerId(1), Ids({i, i + 1}));
     EXPECT_TRUE(Use(*h.store, 1, {i, i + 2}).ok());
   }
-  h.store->BeginPass(1);
+  h.store->BeginPass({.rows = 1});
   h.store->CheckIdle();
   const BankCounters& c = h.store->counters();
   EXPECT_GT(c.merged.Get(), 0u);
@@ -348,15 +348,91 @@ TEST_P(StreamingStoreTest, AFailedGuessFailsNothing) {
   files.Damage(LayerId(1), ExpertId(7));
   const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
   REQUIRE_STORE(h);
-  h.store->BeginPass(1);
-  h.store->Predict(LayerId(1), Ids({7, 8}));
+  h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
+  h.store->Predict(LayerId(1), Ids({7, 8}));
   h.store->CheckIdle();
   EXPECT_TRUE(Use(*h.store, 1, {8}).ok());
   EXPECT_EQ(h.store->counters().prefetch.wasted.Get(), 1u);
-  EXPECT_EQ(h.store->counters().read_failures.Get(), 1u);
-  EXPECT_EQ(Use(*h.store, 1, {7}).error().code, Code::kCorrupt);
+  // Verified when it is used, and read anew when it is wrong.
+  h.store->BeginPass({.rows = 1});
+  EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
+  h.store->Predict(LayerId(1), Ids({7}));
   h.store->CheckIdle();
+  EXPECT_EQ(h.store->counters().read_failures.Get(), 0u);
+  EXPECT_EQ(Use(*h.store, 1, {7}).error().code, Code::kCorrupt);
+  EXPECT_EQ(h.store->counters().read_failures.Get(), 1u);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, GuessesWaitForWhatIsAskedFor) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
+  REQUIRE_STORE(h);
+  h.store->BeginPass({.rows = 1});
+  Acquisition out;
+  const std::vector<ExpertId> ids = Ids({0});
+  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids}, out).ok());
+  h.store->Predict(LayerId(1), Ids({7, 8}));
+  EXPECT_EQ(h.store->counters().prefetch.issued.Get(), 0u);
+  ASSERT_TRUE(h.store->Wait(out).ok());
+  EXPECT_EQ(h.store->counters().prefetch.issued.Get(), 2u);
+  out.Clear();
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
+  const TestFiles files(1, 32, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
+  REQUIRE_STORE(h);
+  h.store->BeginPass({.rows = 1});
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3}).ok());  // the bank is full
+  const BankCounters& c = h.store->counters();
+
+  // Row 0 chooses 0, row 1 chooses 8, row 2 chooses 1 and 9; rows 0 and 1 stay.
+  h.store->BeginPass({.rows = 3, .draft = true});
+  Acquisition out;
+  const std::vector<ExpertId> ids = Ids({0, 1, 8, 9});
+  const std::vector<uint32_t> rows = {0, 2, 1, 2};
+  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids, rows}, out).ok());
+  while (!out.complete()) ASSERT_TRUE(h.store->Wait(out).ok());
+  out.Clear();
+  EXPECT_EQ(c.evictions.Get(), 0u);
+  h.store->Commit(2);
+  h.store->CheckIdle();
+  EXPECT_EQ(c.evictions.Get(), 1u);  // of 1, whose last use was in a row that went
+
+  const uint64_t reads = c.reads.Get();
+  h.store->BeginPass({.rows = 1});
+  EXPECT_TRUE(Use(*h.store, 0, {0, 8, 2, 3}).ok());
+  EXPECT_EQ(c.reads.Get(), reads);
+  EXPECT_TRUE(Use(*h.store, 0, {9}).ok());
+  EXPECT_EQ(c.reads.Get(), reads + 1);
+  h.store->CheckIdle();
+}
+
+TEST_P(StreamingStoreTest, ACancelledPassStopsBeforeTheNextRead) {
+  const TestFiles files(1, 16, kBytes);
+  const Harness h = Make(files.catalog(), 8, {}, {.shuffle = 1});
+  REQUIRE_STORE(h);
+  std::atomic<bool> cancelled = false;
+  h.store->BeginPass({.rows = 1, .cancel = &cancelled});
+  Acquisition out;
+  const std::vector<ExpertId> ids = Ids({0, 1, 2, 3, 4, 5, 6, 7});
+  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids}, out).ok());
+  cancelled = true;
+  Status status = Ok();
+  for (size_t waits = 0; status.ok() && !out.complete(); ++waits) {
+    ASSERT_LT(waits, ids.size());
+    status = h.store->Wait(out);
+  }
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::kCancelled);
+  out.Clear();
+  h.store->CheckIdle();
+  cancelled = false;
+  h.store->BeginPass({.rows = 1, .cancel = &cancelled});
+  EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3, 4, 5, 6, 7}).ok());
 }
 
 TEST_P(StreamingStoreTest, NobodyGuessesForLargeChunksOrAFullBank) {
@@ -364,9 +440,9 @@ TEST_P(StreamingStoreTest, NobodyGuessesForLargeChunksOrAFullBank) {
   for (const size_t slots : {4, 8}) {
     const Harness h = Make(files.catalog(), slots, {.prefetch = Prefetch::kOn});
     REQUIRE_STORE(h);
-    h.store->BeginPass(kTransientRows);
+    h.store->BeginPass({.rows = kTransientRows});
     EXPECT_FALSE(h.store->WantsPredictions());
-    h.store->BeginPass(1);
+    h.store->BeginPass({.rows = 1});
     EXPECT_EQ(h.store->WantsPredictions(), slots == 4);
   }
 }

@@ -101,7 +101,7 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
   const size_t width = config_.hidden;
   MACH_CHECK(rows > 0 && rows <= ws.rows_);
   MACH_RETURN_IF_ERROR(state.PrepareTokens(rows));
-  ws.experts_.BeginPass(rows);
+  ws.experts_.BeginPass({.rows = rows, .draft = request.draft, .cancel = request.cancel});
 
   auto* x = ctx.arena.Take<float>(rows * width);
   auto* normed = ctx.arena.Take<float>(rows * width);
@@ -148,12 +148,13 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
                                  ctx.arena.Take<float>(rows * m->top_k)};
       ops::Route(ctx, *m, w.moe.router, input, routing);
       if (request.observer != nullptr) request.observer->OnExperts(i, routing.ids, rows, m->top_k);
-      // The residual stream changes little from layer to layer.
+      MACH_RETURN_IF_ERROR(ops::AcquireExperts(*m, LayerId(static_cast<uint32_t>(i)), ws.experts_,
+                                               ws.moe_, rows, routing));
+      // While the disk reads. The residual stream changes little from layer to layer.
       PredictExperts(ws, i + 1, x, rows);
       ops::MoeWeights moe = w.moe;
       moe.layout = expert_layout_;
-      MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, moe, LayerId(static_cast<uint32_t>(i)), ws.experts_,
-                                    ws.moe_, input, routing, update));
+      MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, moe, ws.experts_, ws.moe_, input, routing, update));
     } else {
       ops::DenseFfn(ctx, w.dense, input, update);
     }

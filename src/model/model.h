@@ -34,7 +34,9 @@ struct ForwardRequest {
   std::span<const uint32_t> taps;
   float* tap_rows = nullptr;
   ForwardObserver* observer = nullptr;
-  const std::atomic<bool>* cancel = nullptr;  // looked at before each layer
+  const std::atomic<bool>* cancel = nullptr;  // looked at before each layer and each read
+  // The tokens after the first are drafts: CommitRows says how many rows stay.
+  bool draft = false;
 };
 
 class Model;
@@ -49,6 +51,8 @@ class Workspace {
                                                    ops::Compute compute, size_t rows,
                                                    size_t context, MemoryLedger& ledger);
   size_t max_rows() const { return rows_; }
+  // Of the last pass, which had drafts, so many rows stay.
+  void CommitRows(size_t rows) { experts_.Commit(rows); }
 
  private:
   friend class Model;

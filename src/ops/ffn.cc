@@ -248,6 +248,8 @@ void GroupPairs(const MoeShape& shape, size_t rows, const Routing& routing, MoeS
     s.pair_token[pair] = static_cast<uint32_t>(i / shape.top_k);
     s.pair_of[i] = pair;
   }
+  s.first_rows.clear();
+  for (size_t i = 0; i < s.ids.size(); ++i) s.first_rows.push_back(s.pair_token[s.first_pair[i]]);
 }
 
 }  // namespace
@@ -283,14 +285,17 @@ void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router
   });
 }
 
-Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, LayerId layer,
-           experts::ExpertStore& store, MoeScratch& scratch, Activations& x, const Routing& routing,
-           float* out) {
+Status AcquireExperts(const MoeShape& shape, LayerId layer, experts::ExpertStore& store,
+                      MoeScratch& scratch, size_t rows, const Routing& routing) {
+  GroupPairs(shape, rows, routing, scratch);
+  return store.Acquire({layer, scratch.ids, scratch.first_rows}, scratch.acquisition);
+}
+
+Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::ExpertStore& store,
+           MoeScratch& scratch, Activations& x, const Routing& routing, float* out) {
   const ArenaScope scope(ctx.arena);
   const size_t rows = x.rows();
-  GroupPairs(shape, rows, routing, scratch);
   experts::Acquisition& acquired = scratch.acquisition;
-  MACH_RETURN_IF_ERROR(store.Acquire(layer, scratch.ids, acquired));
 
   // A record's layout is known before its bytes are there.
   const SwiGlu shape_only{

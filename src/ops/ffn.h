@@ -65,6 +65,7 @@ struct MoeScratch {
   std::vector<uint32_t> pair_token;  // pairs sorted by expert, then token
   std::vector<uint32_t> pair_of;     // [rows, top_k] -> pair
   std::vector<uint32_t> next_pair;   // by expert, while sorting
+  std::vector<uint32_t> first_rows;  // of each of ids, the first row that chose it
 };
 
 // Which experts each row chose: ids [rows, top_k] in order of falling probability, and their
@@ -78,12 +79,17 @@ struct Routing {
 void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router, Activations& x,
            const Routing& out);
 
+// Asks the store for the experts of a layer, so that its reads begin; Moe comes next. Errors are
+// the store's.
+Status AcquireExperts(const MoeShape& shape, LayerId layer, experts::ExpertStore& store,
+                      MoeScratch& scratch, size_t rows, const Routing& routing);
+
 // out[r] = sum over k in order of weights[r, k] * expert(x[r]), plus sigmoid(shared_gate x) *
 // shared(x). Experts compute as the store makes them ready; the sum does not depend on that order.
-// Errors are the store's.
-Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, LayerId layer,
-           experts::ExpertStore& store, MoeScratch& scratch, Activations& x, const Routing& routing,
-           float* out);
+// Errors are the store's. REQUIRES: AcquireExperts with the same routing was the store's last
+// acquisition.
+Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::ExpertStore& store,
+           MoeScratch& scratch, Activations& x, const Routing& routing, float* out);
 
 // out = swiglu(x), [rows, hidden].
 void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out);

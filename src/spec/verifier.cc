@@ -51,14 +51,19 @@ Status Verifier::Verify(std::span<const TokenId> block, std::span<const uint32_t
   MACH_CHECK(!block.empty() && block.size() <= block_);
   start_ = state.length();
   if (block.size() > 1) MACH_RETURN_IF_ERROR(state.Mark(block_));
-  MACH_RETURN_IF_ERROR(model_.Forward(
-      ws_, {.tokens = block, .taps = taps, .tap_rows = features_.data(), .cancel = cancelled},
-      state, hidden_.data()));
+  MACH_RETURN_IF_ERROR(model_.Forward(ws_,
+                                      {.tokens = block,
+                                       .taps = taps,
+                                       .tap_rows = features_.data(),
+                                       .cancel = cancelled,
+                                       .draft = block.size() > 1},
+                                      state, hidden_.data()));
   model_.Logits(ws_, hidden_.data(), block.size(), logits_.data());
   return Ok();
 }
 
 void Verifier::Commit(size_t rows, cache::SequenceState& state) {
+  ws_.CommitRows(rows);
   if (state.marked()) state.Rollback(start_ + rows);
 }
 
