@@ -44,7 +44,7 @@ conformance: deps
 	$(BUILD)/bin/templates_conformance $(DATA)
 
 bench: build
-	$(BUILD)/bin/matmul_bench
+	$(BUILD)/bin/mach bench matmul
 	MACH_BENCH_TOKENIZER=models/mach-tiny/tokenizer.json \
 	  MACH_BENCH_TEXT=tests/goldens/mach-tiny/text.txt $(BUILD)/bin/text_bench
 

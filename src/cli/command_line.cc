@@ -118,6 +118,17 @@ std::vector<std::string> Values::List(std::string_view name) const {
   return it == given_.end() ? std::vector<std::string>() : it->second;
 }
 
+// Of 'mach bench' without a command.
+Answer BenchHelp(const std::vector<std::string>& rest) {
+  std::string text = "Usage: mach bench COMMAND [options]\n\nCommands:\n";
+  for (const Command& command : Commands()) {
+    if (!command.name.starts_with("bench-")) continue;
+    text += "  " + std::string(command.name.substr(6)) + ": " + std::string(command.summary) + "\n";
+  }
+  const bool asked = !rest.empty() && (rest.front() == "--help" || rest.front() == "-h");
+  return asked ? Answer{kExitOk, text, ""} : Answer{kExitUsage, "", text};
+}
+
 // Reads the arguments of one command.
 class Parser {
  public:
@@ -273,7 +284,14 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
     if (name == "help") {
       if (rest.empty()) return print(ProgramHelp());
       name = rest.front();
+      if (name == "bench" && rest.size() > 1) name += "-" + rest[1];
       rest = {"--help"};
+    }
+    // A family of commands: 'mach bench disk' is 'mach bench-disk'.
+    if (name == "bench") {
+      if (rest.empty() || rest.front().starts_with('-')) return BenchHelp(rest);
+      name += "-" + rest.front();
+      rest.erase(rest.begin());
     }
   }
   const Command* command = FindCommand(name);

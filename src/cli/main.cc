@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/cmd_archs.h"
+#include "cli/cmd_bench.h"
 #include "cli/cmd_check.h"
 #include "cli/cmd_eval.h"
 #include "cli/cmd_export_sidecar.h"
@@ -30,6 +31,10 @@ int Run(const Invocation& invocation) {
   if (name == "selftest") return RunSelftest(SelftestOptionsFrom(values));
   if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
   if (name == "synth") return RunSynth(SynthOptionsFrom(values));
+  if (name == "bench-disk") return RunBenchDisk(BenchDiskOptionsFrom(values));
+  if (name == "bench-matmul") return RunBenchMatmul(BenchMatmulOptionsFrom(values));
+  if (name == "bench-streaming") return RunBenchStreaming(BenchStreamingOptionsFrom(values));
+  if (name == "bench-trace") return RunBenchTrace(BenchTraceOptionsFrom(values));
   if (name == "probe") return RunProbeCommand(ProbeOptionsFrom(values));
   ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench_options.h"
 #include "cli/generate_options.h"
 #include "cli/serve_options.h"
 #include "cli/storage_options.h"
@@ -46,6 +47,25 @@ constexpr Command kCommands[] = {
      "says is noise, but it takes the memory, the reads and the arithmetic of a real one. It has\n"
      "no end-of-turn token: answers go on to --max-tokens.",
      kSynthOptions, kSynthExamples},
+    {"bench-disk", "Measure direct reads of a disk",
+     "Measures the bandwidth of direct reads by record size, depth, order and mode: what a disk\n"
+     "gives an expert bank at best. Also reachable as 'mach bench disk'.",
+     kBenchDisk, kBenchDiskExamples},
+    {"bench-matmul", "Measure matrix products against the machine's limits",
+     "Holds products of quantized matrices against the bandwidth of memory and the integer dot\n"
+     "products of this machine. Also reachable as 'mach bench matmul'.",
+     kBenchMatmul, kBenchMatmulExamples},
+    {"bench-streaming", "Measure a model whose experts stream from disk",
+     "Holds decoding with a cold bank against the disk, a prompt against its reads and its\n"
+     "arithmetic, and a bank that holds everything against all experts in memory, each in the\n"
+     "same rounds. Needs memory for the model twice without --decode-only. Also reachable as\n"
+     "'mach bench streaming'.",
+     kBenchStreaming, kBenchStreamingExamples},
+    {"bench-trace", "Replay recorded expert choices",
+     "Replays expert choices that were recorded while generating against every eviction policy\n"
+     "and bank size, next to the optimum of a policy with foresight (Belady). Also reachable as\n"
+     "'mach bench trace'.",
+     kBenchTrace, kBenchTraceExamples},
     {"probe", "Judge a running server by its statistics",
      "Drives a running server with a few requests, and says what mends what is wrong.", kProbe,
      kProbeExamples},

@@ -21,23 +21,16 @@
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "base/topology.h"
+#include "cli/bench_tools.h"
+#include "cli/cmd_bench.h"
 #include "kernels/table.h"
 #include "kernels/targets.h"
 
-namespace mach {
+namespace mach::cli {
 namespace {
 
 using kernels::Isa;
 using kernels::KernelTable;
-
-struct Options {
-  size_t threads = AvailableCpus();
-  size_t megabytes = 1024;
-  int rounds = 7;
-  int group = 64;
-  std::optional<Isa> isa;
-  bool quick = false;  // only the largest matrix
-};
 
 struct Shape {
   size_t rows;
@@ -49,14 +42,9 @@ constexpr size_t kMostRows = 128;
 constexpr double kSecondsPerCase = 0.06;
 
 double Seconds(const std::function<void()>& fn) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = SecondsNow();
   fn();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
+  return SecondsNow() - start;
 }
 
 // Bytes a second of all threads reading disjoint parts of the buffer from front to back.
@@ -130,55 +118,28 @@ double Visit(Case& c, ThreadPool& pool, const KernelTable& table, const quant::T
          static_cast<double>(times);
 }
 
-bool Parse(int argc, char** argv, Options& o) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--quick") {
-      o.quick = true;
-      continue;
-    }
-    if (i + 1 == argc) return false;
-    const std::string value = argv[++i];
-    const long number = std::strtol(value.c_str(), nullptr, 10);
-    if (flag == "--isa") {
-      o.isa = kernels::IsaFromName(value);
-      if (!o.isa) return false;
-    } else if (number <= 0) {
-      return false;
-    } else if (flag == "--threads") {
-      o.threads = static_cast<size_t>(number);
-    } else if (flag == "--mb") {
-      o.megabytes = static_cast<size_t>(number);
-    } else if (flag == "--rounds") {
-      o.rounds = static_cast<int>(number);
-    } else if (flag == "--group") {
-      o.group = static_cast<int>(number);
-    } else {
-      return false;
-    }
-  }
-  return true;
+}  // namespace
+
+BenchMatmulOptions BenchMatmulOptionsFrom(const Values& values) {
+  return {.threads = static_cast<size_t>(values.Integer("threads")),
+          .isa = values.Text("isa"),
+          .memory_mb = static_cast<size_t>(values.Integer("memory-mb")),
+          .rounds = static_cast<size_t>(values.Integer("rounds")),
+          .group = static_cast<int>(values.Integer("group")),
+          .quick = values.Flag("quick")};
 }
 
-int Main(int argc, char** argv) {
-  Options o;
-  if (!Parse(argc, argv, o)) {
-    std::fprintf(stderr,
-                 "usage: matmul_bench [--threads N] [--isa NAME] [--mb N] [--rounds N] "
-                 "[--group 32|64|128] [--quick]\n");
-    return 2;
+int RunBenchMatmul(const BenchMatmulOptions& o) {
+  if (o.group != 32 && o.group != 64 && o.group != 128) {
+    return BenchFailed("matmul", {Code::kInvalidArgument, "--group is " + std::to_string(o.group) +
+                                                              ", expected 32, 64 or 128"});
   }
-  const auto selected = kernels::SelectKernels(o.isa);
-  if (!selected) {
-    std::fprintf(stderr, "matmul_bench: %s\n", selected.error().message.c_str());
-    return 1;
-  }
+  const auto selected =
+      kernels::SelectKernels(o.isa == "auto" ? std::nullopt : kernels::IsaFromName(o.isa));
+  if (!selected) return BenchFailed("matmul", selected.error());
   const KernelTable& table = **selected;
-  auto allocated = AlignedBuffer::Allocate(o.megabytes << 20);
-  if (!allocated) {
-    std::fprintf(stderr, "matmul_bench: %s\n", allocated.error().message.c_str());
-    return 1;
-  }
+  auto allocated = AlignedBuffer::Allocate(o.memory_mb << 20);
+  if (!allocated) return BenchFailed("matmul", allocated.error());
   AlignedBuffer weights = *std::move(allocated);
   // Any bytes are valid weights: the speed does not depend on them, unless they are subnormal.
   const auto pattern = Philox4x32({1, 2, 3, 4}, {5, 6});
@@ -186,7 +147,7 @@ int Main(int argc, char** argv) {
     std::memcpy(weights.data() + i, pattern.data(), sizeof(pattern));
   }
 
-  ThreadPool pool(o.threads);
+  ThreadPool pool(o.threads != 0 ? o.threads : AvailableCpus());
   std::vector<Case> cases;
   size_t most_cols = 0;
   size_t most_rows = 0;
@@ -214,7 +175,7 @@ int Main(int argc, char** argv) {
     bandwidth.push_back(ReadBandwidth(pool, weights.bytes()));
     dots.push_back(DotThroughput(pool, table.isa));
   };
-  for (int round = 0; round < o.rounds; ++round) {
+  for (size_t round = 0; round < o.rounds; ++round) {
     for (Case& c : cases) {
       const quant::TiledLayout layout{c.shape.rows, c.shape.cols, tensor::DType::kBF16, c.bits,
                                       o.group};
@@ -234,8 +195,8 @@ int Main(int argc, char** argv) {
 
   const double peak_bytes = Median(bandwidth);
   const double peak_dots = Median(dots);
-  std::printf("isa %s, %zu threads, working set %zu MiB, group %d, medians of %d rounds\n",
-              std::string(kernels::IsaName(table.isa)).c_str(), pool.threads(), o.megabytes,
+  std::printf("isa %s, %zu threads, working set %zu MiB, group %d, medians of %zu rounds\n",
+              std::string(kernels::IsaName(table.isa)).c_str(), pool.threads(), o.memory_mb,
               o.group, o.rounds);
   std::printf("read bandwidth      %8.2f GB/s (%.2f to %.2f)\n", peak_bytes / 1e9,
               *std::min_element(bandwidth.begin(), bandwidth.end()) / 1e9,
@@ -258,7 +219,4 @@ int Main(int argc, char** argv) {
   return 0;
 }
 
-}  // namespace
-}  // namespace mach
-
-int main(int argc, char** argv) { return mach::Main(argc, argv); }
+}  // namespace mach::cli
