@@ -2,7 +2,7 @@
 #include <span>
 #include <vector>
 
-#include "io/sidecar.h"
+#include "io/xxh3.h"
 #include "model/loaded_model.h"
 
 namespace mach::model {

@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "io/checkpoint.h"
-#include "io/sidecar.h"
 #include "io/tensor_source.h"
+#include "io/xxh3.h"
 #include "quant/quantize.h"
 
 namespace mach::spec {
