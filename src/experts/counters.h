@@ -41,8 +41,9 @@ struct BankCounters {
   Counter read_failures;  // that failed the second time too
   Counter stall_ns;       // the forward pass had nothing to do but wait for reads
 
-  // Of layers of passes through the bank that missed: bytes they lacked, the time from asking for
-  // their experts to the arrival of the last, and to its being verified and handed out.
+  // Of layers of passes through the bank that missed: bytes they began to read (not what a guess
+  // had begun), the time from asking for their experts to the arrival of the last, and to its being
+  // verified and handed out.
   Counter miss_bytes;
   Counter miss_read_ns;
   Counter miss_ns;

@@ -182,7 +182,7 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
     return true;
   });
   missed_ = !transient_ && !AllRead();
-  if (missed_) counters_.miss_bytes.Add((missing_.size() + waiting_) * catalog_.record_bytes);
+  if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.record_bytes);
   DropUnused(at);
   PlanReadAhead(at, ids.size());
   Pump();

@@ -56,6 +56,7 @@ Result<PreparedStreaming> PrepareStreaming(io::FileSystem& fs, const io::Checkpo
   options.eviction = wish.eviction;
   options.pin_hot = wish.pin_hot;
   options.transient_prefill = wish.transient_prefill;
+  options.prefetch = wish.prefetch;
   options.floor_slots = FloorSlots(config);
   options.bank_bytes = wish.bank_bytes.value_or(SIZE_MAX);
   const size_t available = ceiling - std::min(ceiling, needs.resident());

@@ -19,6 +19,7 @@ struct SidecarStreaming {
   experts::Eviction eviction = experts::Eviction::kLookahead;
   bool pin_hot = false;
   bool transient_prefill = true;
+  experts::Prefetch prefetch = experts::Prefetch::kAuto;
   DirectReads reads = DirectReads::kAuto;
   // Buffered reads where direct ones are off or do not work.
   bool allow_slow = false;
