@@ -72,16 +72,36 @@ inline constexpr Option kBenchTrace[] = {
      .value = "FILE",
      .type = OptionType::kPath,
      .group = "Measurement",
-     .help = "Expert choices recorded by 'mach generate --record FILE'.",
+     .help = "Recorded expert choices; written first when --record is given.",
      .positional = true,
      .required = true},
     BenchNumber("record-kb", "KIB", "Size of an expert, for the bytes of a token.", "1728",
                 1 << 20),
+    {.name = "record",
+     .value = "DIRECTORY",
+     .type = OptionType::kPath,
+     .group = "Recording",
+     .help = "A model that reads --text token by token; its choices go to the trace."},
+    {.name = "text",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Recording",
+     .help = "The text, for --record."},
+    {.name = "tokens",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Recording",
+     .help = "Most tokens of it.",
+     .default_value = "2000",
+     .minimum = 1,
+     .maximum = 1 << 24},
 };
 
 inline constexpr Example kBenchTraceExamples[] = {
     {"mach bench trace bench/traces/mach-tiny.trace",
-     "Hit rates of every eviction policy by bank size, next to the optimum."}};
+     "Hit rates of every eviction policy by bank size, next to the optimum."},
+    {"mach bench trace /tmp/t.trace --record models/mach-tiny --text README.md",
+     "Records a trace, then replays it."}};
 
 inline constexpr Option kBenchMatmul[] = {
     kThreads,

@@ -32,6 +32,9 @@ struct BenchStreamingOptions {
 struct BenchTraceOptions {
   std::string trace;
   size_t record_kb = 0;
+  std::string record;  // the model that writes the trace; empty: it is there
+  std::string text;    // a file, for recording
+  size_t tokens = 0;
 };
 
 struct BenchMatmulOptions {

@@ -1,11 +1,15 @@
 // Replays recorded expert choices against every eviction policy and bank size, next to Belady's
 // optimum.
 #include <cstdio>
+#include <fstream>
 
 #include "cli/bench_tools.h"
 #include "cli/cmd_bench.h"
 #include "experts/trace.h"
 #include "io/file.h"
+#include "model/loaded_model.h"
+#include "model/trace_observer.h"
+#include "text/tokenizer.h"
 
 namespace mach::cli {
 namespace {
@@ -16,6 +20,33 @@ constexpr size_t kVerifyRows = 16;
 constexpr double kShares[] = {0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 0.95, 1.0};
 constexpr experts::Eviction kPolicies[] = {experts::Eviction::kLru, experts::Eviction::kLfu,
                                            experts::Eviction::kLookahead};
+
+// The text goes through one token at a time, as it would while being written.
+Status Record(const BenchTraceOptions& o) {
+  if (o.text.empty()) {
+    return Error{Code::kInvalidArgument, "--record needs a text to read; give --text FILE"};
+  }
+  io::FileSystem& fs = io::PosixFileSystem();
+  MACH_TRY(const std::string json, io::ReadSmallFile(fs, o.record + "/tokenizer.json", kMostBytes));
+  MACH_TRY(const auto tokenizer, text::Tokenizer::FromJson(json));
+  MACH_TRY(const std::string words, io::ReadSmallFile(fs, o.text, kMostBytes));
+  std::vector<TokenId> ids = tokenizer->Encode(words);
+  ids.resize(std::min(ids.size(), o.tokens));
+  MACH_TRY(const auto model, model::LoadedModel::Load(fs, {.checkpoint = o.record, .max_rows = 1}));
+  MACH_TRY(const auto state, model->NewState());
+  experts::Trace trace;
+  model::TraceObserver observer(model->config(), trace);
+  std::vector<float> hidden(model->config().hidden);
+  for (const TokenId id : ids) {
+    if (state->length() == model->context_tokens()) state->Reset();
+    MACH_RETURN_IF_ERROR(model->model().Forward(
+        model->workspace(), {.tokens = {&id, 1}, .observer = &observer}, *state, hidden.data()));
+  }
+  std::ofstream out(o.trace, std::ios::binary);
+  out << experts::FormatTrace(trace);
+  if (!out.flush()) return Error{Code::kIo, "cannot write '" + o.trace + "'"};
+  return Ok();
+}
 
 Status Show(const BenchTraceOptions& o) {
   MACH_TRY(const std::string bytes, io::ReadSmallFile(io::PosixFileSystem(), o.trace, kMostBytes));
@@ -60,11 +91,15 @@ Status Show(const BenchTraceOptions& o) {
 
 BenchTraceOptions BenchTraceOptionsFrom(const Values& values) {
   return {.trace = values.Text("trace"),
-          .record_kb = static_cast<size_t>(values.Integer("record-kb"))};
+          .record_kb = static_cast<size_t>(values.Integer("record-kb")),
+          .record = values.Text("record"),
+          .text = values.Text("text"),
+          .tokens = static_cast<size_t>(values.Integer("tokens"))};
 }
 
 int RunBenchTrace(const BenchTraceOptions& options) {
-  const Status status = Show(options);
+  Status status = options.record.empty() ? Ok() : Record(options);
+  if (status.ok()) status = Show(options);
   return status.ok() ? kExitOk : BenchFailed("trace", status.error());
 }
 

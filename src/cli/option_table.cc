@@ -62,7 +62,7 @@ constexpr Command kCommands[] = {
      "'mach bench streaming'.",
      kBenchStreaming, kBenchStreamingExamples},
     {"bench-trace", "Replay recorded expert choices",
-     "Replays expert choices that were recorded while generating against every eviction policy\n"
+     "Replays expert choices that a model made of a text (--record) against every eviction policy\n"
      "and bank size, next to the optimum of a policy with foresight (Belady). Also reachable as\n"
      "'mach bench trace'.",
      kBenchTrace, kBenchTraceExamples},
