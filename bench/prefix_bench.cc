@@ -1,99 +1,31 @@
 // Time to the first token of a prompt whose prefix was seen before: computed, from memory, from
-// disk; and what the drafter's notes are worth. One run, rounds interleaved.
+// disk. One run, rounds interleaved.
 //
 // MACH_MODEL: a checkpoint (models/mach-tiny); MACH_PREFIX: tokens of the prefix (2000);
 // MACH_MORE: tokens that follow it (1); MACH_ROUNDS (5); MACH_BLOCK: tokens of a link of the index
-// (64). With a drafter beside the model
-// ("MODEL-dflash") the answers are drafted.
+// (64).
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <mutex>
-#include <optional>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "base/log.h"
-#include "engine/local_engine.h"
-#include "io/file.h"
-#include "spec/block_policy.h"
+#include "prefix_engine.h"
 
 namespace mach {
 namespace {
 
-std::string Setting(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : value;
-}
+constexpr size_t kContext = 8192;
 
 TokenId More() { return static_cast<TokenId>(std::stoi(Setting("MACH_MORE", "1"))); }
 
-class TimedSink final : public engine::Sink {
- public:
-  void OnPrefill(size_t, size_t) override {}
-  void OnToken(const engine::TokenEvent&) override {
-    if (!first_) first_ = std::chrono::steady_clock::now();
-  }
-  void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
-    const std::lock_guard lock(mu_);
-    if (!result.ok()) std::fprintf(stderr, "%s\n", result.error().message.c_str());
-    timings_ = timings;
-    done_.notify_all();
-  }
-  engine::Timings Wait() {
-    std::unique_lock lock(mu_);
-    done_.wait(lock, [&] { return timings_.has_value(); });
-    return *timings_;
-  }
-  std::chrono::steady_clock::time_point first() const { return *first_; }
-
- private:
-  std::mutex mu_;
-  std::condition_variable done_;
-  std::optional<std::chrono::steady_clock::time_point> first_;
-  std::optional<engine::Timings> timings_;
-};
-
-struct Setup {
-  bool cache = true;
-  std::string disk;
-};
-
-std::unique_ptr<engine::Engine> NewEngine(const std::string& checkpoint, const Setup& setup) {
-  auto model = model::LoadedModel::Load(io::PosixFileSystem(),
-                                        {.checkpoint = checkpoint, .context_tokens = 8192});
-  if (!model) {
-    std::fprintf(stderr, "%s\n", model.error().message.c_str());
-    std::exit(1);
-  }
-  engine::DecoderOptions decoder;
-  decoder.policy = *spec::ParsePolicy("opencode-sampled-v1");
-  const std::string draft = spec::DraftModel::Find(io::PosixFileSystem(), checkpoint);
-  if (!draft.empty()) {
-    auto loaded = spec::DraftModel::Load(io::PosixFileSystem(), {draft, 8}, (*model)->config(),
-                                         (*model)->ledger());
-    if (loaded) decoder.draft = *std::move(loaded);
-  }
-  if (setup.cache) {
-    auto& prefix = decoder.prefix_cache.emplace();
-    prefix.max_bytes = size_t{1} << 30;
-    prefix.block_tokens = static_cast<size_t>(std::stoul(Setting("MACH_BLOCK", "64")));
-    if (!setup.disk.empty()) {
-      prefix.disk.emplace();
-      prefix.disk->directory = setup.disk;
-      prefix.disk->budget_bytes = uint64_t{16} << 30;
-    }
-  }
-  auto made = engine::MakeLocalEngine(*std::move(model), {.model_id = "m", .decoder = decoder});
-  if (!made) {
-    std::fprintf(stderr, "%s\n", made.error().message.c_str());
-    std::exit(1);
-  }
-  return *std::move(made);
+cache::PrefixCacheOptions Cache(const std::string& directory) {
+  cache::PrefixCacheOptions prefix;
+  prefix.max_bytes = size_t{1} << 30;
+  prefix.block_tokens = static_cast<size_t>(std::stoul(Setting("MACH_BLOCK", "64")));
+  prefix.disk.emplace();
+  prefix.disk->directory = directory;
+  prefix.disk->budget_bytes = uint64_t{16} << 30;
+  return prefix;
 }
 
 // Milliseconds to the first token.
@@ -105,11 +37,11 @@ double FirstToken(engine::Engine& engine, const std::vector<TokenId>& prefix, To
   request.anchors = {{prefix.size(), engine::PrefixKind::kMessage}};
   request.sampling.temperature = 0;
   request.max_tokens = 1;
-  auto sink = std::make_shared<TimedSink>();
+  auto sink = std::make_shared<EndSink>();
   const auto start = std::chrono::steady_clock::now();
   auto generation = engine.Submit(request, sink);
   cached = sink->Wait().cached_tokens;
-  return std::chrono::duration<double, std::milli>(sink->first() - start).count();
+  return std::chrono::duration<double, std::milli>(sink->first - start).count();
 }
 
 double Median(std::vector<double> values) {
@@ -129,10 +61,10 @@ int Run() {
 
   std::vector<double> cold, memory, disk;
   size_t cached = 0;
-  const auto plain = NewEngine(checkpoint, {.cache = false});
-  auto warm = NewEngine(checkpoint, {.disk = directory});
+  const auto plain = NewEngine(checkpoint, kContext, std::nullopt);
+  auto warm = NewEngine(checkpoint, kContext, Cache(directory));
   FirstToken(*warm, prefix, 100, cached);
-  while (warm->stats().prefix_cache.disk_entries == 0) {
+  while (warm->stats().prefix_cache.counters.disk.entries == 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   FirstToken(*plain, prefix, 100, cached);  // the first one of a process is slower
@@ -141,9 +73,9 @@ int Run() {
     cold.push_back(FirstToken(*plain, prefix, last, cached));
     memory.push_back(FirstToken(*warm, prefix, last, cached));
     if (cached != n) return 1;
-    const auto restarted = NewEngine(checkpoint, {.disk = directory});
+    const auto restarted = NewEngine(checkpoint, kContext, Cache(directory));
     disk.push_back(FirstToken(*restarted, prefix, last, cached));
-    if (cached != n || restarted->stats().prefix_cache.disk_hits != 1) return 1;
+    if (cached != n || restarted->stats().prefix_cache.counters.disk_hits != 1) return 1;
   }
   std::printf("%s: time to first token, prefix of %zu tokens and %d more, median of %d\n",
               checkpoint.c_str(), n, More(), rounds);
@@ -153,8 +85,8 @@ int Run() {
   std::printf("  from disk    %10.2f ms  %6.2f %%\n", Median(disk),
               100 * Median(disk) / Median(cold));
   std::printf("  memory of the cache %.2f MiB in %lu states\n",
-              static_cast<double>(warm->stats().prefix_cache.bytes) / (1 << 20),
-              static_cast<unsigned long>(warm->stats().prefix_cache.entries));
+              static_cast<double>(warm->stats().prefix_cache.counters.bytes) / (1 << 20),
+              static_cast<unsigned long>(warm->stats().prefix_cache.counters.entries));
   warm.reset();  // it writes to the end
   std::filesystem::remove_all(directory);
   return 0;

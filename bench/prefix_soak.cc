@@ -4,22 +4,12 @@
 //
 // MACH_MODEL: a checkpoint (models/mach-tiny); MACH_SECONDS (60).
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "base/log.h"
 #include "base/random.h"
-#include "engine/local_engine.h"
-#include "io/file.h"
-#include "spec/block_policy.h"
+#include "prefix_engine.h"
 
 namespace mach {
 namespace {
@@ -29,11 +19,6 @@ constexpr uint64_t kDisk = uint64_t{64} << 20;
 constexpr size_t kConversations = 24;
 constexpr size_t kLongest = 1500;
 constexpr double kMostGrowth = 1.10;
-
-std::string Setting(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : value;
-}
 
 size_t ResidentBytes() {
   std::ifstream file("/proc/self/statm");
@@ -52,51 +37,14 @@ uint64_t FileBytes(const std::string& directory) {
   return bytes;
 }
 
-class EndSink final : public engine::Sink {
- public:
-  void OnPrefill(size_t, size_t) override {}
-  void OnToken(const engine::TokenEvent& event) override { tokens.push_back(event.token); }
-  void OnDone(Result<engine::FinishReason> result, const engine::Timings&) override {
-    const std::lock_guard lock(mu_);
-    failed = !result.ok();
-    ended_ = true;
-    done_.notify_all();
-  }
-  void Wait() {
-    std::unique_lock lock(mu_);
-    done_.wait(lock, [&] { return ended_; });
-  }
-  std::vector<TokenId> tokens;
-  bool failed = false;
-
- private:
-  std::mutex mu_;
-  std::condition_variable done_;
-  bool ended_ = false;
-};
-
-std::unique_ptr<engine::Engine> NewEngine(const std::string& checkpoint,
-                                          const std::string& directory) {
-  auto model = model::LoadedModel::Load(io::PosixFileSystem(),
-                                        {.checkpoint = checkpoint, .context_tokens = 2048});
-  if (!model) {
-    std::fprintf(stderr, "%s\n", model.error().message.c_str());
-    std::exit(1);
-  }
-  engine::DecoderOptions decoder;
-  decoder.policy = *spec::ParsePolicy("opencode-sampled-v1");
-  auto& prefix = decoder.prefix_cache.emplace();
+cache::PrefixCacheOptions Cache(const std::string& directory) {
+  cache::PrefixCacheOptions prefix;
   prefix.max_bytes = kMemory;
   prefix.max_entries = 64;
   prefix.disk.emplace();
   prefix.disk->directory = directory;
   prefix.disk->budget_bytes = kDisk;
-  auto made = engine::MakeLocalEngine(*std::move(model), {.model_id = "m", .decoder = decoder});
-  if (!made) {
-    std::fprintf(stderr, "%s\n", made.error().message.c_str());
-    std::exit(1);
-  }
-  return *std::move(made);
+  return prefix;
 }
 
 class Traffic {
@@ -159,7 +107,7 @@ int Run() {
   const int seconds = std::stoi(Setting("MACH_SECONDS", "60"));
   std::string pattern = std::filesystem::temp_directory_path() / "mach-prefix-soak-XXXXXX";
   const std::string directory = mkdtemp(pattern.data());
-  auto engine = NewEngine(Setting("MACH_MODEL", "models/mach-tiny"), directory);
+  auto engine = NewEngine(Setting("MACH_MODEL", "models/mach-tiny"), 2048, Cache(directory));
   Traffic traffic(*engine);
   const auto start = std::chrono::steady_clock::now();
   size_t requests = 0;
@@ -173,7 +121,7 @@ int Run() {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / seconds;
     if (share * 10 < reported + 1) continue;
     ++reported;
-    const engine::PrefixCacheStats s = engine->stats().prefix_cache;
+    const cache::PrefixCounters s = engine->stats().prefix_cache.counters;
     const size_t resident = ResidentBytes();
     const uint64_t files = FileBytes(directory);
     std::printf(
@@ -185,11 +133,12 @@ int Run() {
         static_cast<unsigned long>(s.tokens_saved), static_cast<unsigned long>(s.disk_hits),
         static_cast<double>(s.bytes) / (1 << 20), static_cast<unsigned long>(s.entries),
         static_cast<unsigned long>(s.evictions), static_cast<double>(files) / (1 << 20),
-        static_cast<unsigned long>(s.disk_entries), static_cast<unsigned long>(s.disk_evictions),
-        static_cast<unsigned long>(s.disk_dropped), static_cast<double>(resident) / (1 << 20));
+        static_cast<unsigned long>(s.disk.entries), static_cast<unsigned long>(s.disk.evictions),
+        static_cast<unsigned long>(s.disk.dropped), static_cast<double>(resident) / (1 << 20));
     std::fflush(stdout);
     if (reported == 3) settled = resident;
-    good = good && s.bytes <= kMemory && files <= kDisk && s.disk_errors == 0 && s.quarantined == 0;
+    good = good && s.bytes <= kMemory && files <= kDisk && s.disk.errors == 0 &&
+           s.disk.quarantined == 0;
     if (reported > 3) {
       good = good && static_cast<double>(resident) <= kMostGrowth * static_cast<double>(settled);
     }

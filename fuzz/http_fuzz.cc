@@ -2,6 +2,8 @@
 // two packets.
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -45,7 +47,10 @@ std::string Exchange(std::string_view bytes) {
   from.sin_family = AF_INET;
   from.sin_addr.s_addr = htonl(0x7f000001 + connections++ / 10000 % 0xffff);
   MACH_CHECK(bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
-  MACH_CHECK(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    std::perror("connect");
+    std::abort();
+  }
   while (!bytes.empty()) {
     const size_t pause = bytes.find('\0');
     const std::string_view packet = bytes.substr(0, pause);

@@ -1,12 +1,13 @@
 // Arbitrary bytes as the header of a prefix entry, as they are and with a right checksum, so that
 // mutations reach what lies behind it. The first eight bytes are the size of the file.
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <string_view>
 
 #include "base/check.h"
 #include "cache/entry_file.h"
-#include "io/sidecar.h"
+#include "io/xxh3.h"
 
 namespace mach::cache {
 namespace {

@@ -8,6 +8,7 @@
 #include "io/memory_file_system.h"
 #include "io/sidecar.h"
 #include "io/sidecar_verify.h"
+#include "io/xxh3.h"
 #include "json/parse.h"
 
 namespace mach::io {

@@ -21,6 +21,7 @@
 #include "base/memory_ledger.h"
 #include "cache/disk_index.h"
 #include "cache/entry_file.h"
+#include "cache/prefix_counters.h"
 #include "cache/prefix_image.h"
 #include "cache/prefix_key.h"
 #include "io/descriptor.h"
@@ -42,17 +43,6 @@ struct DiskTierOptions {
   std::function<Result<std::unique_ptr<io::OutputFile>>(const std::string&)> create =
       io::CreateOutputFile;
   const Clock* clock = nullptr;  // null: the machine's
-};
-
-struct DiskStats {
-  uint64_t entries = 0, bytes = 0;  // of this model and of all in the directory
-  uint64_t budget_bytes = 0;
-  uint64_t evictions = 0;
-  uint64_t quarantined = 0;
-  uint64_t dropped = 0;  // saves that came faster than the disk, or did not fit
-  uint64_t errors = 0;   // reads and writes that failed
-  std::array<uint64_t, kSaveTriggers> saves{};
-  uint64_t waiting = 0;
 };
 
 // Thread-safe. Destruction writes what waits.

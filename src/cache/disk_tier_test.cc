@@ -259,7 +259,6 @@ TEST_F(DiskTierTest, EveryFailingReadIsAMiss) {
     for (uint64_t at = 1;; ++at) {
       ASSERT_LT(at, 100u);
       io::FaultReader::Faults faults{.fail = at, .persistent = persistent};
-      uint64_t requests = 0;
       options_.readers = [&]() -> Result<std::unique_ptr<io::AsyncReader>> {
         MACH_TRY(auto reader, MakeEntryReader());
         return std::unique_ptr<io::AsyncReader>(
@@ -274,7 +273,6 @@ TEST_F(DiskTierTest, EveryFailingReadIsAMiss) {
       EXPECT_EQ(loaded, "");
       EXPECT_EQ(tier->stats().errors, 1u);
       EXPECT_EQ(tier->stats().quarantined, 0u);  // a bad read is no proof of a bad file
-      (void)requests;
     }
   }
   // Files that cannot be opened, or shrink.

@@ -1,7 +1,6 @@
 #include "cache/prefix_cache.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "base/check.h"
@@ -24,19 +23,13 @@ std::vector<TokenId> Part(std::span<const TokenId> tokens, size_t from) {
 
 }  // namespace
 
-std::string_view MissReasonName(MissReason reason) {
-  constexpr std::array<std::string_view, 4> kNames = {"empty", "nothing_alike", "diverged",
-                                                      "no_state"};
-  return kNames[static_cast<size_t>(reason)];
-}
-
 PrefixCache::PrefixCache(const StateShape& shape, const PrefixCacheOptions& options)
     : shape_(shape),
       options_(options),
       memory_({.max_entries = options.max_entries,
                .max_bytes = options.max_bytes,
                .block_tokens = options.block_tokens,
-               .anywhere = shape.recurrent.empty()}) {}
+               .anywhere = anywhere()}) {}
 
 Result<std::unique_ptr<PrefixCache>> PrefixCache::Create(const StateShape& shape,
                                                          const Digest& fingerprint,
@@ -59,8 +52,8 @@ PrefixCache::~PrefixCache() {
   if (disk_ == nullptr) return;
   // The most valuable last, so that no other displaces them.
   const auto left = memory_.NotOnDisk();
-  for (const auto& image : std::views::reverse(left)) {
-    disk_->Save(image, SaveTrigger::kShutdown);
+  for (auto image = left.rbegin(); image != left.rend(); ++image) {
+    disk_->Save(*image, SaveTrigger::kShutdown);
     disk_->Flush();
   }
 }

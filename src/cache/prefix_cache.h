@@ -1,7 +1,6 @@
 // Prefixes that were computed once: in memory, and on disk.
 #pragma once
 
-#include <array>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -14,6 +13,7 @@
 #include "base/memory_ledger.h"
 #include "cache/disk_tier.h"
 #include "cache/memory_tier.h"
+#include "cache/prefix_counters.h"
 #include "cache/prefix_image.h"
 #include "cache/sequence_state.h"
 
@@ -25,37 +25,6 @@ struct PrefixCacheOptions {
   size_t block_tokens = 64;  // of a link of the index's chains
   AppendTokenText append_text;
   std::optional<DiskTierOptions> disk;  // its owner's sizes and append_text are filled in
-};
-
-// Why a prompt found less than it shares with another one.
-enum class MissReason : uint8_t {
-  kEmpty,         // nothing is cached
-  kNothingAlike,  // no cached prompt begins with the same token
-  kDiverged,      // the prompts part before any state that was kept
-  kNoState,       // the prompt ends before the first state that was kept
-};
-std::string_view MissReasonName(MissReason reason);
-
-struct PrefixMiss {
-  MissReason reason = MissReason::kEmpty;
-  size_t prompt_tokens = 0;
-  size_t common_tokens = 0;  // with the nearest cached prompt
-  // What follows on both sides where they part; a few tokens.
-  std::vector<TokenId> wanted, cached;
-};
-
-struct PrefixCounters {
-  uint64_t entries = 0, max_entries = 0;
-  uint64_t bytes = 0, max_bytes = 0;
-  uint64_t hits = 0, misses = 0;  // prompts
-  uint64_t disk_hits = 0;         // of the hits, those that were read from disk
-  uint64_t tokens_saved = 0;
-  uint64_t evictions = 0;  // from memory
-  uint64_t refused = 0;    // states that found no room
-  std::array<uint64_t, kSaveTriggers> saves{};
-  std::vector<PrefixMiss> last_misses;  // newest first
-  bool has_disk = false;
-  DiskStats disk;
 };
 
 // One sequence at a time is restored and saved, by one thread; the rest is for any thread, and
@@ -90,6 +59,8 @@ class PrefixCache {
   // What one state takes, beside the blocks that it shares with others.
   size_t copy_bytes() const;
   size_t max_bytes() const { return options_.max_bytes; }
+  // Whether a state serves every prefix of its tokens.
+  bool anywhere() const { return shape_.recurrent.empty(); }
 
   PrefixCounters counters() const;
   std::vector<MemoryTier::Row> ListMemory() const;

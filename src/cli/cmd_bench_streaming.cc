@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "cli/bench_tools.h"
 #include "cli/cmd_bench.h"
+#include "cli/load_model.h"
 #include "model/headers.h"
 #include "model/loaded_model.h"
 #include "model/trace_observer.h"
@@ -127,8 +128,7 @@ class Bench {
     sidecar.bank_bytes = static_cast<size_t>(share * static_cast<double>(experts_) + 0.5) * record_;
     // What a guess reads is not told from what a layer lacks.
     sidecar.prefetch = experts::Prefetch::kOff;
-    if (o_.direct_pread == "io_uring") sidecar.reads = model::DirectReads::kIoUring;
-    if (o_.direct_pread == "pread") sidecar.reads = model::DirectReads::kPread;
+    sidecar.reads = DirectReadsOf(o_.direct_pread);
     return Load(options);
   }
 

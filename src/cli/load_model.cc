@@ -123,6 +123,12 @@ Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
 
 }  // namespace
 
+model::DirectReads DirectReadsOf(std::string_view choice) {
+  if (choice == "io_uring") return model::DirectReads::kIoUring;
+  if (choice == "pread") return model::DirectReads::kPread;
+  return choice == "off" ? model::DirectReads::kOff : model::DirectReads::kAuto;
+}
+
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   model::LoadOptions load;
   load.checkpoint = options.checkpoint;
@@ -144,9 +150,7 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   sidecar.pin_hot = options.pin_hot;
   sidecar.transient_prefill = options.transient_prefill;
   sidecar.allow_slow = options.allow_fallback;
-  if (options.direct_pread == "io_uring") sidecar.reads = model::DirectReads::kIoUring;
-  if (options.direct_pread == "pread") sidecar.reads = model::DirectReads::kPread;
-  if (options.direct_pread == "off") sidecar.reads = model::DirectReads::kOff;
+  sidecar.reads = DirectReadsOf(options.direct_pread);
   return load;
 }
 
@@ -204,11 +208,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     model.floor_slots = model.bank_slots;
   }
   if (serving.prefix.enabled) {
-    const model::PlanOptions plan{.context_tokens = loaded->context_tokens(),
-                                  .max_rows = std::min(options.chunk, loaded->context_tokens()),
-                                  .threads = loaded->threads(),
-                                  .kv_f16 = loaded->compute() == ops::Compute::kInt8};
-    MACH_TRY(const size_t decode, decode_bytes(loaded->config(), plan));
+    MACH_TRY(const size_t decode, decode_bytes(loaded->config(), loaded->plan()));
     MACH_TRY(decoder.prefix_cache,
              PrefixCacheFor(serving.prefix, *loaded, decode, prefix_bytes, model.codec));
   }

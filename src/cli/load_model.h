@@ -41,6 +41,9 @@ struct ServingModel {
 // for the ceiling; fails when an explicit one does not fit.
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
+// Of a value of --direct-pread.
+model::DirectReads DirectReadsOf(std::string_view choice);
+
 struct ServingOptions {
   ModelOptions model;
   DraftOptions draft;

@@ -22,11 +22,16 @@ std::vector<Anchor> ChooseAnchors(std::vector<Anchor> anchors, const AnchorChoic
   std::erase_if(anchors, [&](const Anchor& a) {
     return a.tokens <= choice.cached_tokens || a.tokens > n || a.tokens == 0;
   });
-  const auto same = std::ranges::unique(anchors, {}, &Anchor::tokens);
-  anchors.erase(same.begin(), same.end());
+  const auto same = [](const Anchor& a, const Anchor& b) { return a.tokens == b.tokens; };
+  anchors.erase(std::unique(anchors.begin(), anchors.end(), same), anchors.end());
 
   const size_t affordable = choice.max_bytes / kCacheShare / std::max<size_t>(choice.copy_bytes, 1);
-  size_t left = std::max(kAlways, affordable);
+  size_t left = kAlways;
+  if (choice.anywhere) {
+    left = 1;
+  } else if (!choice.parts_cost_reads) {
+    left = std::max(left, affordable);
+  }
   std::vector<Anchor> chosen;
   for (size_t i = anchors.size(); i > 0; --i) {
     const Anchor& anchor = anchors[i - 1];

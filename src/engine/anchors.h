@@ -23,10 +23,14 @@ struct AnchorChoice {
   size_t prompt_tokens = 0;
   size_t copy_bytes = 0;  // of one state
   size_t max_bytes = 0;   // of the cache
+  bool anywhere = false;  // a state serves every prefix of its tokens
+  // The prompt is cut at each anchor, and each part reads experts from disk anew.
+  bool parts_cost_reads = false;
 };
 
 // Those to keep, in rising order: the end of the system part, the last two messages, and further
-// ones backwards as long as they take little of the cache. A prompt without anchors gets two: its
+// ones backwards as long as they take little of the cache and cost no reads; of states that serve
+// anywhere the last one. A prompt without anchors gets two: its
 // end, and one before, since another prompt's tokens may differ at its very end.
 std::vector<Anchor> ChooseAnchors(std::vector<Anchor> anchors, const AnchorChoice& choice);
 

@@ -24,6 +24,12 @@ TEST(ChooseAnchors, KeepsTheSystemPartAndTheLastMessages) {
   // Where states are small, all of them.
   choice.copy_bytes = kMb;
   EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(50, 100, 150, 200, 250, 300));
+  // Not where each part of the prompt reads experts, nor where the last one serves for all.
+  choice.parts_cost_reads = true;
+  EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(50, 250, 300));
+  choice.anywhere = true;
+  EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(50, 300));
+  choice.anywhere = choice.parts_cost_reads = false;
   // What is cached need not be kept again.
   choice.cached_tokens = 200;
   EXPECT_THAT(Positions(ChooseAnchors(anchors, choice)), ElementsAre(250, 300));

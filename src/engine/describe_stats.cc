@@ -38,43 +38,4 @@ SpeculationStats DescribeSpeculation(const spec::Speculators& speculators) {
   return stats;
 }
 
-PrefixCacheStats DescribePrefixCache(const cache::PrefixCache& prefixes) {
-  const cache::PrefixCounters c = prefixes.counters();
-  const auto saves = [&](cache::SaveTrigger trigger) {
-    return c.saves[static_cast<size_t>(trigger)];
-  };
-  PrefixCacheStats stats{.enabled = true,
-                         .entries = c.entries,
-                         .max_entries = c.max_entries,
-                         .bytes = c.bytes,
-                         .max_bytes = c.max_bytes,
-                         .hits = c.hits,
-                         .misses = c.misses,
-                         .disk_hits = c.disk_hits,
-                         .tokens_saved = c.tokens_saved,
-                         .evictions = c.evictions,
-                         .refused = c.refused,
-                         .saves_cold = saves(cache::SaveTrigger::kCold),
-                         .saves_continued = saves(cache::SaveTrigger::kContinued),
-                         .saves_displaced = saves(cache::SaveTrigger::kDisplaced),
-                         .saves_shutdown = saves(cache::SaveTrigger::kShutdown),
-                         .saves_warm = saves(cache::SaveTrigger::kWarm),
-                         .disk_enabled = c.has_disk,
-                         .disk_entries = c.disk.entries,
-                         .disk_bytes = c.disk.bytes,
-                         .disk_budget_bytes = c.disk.budget_bytes,
-                         .disk_evictions = c.disk.evictions,
-                         .disk_dropped = c.disk.dropped,
-                         .disk_errors = c.disk.errors,
-                         .quarantined = c.disk.quarantined};
-  for (const cache::PrefixMiss& miss : c.last_misses) {
-    stats.last_misses.push_back({.reason = std::string(cache::MissReasonName(miss.reason)),
-                                 .prompt_tokens = miss.prompt_tokens,
-                                 .common_tokens = miss.common_tokens,
-                                 .wanted = miss.wanted,
-                                 .cached = miss.cached});
-  }
-  return stats;
-}
-
 }  // namespace mach::engine

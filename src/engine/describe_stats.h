@@ -1,7 +1,6 @@
 // Statistics of the modules below, as the engine tells them. Any thread; nothing waits.
 #pragma once
 
-#include "cache/prefix_cache.h"
 #include "engine/stats.h"
 #include "experts/streaming_store.h"
 #include "spec/speculators.h"
@@ -10,7 +9,6 @@ namespace mach::engine {
 
 // direct: how the reader was opened.
 ExpertStats DescribeExperts(const experts::StreamingStore& store, bool direct);
-PrefixCacheStats DescribePrefixCache(const cache::PrefixCache& prefixes);
 SpeculationStats DescribeSpeculation(const spec::Speculators& speculators);
 
 }  // namespace mach::engine

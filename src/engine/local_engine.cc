@@ -42,7 +42,7 @@ class LocalEngine final : public Engine {
       stats.experts = DescribeExperts(*store, model_->direct_reads());
     }
     if (const auto* prefixes = decoder_->prefix_cache()) {
-      stats.prefix_cache = DescribePrefixCache(*prefixes);
+      stats.prefix_cache = {.enabled = true, .counters = prefixes->counters()};
     }
     return stats;
   }

@@ -15,7 +15,9 @@ PrefixRun::PrefixRun(cache::PrefixCache* cache, const Request& request, model::L
   anchors_ = ChooseAnchors(request.anchors, {.cached_tokens = hit_.tokens,
                                              .prompt_tokens = request.prompt.size(),
                                              .copy_bytes = cache_->copy_bytes(),
-                                             .max_bytes = cache_->max_bytes()});
+                                             .max_bytes = cache_->max_bytes(),
+                                             .anywhere = cache_->anywhere(),
+                                             .parts_cost_reads = model.streaming() != nullptr});
 }
 
 size_t PrefixRun::NextStop(size_t at) const {

@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "base/histogram.h"
-#include "base/ids.h"
+#include "cache/prefix_counters.h"
 
 namespace mach::engine {
 
@@ -35,35 +34,10 @@ struct SpeculationStats {
   uint64_t low_cycles = 0;  // cycles in which drafting did not pay
 };
 
-// A prompt that found less in the prefix cache than it might have.
-struct PrefixMissStats {
-  std::string reason;  // empty, nothing_alike, diverged, no_state
-  size_t prompt_tokens = 0;
-  size_t common_tokens = 0;             // with the nearest cached prompt
-  std::vector<TokenId> wanted, cached;  // what follows on both sides there
-};
-
 struct PrefixCacheStats {
   bool stale = false;
   bool enabled = false;
-  uint64_t entries = 0, max_entries = 0;  // in memory, as bytes
-  uint64_t bytes = 0, max_bytes = 0;
-  uint64_t hits = 0, misses = 0;  // prompts
-  uint64_t disk_hits = 0;         // of the hits
-  uint64_t tokens_saved = 0;      // that were not computed again
-  uint64_t evictions = 0;
-  uint64_t refused = 0;  // states that found no room
-  // What was saved, by the reason.
-  uint64_t saves_cold = 0, saves_continued = 0, saves_displaced = 0, saves_shutdown = 0;
-  uint64_t saves_warm = 0;
-  std::vector<PrefixMissStats> last_misses;  // newest first
-
-  bool disk_enabled = false;
-  uint64_t disk_entries = 0, disk_bytes = 0, disk_budget_bytes = 0;
-  uint64_t disk_evictions = 0;
-  uint64_t disk_dropped = 0;  // saves that did not get there
-  uint64_t disk_errors = 0;
-  uint64_t quarantined = 0;  // damaged files
+  cache::PrefixCounters counters;
 };
 
 struct EngineStats {

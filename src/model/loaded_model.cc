@@ -36,6 +36,12 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->context_tokens_ =
       options.context_tokens != 0 ? options.context_tokens : std::min(positions, kDefaultContext);
 
+  const PlanOptions plan{.context_tokens = made->context_tokens_,
+                         .max_rows = std::min(options.max_rows, made->context_tokens_),
+                         .threads = made->pool_->threads(),
+                         .kv_f16 = options.compute == ops::Compute::kInt8};
+  made->plan_ = plan;
+
   // Progress runs over weights and experts together; those that stream are not loaded.
   uint64_t total = made->checkpoint_->tensor_bytes();
   uint64_t before = 0;
@@ -46,10 +52,6 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   std::optional<ExpertStreaming> streaming = options.streaming;
   std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
   if (options.sidecar) {
-    const PlanOptions plan{.context_tokens = made->context_tokens_,
-                           .max_rows = std::min(options.max_rows, made->context_tokens_),
-                           .threads = made->pool_->threads(),
-                           .kv_f16 = options.compute == ops::Compute::kInt8};
     auto needs = MeasureNeeds(config, source, plan);
     if (!needs) return in_checkpoint(std::move(needs).error());
     if (options.later_needs) {

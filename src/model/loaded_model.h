@@ -55,6 +55,7 @@ class LoadedModel {
   // Whether experts that stream are read past the page cache.
   bool direct_reads() const { return direct_reads_; }
   size_t context_tokens() const { return context_tokens_; }
+  const PlanOptions& plan() const { return plan_; }  // of what it was loaded for
   ops::Compute compute() const { return compute_; }
 
   // Of its sequences. Keys and values are f32 when computing in f32, else f16.
@@ -77,6 +78,7 @@ class LoadedModel {
   bool direct_reads_ = false;
   std::unique_ptr<Workspace> workspace_;
   size_t context_tokens_ = 0;
+  PlanOptions plan_;
   ops::Compute compute_ = ops::Compute::kInt8;
 };
 

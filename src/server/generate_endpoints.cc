@@ -12,15 +12,6 @@
 #include "server/stats_json.h"
 
 namespace mach::server {
-namespace {
-
-void ReadSessionHeader(const HttpRequest& http, GenerationRequest& request) {
-  const std::string* header = http.FindHeader("x-session-id");
-  if (header != nullptr && !header->empty()) SetSession(HeaderSafe(*header), request);
-}
-
-}  // namespace
-
 // Runs `start` now, or, while the model is being loaded, then.
 HandlerResult Service::WhenReady(const GenerationRequest& request,
                                  const StartFunction& start) const {
@@ -76,7 +67,7 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
   auto request = std::get<GenerationRequest>(std::move(parsed));
   if (options_.inline_reasoning) request.inline_reasoning = true;
-  ReadSessionHeader(http, request);
+  ReadSessionHeader(http, request.session);
   return WhenReady(request, [this, id = http.id, request](const Model& model) {
     return StartChat(id, request, model);
   });
@@ -102,7 +93,7 @@ HandlerResult Service::Complete(const HttpRequest& http, const std::string&) con
   auto parsed = ParseCompletionRequest(http.body, options_.limits);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
   auto request = std::get<GenerationRequest>(std::move(parsed));
-  ReadSessionHeader(http, request);
+  ReadSessionHeader(http, request.session);
   return WhenReady(request, [this, id = http.id, request](const Model& model) {
     return StartCompletion(id, request, model);
   });

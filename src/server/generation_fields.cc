@@ -96,7 +96,7 @@ Error ReadMinTokens(const Value& value, const Limits&, GenerationRequest&) {
 
 // The first of the fields that name a session decides.
 Error ReadSession(const Value& value, const Limits&, GenerationRequest& request) {
-  if (value.is_string() && request.session.empty()) SetSession(value.AsString(), request);
+  if (value.is_string() && request.session.empty()) request.session = SessionName(value.AsString());
   return std::nullopt;
 }
 
@@ -228,8 +228,14 @@ std::vector<Field> WithSharedFields(std::span<const Field> own) {
   return all;
 }
 
-void SetSession(std::string_view name, GenerationRequest& request) {
-  request.session = name.substr(0, kMaxSessionBytes);
+std::string SessionName(std::string_view name) {
+  constexpr size_t kMaxBytes = 128;
+  return std::string(name.substr(0, kMaxBytes));
+}
+
+void ReadSessionHeader(const HttpRequest& http, std::string& session) {
+  const std::string* header = http.FindHeader("x-session-id");
+  if (header != nullptr && !header->empty()) session = SessionName(HeaderSafe(*header));
 }
 
 }  // namespace mach::server

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "server/fields.h"
 #include "server/generation_request.h"
+#include "server/http.h"
 
 namespace mach::server {
 
@@ -16,10 +19,10 @@ std::span<const Field> SharedFields();
 // A protocol's own rows and the shared ones.
 std::vector<Field> WithSharedFields(std::span<const Field> own);
 
-inline constexpr size_t kMaxSessionBytes = 128;
-
-// The header x-session-id, which wins over the fields. Bytes beyond 128 are cut off.
-void SetSession(std::string_view name, GenerationRequest& request);
+// The name of a session, of which bytes beyond 128 are cut off.
+std::string SessionName(std::string_view name);
+// The header x-session-id, where there is one, wins over the fields.
+void ReadSessionHeader(const HttpRequest& http, std::string& session);
 
 // Readers of one plain member.
 template <auto member>

@@ -36,10 +36,7 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   request.id = http.id;
   request.warm = true;
   request.session = asked.session;
-  if (const std::string* header = http.FindHeader("x-session-id");
-      header != nullptr && !header->empty()) {
-    request.session = HeaderSafe(*header).substr(0, kMaxSessionBytes);
-  }
+  ReadSessionHeader(http, request.session);
   if (asked.is_chat) {
     auto rendered = served->codec->RenderChat(asked.chat);
     if (!rendered) {

@@ -1,5 +1,6 @@
 #include "server/stats_json.h"
 
+#include "cache/prefix_counters.h"
 #include "server/metrics.h"
 
 namespace mach::server {
@@ -23,8 +24,8 @@ std::string_view StateName(engine::RequestState state) {
   return "decode";
 }
 
-json::Object MissJson(const engine::PrefixMissStats& miss, const Codec* codec) {
-  json::Object out{{"reason", miss.reason},
+json::Object MissJson(const cache::PrefixMiss& miss, const Codec* codec) {
+  json::Object out{{"reason", cache::MissReasonName(miss.reason)},
                    {"prompt_tokens", miss.prompt_tokens},
                    {"common_tokens", miss.common_tokens}};
   if (codec != nullptr) {
@@ -34,10 +35,16 @@ json::Object MissJson(const engine::PrefixMissStats& miss, const Codec* codec) {
   return out;
 }
 
-json::Object PrefixCacheJson(const engine::PrefixCacheStats& p, const Codec* codec) {
+json::Object PrefixCacheJson(const engine::PrefixCacheStats& stats, const Codec* codec) {
+  const cache::PrefixCounters& p = stats.counters;
   json::Array misses;
-  for (const engine::PrefixMissStats& miss : p.last_misses) misses.push_back(MissJson(miss, codec));
-  return {{"enabled", p.enabled},
+  for (const cache::PrefixMiss& miss : p.last_misses) misses.push_back(MissJson(miss, codec));
+  json::Object saves;
+  for (size_t i = 0; i < cache::kSaveTriggers; ++i) {
+    const auto trigger = static_cast<cache::SaveTrigger>(i);
+    saves.Set(std::string(cache::SaveTriggerName(trigger)), p.saves[i]);
+  }
+  return {{"enabled", stats.enabled},
           {"entries", p.entries},
           {"max_entries", p.max_entries},
           {"bytes", p.bytes},
@@ -48,21 +55,17 @@ json::Object PrefixCacheJson(const engine::PrefixCacheStats& p, const Codec* cod
           {"tokens_saved", p.tokens_saved},
           {"evictions", p.evictions},
           {"refused", p.refused},
-          {"saves", json::Object{{"cold", p.saves_cold},
-                                 {"continued", p.saves_continued},
-                                 {"displaced", p.saves_displaced},
-                                 {"shutdown", p.saves_shutdown},
-                                 {"warm", p.saves_warm}}},
+          {"saves", std::move(saves)},
           {"last_misses", std::move(misses)},
-          {"disk", json::Object{{"enabled", p.disk_enabled},
-                                {"entries", p.disk_entries},
-                                {"bytes", p.disk_bytes},
-                                {"budget_bytes", p.disk_budget_bytes},
+          {"disk", json::Object{{"enabled", p.has_disk},
+                                {"entries", p.disk.entries},
+                                {"bytes", p.disk.bytes},
+                                {"budget_bytes", p.disk.budget_bytes},
                                 {"hits", p.disk_hits},
-                                {"evictions", p.disk_evictions},
-                                {"dropped", p.disk_dropped},
-                                {"errors", p.disk_errors},
-                                {"quarantined", p.quarantined}}}};
+                                {"evictions", p.disk.evictions},
+                                {"dropped", p.disk.dropped},
+                                {"errors", p.disk.errors},
+                                {"quarantined", p.disk.quarantined}}}};
 }
 
 }  // namespace
@@ -203,18 +206,20 @@ std::string MetricsOf(const MetricsInput& in) {
   m.Counter("mach_specdec_drafted_tokens_total", "Tokens drafted.", s.speculation.drafted);
   m.Counter("mach_specdec_accepted_tokens_total", "Drafted tokens accepted.",
             s.speculation.accepted);
-  m.Counter("mach_prefix_cache_hits_total", "Prompts with a cached prefix.", s.prefix_cache.hits);
-  m.Counter("mach_prefix_cache_misses_total", "Prompts without one.", s.prefix_cache.misses);
+  m.Counter("mach_prefix_cache_hits_total", "Prompts with a cached prefix.",
+            s.prefix_cache.counters.hits);
+  m.Counter("mach_prefix_cache_misses_total", "Prompts without one.",
+            s.prefix_cache.counters.misses);
   m.Counter("mach_prefix_cache_disk_hits_total", "Prompts whose prefix was read from disk.",
-            s.prefix_cache.disk_hits);
+            s.prefix_cache.counters.disk_hits);
   m.Counter("mach_prefix_cache_evictions_total", "Prefixes that left the memory.",
-            s.prefix_cache.evictions);
+            s.prefix_cache.counters.evictions);
   m.Counter("mach_prefix_cache_quarantined_total", "Damaged files on disk.",
-            s.prefix_cache.quarantined);
+            s.prefix_cache.counters.disk.quarantined);
   m.Gauge("mach_prefix_cache_bytes", "Memory of cached prefixes.",
-          static_cast<double>(s.prefix_cache.bytes));
+          static_cast<double>(s.prefix_cache.counters.bytes));
   m.Gauge("mach_prefix_cache_disk_bytes", "Disk space of cached prefixes.",
-          static_cast<double>(s.prefix_cache.disk_bytes));
+          static_cast<double>(s.prefix_cache.counters.disk.bytes));
 
   if (in.http == nullptr) return m.Take();
   m.Gauge("mach_http_connections", "Open connections.",

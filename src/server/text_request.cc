@@ -59,7 +59,7 @@ Error ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& reque
 }
 
 Error ReadSession(const Value& value, const Limits&, TextRequest& request) {
-  if (request.session.empty()) request.session = value.AsString().substr(0, kMaxSessionBytes);
+  if (request.session.empty()) request.session = SessionName(value.AsString());
   return std::nullopt;
 }
 

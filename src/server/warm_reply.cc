@@ -57,7 +57,7 @@ class WarmReply final : public Reply {
       step.head = JsonResponse(
           json::Object{{"tokens", tokens_},
                        {"cached", cached_},
-                       {"bytes", engine_->stats().prefix_cache.bytes},
+                       {"bytes", engine_->stats().prefix_cache.counters.bytes},
                        {"ms", static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerMs}});
     }
     return step;

@@ -42,7 +42,7 @@ TEST_F(PrefixIdentity, ColdAndFromMemory) {
       }
     }
   }
-  const auto stats = engine->stats().prefix_cache;
+  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
   EXPECT_GT(stats.hits, 8 * stats.misses);
   EXPECT_EQ(stats.refused, 0u);
 }
@@ -61,10 +61,10 @@ TEST_F(PrefixIdentity, FromDiskAfterARestart) {
     ASSERT_EQ(TokensOf(answers), expected_[i]);
     for (const ChatAnswer& a : answers) EXPECT_GT(a.timings.cached_tokens, 0u);
   }
-  const auto stats = engine->stats().prefix_cache;
+  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
   EXPECT_GT(stats.disk_hits, 10u);
   EXPECT_EQ(stats.misses, 0u);
-  EXPECT_EQ(stats.quarantined, 0u);
+  EXPECT_EQ(stats.disk.quarantined, 0u);
 }
 
 // Memory for a few prefixes only, in small chunks, without a drafter: everything is evicted all the
@@ -76,7 +76,7 @@ TEST_F(PrefixIdentity, UnderPressure) {
   for (size_t i = 0; i < agents.size(); ++i) {
     ASSERT_EQ(TokensOf(Converse(*engine, agents[i])), expected_[i]);
   }
-  const auto stats = engine->stats().prefix_cache;
+  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
   EXPECT_GT(stats.evictions, 10u);
   EXPECT_LE(stats.entries, 3u);
   EXPECT_LE(stats.bytes, uint64_t{3} << 20);
@@ -126,7 +126,7 @@ TEST_F(PrefixIdentity, PartialBlocks) {
       ASSERT_EQ(Ask(*cached, request).tokens, Ask(*plain, request).tokens) << at;
     }
   }
-  EXPECT_GT(cached->stats().prefix_cache.hits, 10u);
+  EXPECT_GT(cached->stats().prefix_cache.counters.hits, 10u);
 }
 
 // Requests that do without the drafter leave no notes; those after them must do.

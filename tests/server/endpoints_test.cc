@@ -236,12 +236,12 @@ TEST_F(EndpointsTest, WarmsPrefixes) {
   options.engine.providers.prefix_cache = [] {
     engine::PrefixCacheStats stats;
     stats.enabled = true;
-    stats.bytes = 4096;
-    stats.last_misses.push_back({.reason = "diverged",
-                                 .prompt_tokens = 9,
-                                 .common_tokens = 3,
-                                 .wanted = ScriptTokens("b"),
-                                 .cached = ScriptTokens("a")});
+    stats.counters.bytes = 4096;
+    stats.counters.last_misses.push_back({.reason = cache::MissReason::kDiverged,
+                                          .prompt_tokens = 9,
+                                          .common_tokens = 3,
+                                          .wanted = ScriptTokens("b"),
+                                          .cached = ScriptTokens("a")});
     return stats;
   };
   TestServer server(std::move(options));
