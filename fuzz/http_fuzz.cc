@@ -1,14 +1,14 @@
 // Any bytes on a connection to a server over a scripted engine. A NUL byte makes a pause between
 // two packets.
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,9 +47,11 @@ std::string Exchange(std::string_view bytes) {
   from.sin_family = AF_INET;
   from.sin_addr.s_addr = htonl(0x7f000001 + connections++ / 10000 % 0xffff);
   MACH_CHECK(bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
+  // The fuzzer's timer interrupts calls.
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    std::perror("connect");
-    std::abort();
+    MACH_CHECK(errno == EINTR);
+    pollfd ready{fd, POLLOUT, 0};
+    while (poll(&ready, 1, -1) < 0) MACH_CHECK(errno == EINTR);
   }
   while (!bytes.empty()) {
     const size_t pause = bytes.find('\0');
@@ -63,6 +65,7 @@ std::string Exchange(std::string_view bytes) {
   char buffer[4096];
   for (;;) {
     const ssize_t n = recv(fd, buffer, sizeof buffer, 0);
+    if (n < 0 && errno == EINTR) continue;
     if (n < 0) MACH_CHECK(errno != EAGAIN);  // neither an answer nor an end in 20 s
     if (n <= 0) break;
     answer.append(buffer, static_cast<size_t>(n));
