@@ -199,7 +199,7 @@ Status StreamingStore::Wait(Acquisition& out) {
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
       return Fail({Code::kCancelled, "cancelled"}, out);
     }
-    if (reads_->in_flight() == 0) {
+    if (reads_->in_flight() == 0 && arrived_.empty()) {
       // Only another acquisition's pins can hold every slot.
       return Fail({Code::kBusy, "all " + std::to_string(bank_->total_slots()) +
                                     " slots of the expert bank are in use; raise "
@@ -253,7 +253,8 @@ std::optional<uint32_t> StreamingStore::StartRead(ExpertKey key, std::optional<u
 }
 
 void StreamingStore::Pump() {
-  while (next_missing_ < missing_.size() && waiting_ < plan_.window &&
+  const size_t window = transient_ ? reads_->depth() : plan_.window;
+  while (next_missing_ < missing_.size() && waiting_ < window &&
          reads_->in_flight() < reads_->depth()) {
     const Missing& missing = missing_[next_missing_];
     const auto slot = StartRead(missing.key, ClaimFor(missing));
@@ -318,9 +319,8 @@ void StreamingStore::DropUnused(uint32_t layer) {
 }
 
 Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
-  if (reads_->in_flight() == 0) return Ok();
   landed_.clear();
-  reads_->Take(wait, landed_);
+  if (reads_->in_flight() != 0) reads_->Take(wait && arrived_.empty(), landed_);
   std::optional<Error> failure;
   for (LandedRecord& record : landed_) {
     const uint32_t slot = record.slot;
@@ -338,7 +338,7 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
   }
   if (failure) return Fail(*std::move(failure), out);
   if (arrived_.empty()) return Ok();
-  if (missed_ && AllRead()) {
+  if (missed_ && AllRead() && !landed_.empty()) {
     counters_.miss_read_ns.Add(static_cast<uint64_t>(clock_.NowNs() - asked_ns_));
   }
   Pump();  // so that the disk works while these are verified
@@ -347,11 +347,14 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
 
 Status StreamingStore::GiveArrived(Acquisition& out) {
   if (arrived_.empty()) return Ok();
+  // Of a large chunk, a part: the slots of the last part are read into while this one computes.
+  const size_t count = transient_ ? std::min(arrived_.size(), plan_.window) : arrived_.size();
+  const std::span<const Arrived> part(arrived_.data(), count);
   arrived_slots_.clear();
-  for (const Arrived& arrived : arrived_) arrived_slots_.push_back(arrived.slot);
+  for (const Arrived& arrived : part) arrived_slots_.push_back(arrived.slot);
   reads_->ComputeChecksums(arrived_slots_);
   std::optional<Error> failure;
-  for (const auto [slot, index] : arrived_) {
+  for (const auto [slot, index] : part) {
     Status status = reads_->Verify(slot);
     if (bank_->loading(slot)) {
       if (status.ok()) {
@@ -381,7 +384,7 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
     // The last pin of a staged one was its life.
     if (!status.ok() && bank_->Find(key)) bank_->Drop(slot);
   }
-  arrived_.clear();
+  arrived_.erase(arrived_.begin(), arrived_.begin() + static_cast<ptrdiff_t>(count));
   if (failure) return Fail(*std::move(failure), out);
   Pump();
   if (missed_ && out.complete()) {

@@ -25,8 +25,7 @@ struct StreamingOptions {
   // Passes of kTransientRows tokens or more go through staging and displace nothing.
   bool transient_prefill = true;
   Prefetch prefetch = Prefetch::kAuto;
-  // Reads under way on demand. The read-ahead of large chunks goes beyond it, to the reader's
-  // depth.
+  // Reads under way on demand. Those of large chunks go beyond it, to the reader's depth.
   size_t in_flight_bytes = size_t{16} << 20;
   size_t staging_bytes = 0;  // 0: chosen by PlanStreaming
 };
@@ -39,7 +38,9 @@ struct StreamingPlan {
   size_t bank_slots = 0;
   size_t staging_slots = 0;
   size_t floor_slots = 0;
-  size_t window = 0;  // demand reads in flight
+  // Demand reads in flight, but for large chunks, which read into all of staging; of those, the
+  // records that are handed out together.
+  size_t window = 0;
   size_t bank_bytes = 0;
   size_t staging_bytes = 0;
 };

@@ -270,6 +270,27 @@ TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   h.store->CheckIdle();
 }
 
+TEST_P(StreamingStoreTest, ALargeChunkIsHandedOutInPartsWhileTheDiskGoesOn) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 2);
+  REQUIRE_STORE(h);
+  std::vector<ExpertId> ids;
+  for (uint32_t e = 0; e < 16; ++e) ids.push_back(ExpertId(e));
+  h.store->BeginPass({.rows = kTransientRows});
+  for (uint32_t layer = 0; layer < 2; ++layer) {
+    Acquisition out;
+    ASSERT_TRUE(h.store->Acquire({LayerId(layer), ids}, out).ok());
+    size_t had = out.ready().size();
+    for (; !out.complete(); had += out.ready().size()) {
+      EXPECT_LE(out.ready().size(), h.store->plan().window);
+      ASSERT_TRUE(h.store->Wait(out).ok());
+    }
+    EXPECT_EQ(had, ids.size());
+  }
+  EXPECT_EQ(h.store->counters().reads.Get(), 32u);
+  h.store->CheckIdle();
+}
+
 TEST_P(StreamingStoreTest, WhatWasReadAheadInVainIsDropped) {
   const TestFiles files(2, 16, kBytes);
   const Harness h = Make(files.catalog(), 2);
