@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include <sched.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "base/topology.h"
 
 namespace mach {
 namespace {
@@ -27,7 +30,8 @@ constexpr size_t kRangesPerWorker = 4;
 
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads) : shares_(new Share[threads]) {
+ThreadPool::ThreadPool(size_t threads)
+    : shares_(new Share[threads]), spread_(threads <= AvailableCpus()) {
   for (size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
@@ -88,6 +92,7 @@ void ThreadPool::Run(Job job) {
     const uint64_t end = job.ranges * (w + 1) / team;
     shares_[w].left.store(number | begin << 16 | end, std::memory_order_release);
   }
+  if (spread_) caller_cpu_.store(sched_getcpu(), std::memory_order_relaxed);
   generation_.fetch_add(1);  // sequentially consistent against sleepers_, see WorkerLoop
   if (sleepers_.load() != 0) {
     { std::lock_guard lock(mu_); }
@@ -119,6 +124,8 @@ void ThreadPool::WorkerLoop(size_t worker) {
     }
     seen = generation_.load(std::memory_order_relaxed);
     if (stop_.load()) return;
+    const int caller = caller_cpu_.load(std::memory_order_relaxed);
+    if (caller >= 0 && caller == sched_getcpu()) LeaveCpu(caller);
     RunRanges(worker);
   }
 }

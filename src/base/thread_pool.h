@@ -64,6 +64,11 @@ class ThreadPool {
   Job job_;  // written by the caller while no range is left; read by who has taken one
   std::atomic<uint64_t> generation_{0};  // one more for each job
   std::atomic<size_t> pending_{0};       // ranges of the job that are not done
+  // Where the caller of the job runs. A scheduler may wake a worker there though other processors
+  // idle, and leave the two to share it for long: the worker goes elsewhere. -1: there are fewer
+  // processors than threads, so some must share.
+  std::atomic<int> caller_cpu_{-1};
+  const bool spread_;
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};
   std::mutex mu_;

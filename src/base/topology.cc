@@ -85,6 +85,15 @@ size_t AvailableCpus() {
   return std::max<size_t>(cpus, 1);
 }
 
+void LeaveCpu(int cpu) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;  // more processors than it has
+  cpu_set_t others = allowed;
+  CPU_CLR(cpu, &others);
+  if (sched_setaffinity(0, sizeof(others), &others) != 0) return;  // there is no other
+  (void)sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
 Result<size_t> FreeMemoryBytes(std::string_view proc_root, std::string_view cgroup_root) {
   const std::string proc(proc_root);
   const auto meminfo = ReadSmall(proc + "/meminfo");

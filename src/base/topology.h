@@ -11,6 +11,10 @@ namespace mach {
 // Processors this process may run on, at least 1. Affinity and the cgroup CPU quota count.
 size_t AvailableCpus();
 
+// Moves the calling thread from processor `cpu` to another that it may run on, if there is one. It
+// is not pinned: the system may move it back.
+void LeaveCpu(int cpu);
+
 // Bytes that can still be allocated without swapping: the least of MemAvailable and what the
 // cgroups (v1 and v2, each ancestor) leave. proc_root and cgroup_root are "/proc" and
 // "/sys/fs/cgroup" but in tests.
