@@ -2,10 +2,10 @@
 //
 // Two limits: bytes read per second, streaming a buffer far above any last-level cache, and int8
 // products per second from registers, of one ISA, on the same threads. Against them the product of
-// 1 to 128 rows with matrices taken in turn from a working set above the cache. Cases are visited
-// in rounds; each visit has its limit measured right before and right after it and is held against
-// the mean of the two, so that a busy moment of a shared machine touches both alike. Medians are
-// printed.
+// 1 to 128 rows with matrices taken in turn from a working set above the cache. Small matrices go
+// several together, as the experts of a layer do in the engine. Cases are visited in rounds; each
+// visit has its limit measured right before and right after it and is held against the mean of the
+// two, so that a busy moment of a shared machine touches both alike. Medians are printed.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -40,6 +40,9 @@ constexpr Shape kShapes[] = {{2048, 512}, {2048, 2048}, {8192, 2048}};
 constexpr size_t kRowCounts[] = {1, 2, 4, 8, 16, 128};
 constexpr size_t kMostRows = 128;
 constexpr double kSecondsPerCase = 0.06;
+// Of weights in one job of the threads, at least: the down matrices of the eight experts of a token
+// are that many.
+constexpr size_t kJobBytes = size_t{4} << 20;
 
 double Seconds(const std::function<void()>& fn) {
   const double start = SecondsNow();
@@ -95,27 +98,39 @@ struct Case {
   std::vector<double> of_dots = {};
 };
 
-// One visit: products with the next matrices of the working set for kSecondsPerCase, timed apiece
-// together; returns seconds for one.
+size_t MatricesInJob(const quant::TiledLayout& layout) {
+  return (kJobBytes + layout.bytes() - 1) / layout.bytes();
+}
+
+// One visit: products with the next matrices of the working set for kSecondsPerCase; returns
+// seconds for one.
 double Visit(Case& c, ThreadPool& pool, const KernelTable& table, const quant::TiledLayout& layout,
              const AlignedBuffer& weights, Inputs& in) {
   const size_t matrices = weights.size() / layout.bytes();
+  const size_t together = MatricesInJob(layout);
   const kernels::QuantizedRows x{in.q.data(), in.scale.data(), in.sum.data(), layout.cols,
                                  layout.groups()};
-  const kernels::OutputRows out{in.out.data(), layout.rows};
-  const auto product = [&] {
-    const quant::TiledMatrix w{layout, weights.data() + c.next * layout.bytes()};
-    c.next = (c.next + 1) % matrices;
-    pool.ParallelFor(layout.tiles(), 4, [&](size_t begin, size_t end, size_t) {
-      table.matmul_i8(w, begin, end, x, c.rows, out);
+  const size_t tiles = layout.tiles();
+  const auto job = [&] {
+    pool.ParallelFor(together * tiles, 4, [&](size_t begin, size_t end, size_t) {
+      while (begin < end) {
+        const size_t i = begin / tiles;
+        const size_t stop = std::min(end, (i + 1) * tiles);
+        const size_t matrix = (c.next + i) % matrices;
+        const quant::TiledMatrix w{layout, weights.data() + matrix * layout.bytes()};
+        const kernels::OutputRows out{in.out.data() + i * c.rows * layout.rows, layout.rows};
+        table.matmul_i8(w, begin - i * tiles, stop - i * tiles, x, c.rows, out);
+        begin = stop;
+      }
     });
+    c.next = (c.next + together) % matrices;
   };
-  const double first = Seconds(product);
+  const double first = Seconds(job);
   const auto times = static_cast<size_t>(std::clamp(kSecondsPerCase / first, 1.0, 1e5));
   return Seconds([&] {
-           for (size_t i = 0; i < times; ++i) product();
+           for (size_t i = 0; i < times; ++i) job();
          }) /
-         static_cast<double>(times);
+         static_cast<double>(times * together);
 }
 
 }  // namespace
@@ -150,12 +165,13 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
   ThreadPool pool(o.threads != 0 ? o.threads : AvailableCpus());
   std::vector<Case> cases;
   size_t most_cols = 0;
-  size_t most_rows = 0;
+  size_t most_out = 0;
   for (const int bits : {4, 8}) {
     for (const Shape& shape : kShapes) {
       if (o.quick && &shape != &kShapes[2]) continue;
       most_cols = std::max(most_cols, shape.cols);
-      most_rows = std::max(most_rows, shape.rows);
+      const quant::TiledLayout layout{shape.rows, shape.cols, tensor::DType::kBF16, bits, o.group};
+      most_out = std::max(most_out, MatricesInJob(layout) * shape.rows * kMostRows);
       for (const size_t rows : kRowCounts)
         cases.push_back({.bits = bits, .shape = shape, .rows = rows});
     }
@@ -167,7 +183,7 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
   }
   in.scale.assign(kMostRows * most_cols / 32, 0.01f);
   in.sum.assign(in.scale.size(), 0.5f);
-  in.out.resize(kMostRows * most_rows);
+  in.out.resize(most_out);
 
   std::vector<double> bandwidth;
   std::vector<double> dots;

@@ -37,9 +37,8 @@ inline constexpr size_t kStreamChains = 1;  // there are more vectors, or sums o
 #endif
 
 // Rows that share one pass over the tiles: their sums, their activations of a group and the group's
-// codes fit into the first-level cache together. Memory is asked for blocks so many groups ahead.
+// codes fit into the first-level cache together.
 inline constexpr size_t kPanelRows = 16;
-inline constexpr size_t kGroupsAhead = 4;
 
 HWY_INLINE VU8 LoadCodes(const uint8_t* p) { return hn::LoadU(DU8(), p); }
 HWY_INLINE VU8 LowNibbles(VU8 codes) { return hn::And(codes, hn::Set(DU8(), 15)); }
@@ -408,7 +407,9 @@ HWY_INLINE void AddGroup(const Group<kVecs>& group, size_t stride, size_t group_
 
 // Tiles [tile, tile + kTiles) for up to kPanelRows rows from `row`: the tiles go through once,
 // group by group, while the sums of all rows are in the first-level cache. next: the tiles that the
-// caller goes on to, or null; so many groups ahead are asked of memory.
+// caller goes on to, or null. They are asked of memory meanwhile, in the order of their addresses,
+// which the machine's own prefetchers recognize and run ahead of, and into the second-level cache:
+// few lines can be on their way to the first.
 template <int kBits, size_t kTiles>
 HWY_NOINLINE void Panel(const Call& call, const std::byte* data, size_t tile, size_t row,
                         size_t rows, const std::byte* next) {
@@ -420,7 +421,6 @@ HWY_NOINLINE void Panel(const Call& call, const std::byte* data, size_t tile, si
   const size_t stride = call.x->q_stride;
   const size_t group_stride = call.x->group_stride;
   const std::byte* tiles = data + tile * call.tile_bytes;
-  const size_t ahead = std::min(kGroupsAhead, groups);
 
   HWY_ALIGN float sums[kPanelRows][kVecs][kPart];
   HWY_ALIGN float scale[kVecs][kPart];
@@ -431,15 +431,9 @@ HWY_NOINLINE void Panel(const Call& call, const std::byte* data, size_t tile, si
   }
   for (size_t g = 0; g < groups; ++g) {
     const std::byte* block = tiles + g * call.block_bytes;
-    const std::byte* prefetch = g + ahead < groups ? block + ahead * call.block_bytes
-                                : next != nullptr  ? next + (g + ahead - groups) * call.block_bytes
-                                                   : nullptr;
-    if (prefetch != nullptr) {
-      for (size_t t = 0; t < kTiles; ++t) {
-        for (size_t i = 0; i < call.block_bytes; i += 64) {
-          __builtin_prefetch(prefetch + t * call.tile_bytes + i, 0, 3);
-        }
-      }
+    if (next != nullptr) {
+      const std::byte* part = next + g * kTiles * call.block_bytes;
+      for (size_t i = 0; i < kTiles * call.block_bytes; i += 64) __builtin_prefetch(part + i, 0, 2);
     }
     LoadHeader(call, block, 0, scale);
     LoadHeader(call, block, header_bytes / 2, bias);
