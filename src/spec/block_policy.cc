@@ -84,18 +84,32 @@ BlockPolicy::BlockPolicy(PolicyOptions options)
       verify_(kVerifySlope),
       credit_(kFirstCredit) {}
 
-// Another text may be easier or harder. After a success it is tried at once; after failures sooner
-// than this one would have been, but not at once, or many short answers would pay for many trials.
+// Another text may be easier or harder. What failed is tried sooner than in the text where it did,
+// but not at once, or many short answers would pay for many trials.
 void BlockPolicy::BeginRequest() {
-  if (gain_ > 0) {
-    gain_ = 0;
-    wait_ = 1;
+  for (Degree& d : degrees_) {
+    d.plain_left = std::min(d.plain_left, kWaitOfNewRequest);
+    d.wait = std::min(d.wait, kWaitOfNewRequest);
   }
-  plain_left_ = std::min(plain_left_, kWaitOfNewRequest);
-  wait_ = std::min(wait_, kWaitOfNewRequest);
 }
 
-size_t BlockPolicy::DraftRows(size_t most) {
+size_t BlockPolicy::DegreeOf(float certainty) {
+  constexpr float kEdges[kDegrees - 1] = {0.5f, 2, 4, 6, 8, 10};
+  size_t degree = 0;
+  while (degree + 1 < kDegrees && certainty >= kEdges[degree]) ++degree;
+  return degree;
+}
+
+// Drafts agree more often the more certain the target is: where they do not pay after certain
+// tokens there is no use in trying after others.
+bool BlockPolicy::MayTry(size_t degree) const {
+  for (size_t above = degree + 1; above < kDegrees; ++above) {
+    if (degrees_[above].met) return degrees_[above].gain > 0;
+  }
+  return true;
+}
+
+size_t BlockPolicy::DraftRows(size_t most, float certainty) {
   low_ = false;
   most = std::min(most, options_.max_block);
   if (options_.fixed != 0) return std::min(options_.fixed, most);
@@ -104,14 +118,15 @@ size_t BlockPolicy::DraftRows(size_t most) {
     drafts_in_a_row_ = 0;
     return 1;
   }
-  if (plain_left_ > 0) {
-    --plain_left_;
-    low_ = true;
-    return 1;
-  }
+  degree_ = DegreeOf(certainty);
+  Degree& d = degrees_[degree_];
+  d.met = true;
+  if (d.plain_left > 0) --d.plain_left;
+  low_ = d.plain_left > 0 || (d.gain <= 0 && !MayTry(degree_));
+  if (low_) return 1;
   size_t rows = kProbeRows;
-  if (wait_ == 0 || gain_ > 0) {
-    rows = std::max(rows, static_cast<size_t>(std::lround(2 * accepted_)) + 2);
+  if (d.wait == 0 || d.gain > 0) {
+    rows = std::max(rows, static_cast<size_t>(std::lround(2 * d.accepted)) + 2);
   }
   rows = std::min(rows, most);
   low_ = credit_ < DraftCost(rows);
@@ -196,23 +211,24 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
   // A run that nothing ended might have gone on.
   const bool open = result.accepted == verified || result.cut;
   const double run = static_cast<double>(result.accepted) + (open ? 2 : 0);
-  accepted_ += kRunRate * (run - accepted_);
+  Degree& d = degrees_[degree_];
+  d.accepted += kRunRate * (run - d.accepted);
 
   // What the draft promised, which varies less than what became of it.
   const double gain = expected_ - DraftCost(result.drafted);
   // A trial is short, so that it costs little; where its end is likely reached, a longer draft may
   // pay.
-  const bool trial = wait_ != 0 && gain_ <= 0;
+  const bool trial = d.wait != 0 && d.gain <= 0;
   if (trial && reach_ >= kPromising) {
-    gain_ = std::max(gain, kHope);
+    d.gain = std::max(gain, kHope);
   } else {
-    gain_ = trial && gain > 0 ? gain : gain_ + kGainRate * (gain - gain_);
+    d.gain = trial && gain > 0 ? gain : d.gain + kGainRate * (gain - d.gain);
   }
-  if (gain_ > 0) {
-    if (gain > 0) wait_ = 0;  // hope alone does not shorten the next wait
+  if (d.gain > 0) {
+    if (gain > 0) d.wait = 0;  // hope alone does not shorten the next wait
   } else if (gain <= 0) {
-    wait_ = wait_ == 0 ? kFirstWait : std::min(2 * wait_, kLongestWait);
-    plain_left_ = wait_;
+    d.wait = d.wait == 0 ? kFirstWait : std::min(2 * d.wait, kLongestWait);
+    d.plain_left = d.wait;
   }
 }
 

@@ -51,20 +51,24 @@ struct CycleResult {
 };
 
 // Adaptive. All gains are in tokens: what a cycle yields, less what plain decoding would have
-// yielded in its time. While the decayed gain of the last drafts is positive it drafts; else it
-// decodes plainly, and tries a short draft again after a wait that doubles with each failure. A
-// draft's tokens are verified as long as the chance that one is reached and accepted is worth its
-// row; chances are the proposer's confidences, corrected by what became of such confidences before.
-// What drafts may lose is bounded whatever they promise: every cycle enters an account, plain
-// tokens pay a small share into it, and nothing is drafted that it could not bear. Knows no clock:
-// times come in. Deterministic. Owned by one thread; lives across requests.
+// yielded in its time. How certain the target was of the last tokens tells before anything is spent
+// how many drafts will agree, so experience is kept apart for each degree of certainty. Where the
+// decayed gain of the last drafts of a degree is positive it drafts; else it decodes plainly, and
+// tries a short draft again after a wait that doubles with each failure, and only as long as the
+// next higher degree pays. A draft's tokens are verified as long as the chance that one is reached
+// and accepted is worth its row; chances are the proposer's confidences, corrected by what became
+// of such confidences before. What drafts may lose is bounded whatever they promise: every cycle
+// enters an account, plain tokens pay a small share into it, and nothing is drafted that it could
+// not bear. Knows no clock: times come in. Deterministic. Owned by one thread; lives across
+// requests.
 class BlockPolicy {
  public:
   explicit BlockPolicy(PolicyOptions options);
 
   void BeginRequest();
-  // Rows to draft for, anchor included, at most `most`; 1: decode plainly.
-  size_t DraftRows(size_t most);
+  // Rows to draft for, anchor included, at most `most`; 1: decode plainly. certainty: the least
+  // margin of the last tokens (see Margin in decode_loop.cc), in logits.
+  size_t DraftRows(size_t most, float certainty);
   // Of a draft, how many rows to verify: 1 to drafts.size() + 1.
   size_t VerifyRows(std::span<const Draft> drafts);
   // drafts: what Propose gave, the first result.rows - 1 of which were verified.
@@ -78,6 +82,17 @@ class BlockPolicy {
     double trials = 0;
     double hits = 0;
   };
+  // What became of drafts after tokens of one degree of certainty.
+  static constexpr size_t kDegrees = 7;
+  struct Degree {
+    bool met = false;
+    double accepted = 4;    // decayed length of accepted runs
+    double gain = 0;        // decayed, of cycles with drafts
+    size_t plain_left = 0;  // cycles until the next trial
+    size_t wait = 0;        // that the last failure began with
+  };
+  static size_t DegreeOf(float certainty);
+  bool MayTry(size_t degree) const;
   static size_t BinOf(float confidence);
   double Chance(float confidence) const;
   double VerifyNs(size_t rows) const;
@@ -90,13 +105,11 @@ class BlockPolicy {
   LineFit verify_;       // passes of two rows or more
   double plain_ns_ = 0;  // of one row; 0: not measured yet
   std::array<Bin, kBins> bins_ = {};
-  double accepted_ = 4;  // decayed length of accepted runs
-  double gain_ = 0;      // decayed, of cycles with drafts
+  std::array<Degree, kDegrees> degrees_ = {};
+  size_t degree_ = 0;    // of this cycle
   double expected_ = 0;  // of the last draft: gain by the chances, its own cost left out
   double reach_ = 0;     // and the chance that all of it agrees
   double credit_;        // tokens that drafts may still lose
-  size_t plain_left_ = 0;
-  size_t wait_ = 0;
   size_t drafts_in_a_row_ = 0;
   bool low_ = false;
 };

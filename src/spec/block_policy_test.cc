@@ -40,12 +40,13 @@ struct World {
   double draft = 0.3;       // of a draft, of a plain pass
   float confidence = 0.9f;  // of every draft
   size_t agree = 15;        // drafts that the target agrees with, of each block
+  float certainty = 20;     // of the target
 
   size_t plain = 0, drafted = 0;
   double tokens = 0, time = 0;
 
   void Cycle(BlockPolicy& policy, size_t most = kMaxBlock) {
-    const size_t rows_wanted = policy.DraftRows(most);
+    const size_t rows_wanted = policy.DraftRows(most, certainty);
     ASSERT_GE(rows_wanted, 1u);
     ASSERT_LE(rows_wanted, most);
     const std::vector<Draft> drafts(rows_wanted - 1, Draft{1, confidence});
@@ -75,9 +76,9 @@ struct World {
 
 TEST(Policy, FixedBlocks) {
   BlockPolicy policy({.fixed = 5});
-  EXPECT_EQ(policy.DraftRows(16), 5u);
-  EXPECT_EQ(policy.DraftRows(3), 3u);
-  EXPECT_EQ(policy.DraftRows(1), 1u);
+  EXPECT_EQ(policy.DraftRows(16, 20), 5u);
+  EXPECT_EQ(policy.DraftRows(3, 20), 3u);
+  EXPECT_EQ(policy.DraftRows(1, 20), 1u);
   EXPECT_EQ(policy.VerifyRows(std::vector<Draft>(4)), 5u);
 }
 
@@ -87,7 +88,7 @@ TEST(Policy, LongBlocksWhereDraftsAgree) {
   world.Run(policy, 300);
   EXPECT_GT(world.drafted, 280u);
   EXPECT_GT(world.speed(), 3);
-  EXPECT_EQ(policy.DraftRows(16), 16u);
+  EXPECT_EQ(policy.DraftRows(16, 20), 16u);
 }
 
 TEST(Policy, PlainDecodingWhereTheyDoNot) {

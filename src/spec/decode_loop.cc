@@ -1,9 +1,30 @@
 #include "spec/decode_loop.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
 
 namespace mach::spec {
 namespace {
+
+// How far the logit of a token lies above all others; negative when it does not.
+float Margin(std::span<const float> logits, TokenId token) {
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> most;
+  most.fill(-std::numeric_limits<float>::infinity());
+  const auto chosen = static_cast<size_t>(token);
+  const auto take = [&](size_t begin, size_t end) {
+    for (; begin + kLanes <= end; begin += kLanes) {
+      for (size_t i = 0; i < kLanes; ++i) {
+        most[i] = logits[begin + i] > most[i] ? logits[begin + i] : most[i];
+      }
+    }
+    for (; begin < end; ++begin) most[0] = std::max(most[0], logits[begin]);
+  };
+  take(0, chosen);
+  take(chosen + 1, logits.size());
+  return logits[chosen] - *std::max_element(most.begin(), most.end());
+}
 
 class Loop {
  public:
@@ -27,6 +48,7 @@ class Loop {
   bool Next(size_t row, TokenId& token) {
     const std::span<const float> logits = a_.verifier.logits(row);
     token = a_.sampler.Choose(logits, a_.sequence.size());
+    if (a_.speculator != nullptr) a_.speculator->ObserveChoice(Margin(logits, token));
     if (!emit_(token, logits)) return false;
     a_.sampler.Accept(token);
     a_.sequence.push_back(token);

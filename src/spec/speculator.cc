@@ -1,6 +1,7 @@
 #include "spec/speculator.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 
@@ -18,7 +19,10 @@ void Speculator::BeginRequest(cache::SequenceState* state) {
   proposer_.Reset();
   if (state != nullptr) proposer_.Follow(*state);
   policy_.BeginRequest();
+  margins_.fill(std::numeric_limits<float>::infinity());
 }
+
+void Speculator::ObserveChoice(float margin) { margins_ = {margin, margins_[0], margins_[1]}; }
 
 void Speculator::ObservePrompt(const float* features, size_t rows) {
   if (!taps().empty()) proposer_.Observe(features, rows);
@@ -26,7 +30,8 @@ void Speculator::ObservePrompt(const float* features, size_t rows) {
 
 std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t most) {
   most = std::min(most, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
-  const size_t asked = policy_.DraftRows(most);
+  const float certainty = *std::min_element(margins_.begin(), margins_.end());
+  const size_t asked = policy_.DraftRows(most, certainty);
   MACH_CHECK(asked >= 1 && asked <= most);
   drafted_ = 0;
   draft_ns_ = 0;

@@ -1,6 +1,7 @@
 // A proposer, its policy, and the account of both: what decides each cycle's block.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -23,6 +24,9 @@ class Speculator {
   // state: of the new sequence, when it holds tokens already, or notes are to be kept of it.
   void BeginRequest(cache::SequenceState* state = nullptr);
   void Sync() { proposer_.Sync(); }
+  // The target chose the next token, with its logit so far above all others; less than 0 where
+  // another's was higher.
+  void ObserveChoice(float margin);
   // Features of prompt tokens.
   void ObservePrompt(const float* features, size_t rows);
   // The next block: the last token of sequence (its anchor), then drafts; at most `most` rows.
@@ -41,6 +45,7 @@ class Speculator {
   size_t drafted_ = 0;
   int64_t draft_ns_ = 0;
   std::vector<TokenId> block_;
+  std::array<float, 3> margins_ = {};  // of the last tokens, the newest first
 };
 
 }  // namespace mach::spec
