@@ -3,12 +3,15 @@
 //   MACH_BENCH_MODEL=models/mach-tiny MACH_BENCH_DRAFT=models/mach-tiny-dflash
 //   MACH_BENCH_CHATS=chats.jsonl [MACH_BENCH_COUNT=300] [MACH_BENCH_TOKENS=64]
 //   [MACH_BENCH_CLOCK=wall] [MACH_BENCH_THREADS=1] [MACH_BENCH_DRAFT_BITS=8]
-//   [MACH_BENCH_TEMPERATURES=0,0.7,1] spec_bench
+//   [MACH_BENCH_TEMPERATURES=0,0.7,1]
+//   [MACH_BENCH_BANK=0.25 MACH_BENCH_SIDECAR=DIR] spec_bench
 //
-// Each chat is answered three times, one after the other, so that a busy machine slows all of them
-// alike: one token at a time, with the adaptive policy, and with blocks of 16. The order of the
-// first two alternates. Speed is that of decoding, the prompt left out. The clock "cpu" counts the
-// processor time of the program instead (use one thread), which other programs disturb less.
+// With a bank, experts stream: MACH_BENCH_BANK is the share of them that stays in memory, the
+// sidecar is `mach export-sidecar`'s; each way to decode has a bank of its own, and what it read is
+// printed. Each chat is answered three times, one after the other, so that a busy machine slows all
+// of them alike: one token at a time, with the adaptive policy, and with blocks of 16. The order of
+// the first two alternates. Speed is that of decoding, the prompt left out. The clock "cpu" counts
+// the processor time of the program instead (use one thread), which other programs disturb less.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -22,6 +25,7 @@
 #include "chat/template.h"
 #include "engine/decoder.h"
 #include "json/parse.h"
+#include "model/headers.h"
 #include "text/tokenizer.h"
 
 namespace mach {
@@ -120,39 +124,46 @@ std::vector<Chat> LoadChats(const io::Checkpoint& checkpoint, size_t count) {
 class TokenSink final : public engine::Sink {
  public:
   void OnPrefill(size_t, size_t) override {}
-  void OnToken(const engine::TokenEvent& event) override { tokens.push_back(event.token); }
+  void OnToken(const engine::TokenEvent& event) override {
+    if (tokens.empty() && bytes_read != nullptr) at_first = bytes_read->Get();
+    tokens.push_back(event.token);
+  }
   void OnDone(Result<engine::FinishReason>, const engine::Timings&) override {}
   std::vector<TokenId> tokens;
+  const experts::Counter* bytes_read = nullptr;  // null: nothing streams
+  uint64_t at_first = 0;                // of it, before the first token: the prompt's
 };
 
-struct Run {
-  std::vector<TokenId> tokens;
-  double decode_ms = 0;
+// The three ways to decode.
+enum Way : size_t { kPlain, kAdaptive, kFixed, kWays };
+
+// What answers took one way.
+struct Tally {
+  double ms = 0;
+  uint64_t cycles = 0, accepted = 0, drafted = 0, bytes_read = 0;
+
+  void Add(const Tally& o) {
+    ms += o.ms;
+    cycles += o.cycles;
+    accepted += o.accepted;
+    drafted += o.drafted;
+    bytes_read += o.bytes_read;
+  }
+  double TokensPerCycle() const {
+    return cycles == 0 ? 0 : 1 + static_cast<double>(accepted) / static_cast<double>(cycles);
+  }
 };
 
 struct Row {
   size_t chats = 0, tokens = 0;
-  double plain_ms = 0, adaptive_ms = 0, fixed_ms = 0;
-  size_t fixed_cycles = 0, fixed_accepted = 0;
-  size_t adaptive_cycles = 0, adaptive_accepted = 0, adaptive_drafted = 0;
+  std::array<Tally, kWays> ways;
 
   void Add(const Row& o) {
     chats += o.chats;
     tokens += o.tokens;
-    plain_ms += o.plain_ms;
-    adaptive_ms += o.adaptive_ms;
-    fixed_ms += o.fixed_ms;
-    fixed_cycles += o.fixed_cycles;
-    fixed_accepted += o.fixed_accepted;
-    adaptive_cycles += o.adaptive_cycles;
-    adaptive_accepted += o.adaptive_accepted;
-    adaptive_drafted += o.adaptive_drafted;
+    for (size_t w = 0; w < kWays; ++w) ways[w].Add(o.ways[w]);
   }
 };
-
-double PerCycle(size_t accepted, size_t cycles) {
-  return cycles == 0 ? 0 : 1 + static_cast<double>(accepted) / static_cast<double>(cycles);
-}
 
 class Bench {
  public:
@@ -161,18 +172,33 @@ class Bench {
     load.checkpoint = Env("MACH_BENCH_MODEL", nullptr);
     load.context_tokens = 2048;
     load.threads = EnvNumber("MACH_BENCH_THREADS", "1");
-    model_ = Must(model::LoadedModel::Load(io::PosixFileSystem(), load));
+    const double bank = std::strtod(Env("MACH_BENCH_BANK", "0").c_str(), nullptr);
+    if (bank > 0) UseSidecar(load, bank);
+    // A bank of its own for each way, or one would read what another has warmed.
+    models_.push_back(Load(load));
+    while (bank > 0 && models_.size() < kWays) models_.push_back(Load(load));
+    const auto model = [&](Way way) -> model::LoadedModel& {
+      return *models_[std::min<size_t>(way, models_.size() - 1)];
+    };
     const int bits = static_cast<int>(EnvNumber("MACH_BENCH_DRAFT_BITS", "8"));
     draft_ =
         Must(spec::DraftModel::Load(io::PosixFileSystem(), {Env("MACH_BENCH_DRAFT", nullptr), bits},
-                                    model_->config(), model_->ledger()));
-    adaptive_ = Must(engine::Decoder::Create(*model_, clock_, {draft_, {}}));
-    fixed_ = Must(engine::Decoder::Create(*model_, clock_, {draft_, {.fixed = spec::kMaxBlock}}));
-    chats_ = LoadChats(model_->checkpoint(), EnvNumber("MACH_BENCH_COUNT", "300"));
+                                    model(kPlain).config(), model(kPlain).ledger()));
+    decoders_[kPlain] = Must(engine::Decoder::Create(model(kPlain), clock_, {draft_, {}}));
+    decoders_[kAdaptive] = Must(engine::Decoder::Create(model(kAdaptive), clock_, {draft_, {}}));
+    decoders_[kFixed] =
+        Must(engine::Decoder::Create(model(kFixed), clock_, {draft_, {.fixed = spec::kMaxBlock}}));
+    chats_ = LoadChats(model(kPlain).checkpoint(), EnvNumber("MACH_BENCH_COUNT", "300"));
     most_ = EnvNumber("MACH_BENCH_TOKENS", "64");
-    std::printf("%zu chats, at most %zu tokens, %zu threads, %s, drafter %s\n", chats_.size(),
-                most_, model_->threads(), std::string(IsaName(model_->kernels().isa)).c_str(),
+    std::printf("%zu chats, at most %zu tokens, %zu threads, %s, drafter %s", chats_.size(), most_,
+                model(kPlain).threads(), std::string(IsaName(model(kPlain).kernels().isa)).c_str(),
                 bits == 0 ? "as stored" : (std::to_string(bits) + " bit").c_str());
+    if (const experts::StreamingStore* store = model(kPlain).streaming()) {
+      std::printf(", bank of %zu of %zu experts, %s", store->plan().bank_slots,
+                  store->catalog().RecordCount(),
+                  std::string(io::ReadModeName(store->read_mode())).c_str());
+    }
+    std::printf("\n");
   }
 
   // Answers that differed from decoding one by one.
@@ -181,54 +207,48 @@ class Bench {
     std::map<std::string, Row> rows;
     for (size_t i = 0; i < chats_.size(); ++i) {
       const Chat& chat = chats_[i];
-      Row row;
-      Run plain, adaptive;
-      const spec::StatisticsSnapshot before = adaptive_->speculators().statistics().Snapshot();
-      for (const bool first : {true, false}) {
-        if (first == (i % 2 == 0)) {
-          plain = Answer(*adaptive_, chat, temperature, spec::Mode::kOff);
-        } else {
-          adaptive = Answer(*adaptive_, chat, temperature, spec::Mode::kAuto);
-        }
-      }
-      const spec::StatisticsSnapshot after = adaptive_->speculators().statistics().Snapshot();
-      const spec::StatisticsSnapshot fixed_before = fixed_->speculators().statistics().Snapshot();
-      const Run fixed = Answer(*fixed_, chat, temperature, spec::Mode::kDFlash);
-      const spec::StatisticsSnapshot fixed_after = fixed_->speculators().statistics().Snapshot();
-      different += plain.tokens != adaptive.tokens ? 1 : 0;
-      different += plain.tokens != fixed.tokens ? 1 : 0;
-      row.chats = 1;
-      row.tokens = plain.tokens.size();
-      row.plain_ms = plain.decode_ms;
-      row.adaptive_ms = adaptive.decode_ms;
-      row.fixed_ms = fixed.decode_ms;
-      row.fixed_cycles = fixed_after.observed_cycles - fixed_before.observed_cycles;
-      row.fixed_accepted = fixed_after.accepted - fixed_before.accepted;
-      row.adaptive_cycles = after.observed_cycles - before.observed_cycles;
-      row.adaptive_accepted = after.accepted - before.accepted;
-      row.adaptive_drafted = after.drafted - before.drafted;
+      Row row{.chats = 1, .tokens = 0, .ways = {}};
+      std::array<std::vector<TokenId>, kWays> answers;
+      const std::array<Way, kWays> order = i % 2 == 0 ? std::array{kPlain, kAdaptive, kFixed}
+                                                      : std::array{kAdaptive, kPlain, kFixed};
+      for (const Way way : order) answers[way] = Answer(way, chat, temperature, row.ways[way]);
+      row.tokens = answers[kPlain].size();
+      for (const Way way : {kAdaptive, kFixed})
+        different += answers[way] != answers[kPlain] ? 1 : 0;
       rows[chat.category].Add(row);
       rows["~all"].Add(row);
     }
     std::printf("\ntemperature %.1f\n", static_cast<double>(temperature));
-    std::printf("%-12s %5s %7s | %9s | %9s %7s | %9s %9s %8s %8s\n", "category", "chats", "tokens",
+    std::printf("%-12s %5s %7s | %9s | %9s %7s | %9s %9s %8s %8s", "category", "chats", "tokens",
                 "fixed-16", "adaptive", "agreed", "plain t/s", "adapt t/s", "adaptive", "fixed-16");
+    const bool streams = models_.size() > 1;
+    if (streams) std::printf(" | KiB read a token: plain, adaptive, fixed-16");
+    std::printf("\n");
     for (const auto& [name, r] : rows) {
       const auto tokens = static_cast<double>(r.tokens);
-      std::printf("%-12s %5zu %7zu | %9.2f | %9.2f %6.0f%% | %9.0f %9.0f %8.2f %8.2f\n",
-                  name == "~all" ? "all" : name.c_str(), r.chats, r.tokens,
-                  PerCycle(r.fixed_accepted, r.fixed_cycles),
-                  PerCycle(r.adaptive_accepted, r.adaptive_cycles),
-                  100.0 * static_cast<double>(r.adaptive_accepted) /
-                      static_cast<double>(std::max<size_t>(r.adaptive_drafted, 1)),
-                  1e3 * tokens / r.plain_ms, 1e3 * tokens / r.adaptive_ms,
-                  r.plain_ms / r.adaptive_ms, r.plain_ms / r.fixed_ms);
+      const Tally& plain = r.ways[kPlain];
+      const Tally& adaptive = r.ways[kAdaptive];
+      const Tally& fixed = r.ways[kFixed];
+      std::printf("%-12s %5zu %7zu | %9.2f | %9.2f %6.0f%% | %9.0f %9.0f %8.2f %8.2f",
+                  name == "~all" ? "all" : name.c_str(), r.chats, r.tokens, fixed.TokensPerCycle(),
+                  adaptive.TokensPerCycle(),
+                  100.0 * static_cast<double>(adaptive.accepted) /
+                      static_cast<double>(std::max<uint64_t>(adaptive.drafted, 1)),
+                  1e3 * tokens / plain.ms, 1e3 * tokens / adaptive.ms, plain.ms / adaptive.ms,
+                  plain.ms / fixed.ms);
+      if (streams) {
+        for (const Tally& way : r.ways) {
+          std::printf(" %s%7.0f", &way == &plain ? "| " : "",
+                      static_cast<double>(way.bytes_read) / 1024 / tokens);
+        }
+      }
+      std::printf("\n");
     }
     return different;
   }
 
   void PrintPositions() const {
-    const spec::StatisticsSnapshot s = fixed_->speculators().statistics().Snapshot();
+    const spec::StatisticsSnapshot s = decoders_[kFixed]->speculators().statistics().Snapshot();
     std::printf("\naccepted where reached, fixed-16, slots 1 to 15:");
     for (size_t j = 1; j < spec::kMaxBlock; ++j) {
       std::printf(" %.2f", static_cast<double>(s.accepted_at[j]) /
@@ -238,29 +258,59 @@ class Bench {
   }
 
  private:
-  Run Answer(engine::Decoder& decoder, const Chat& chat, float temperature, spec::Mode mode) const {
+  static std::unique_ptr<model::LoadedModel> Load(const model::LoadOptions& load) {
+    return Must(model::LoadedModel::Load(io::PosixFileSystem(), load));
+  }
+
+  static void UseSidecar(model::LoadOptions& load, double bank) {
+    const std::string directory = Env("MACH_BENCH_SIDECAR", nullptr);
+    const model::Headers headers =
+        Must(model::Headers::Open(io::PosixFileSystem(), load.checkpoint));
+    const experts::Catalog catalog = model::CatalogOf(Must(
+        model::OpenSidecar(io::PosixFileSystem(), *headers.checkpoint, headers.config, directory)));
+    model::SidecarStreaming& sidecar = load.sidecar.emplace();
+    sidecar.directory = directory;
+    sidecar.bank_bytes =
+        static_cast<size_t>(bank * static_cast<double>(catalog.RecordCount()) + 0.5) *
+        catalog.record_bytes;
+  }
+
+  std::vector<TokenId> Answer(Way way, const Chat& chat, float temperature, Tally& tally) const {
     engine::Request request;
     request.prompt = chat.prompt;
     request.sampling.temperature = temperature;
     request.sampling.seed = 20260101;
     request.max_tokens = most_;
     request.stop_tokens = {2, 0};
-    request.speculation = mode;
+    request.speculation = way == kPlain      ? spec::Mode::kOff
+                          : way == kAdaptive ? spec::Mode::kAuto
+                                             : spec::Mode::kDFlash;
+    const engine::Decoder& decoder = *decoders_[way];
+    const experts::StreamingStore* store =
+        models_[std::min<size_t>(way, models_.size() - 1)]->streaming();
+    const spec::StatisticsSnapshot before = decoder.speculators().statistics().Snapshot();
     TokenSink sink;
+    if (store != nullptr) sink.bytes_read = &store->counters().bytes_read;
     engine::Timings timings;
     const std::atomic<bool> cancelled{false};
-    Must(decoder.Run(request, cancelled, sink, timings));
-    return {std::move(sink.tokens), timings.decode_ms};
+    Must(decoders_[way]->Run(request, cancelled, sink, timings));
+    const spec::StatisticsSnapshot after = decoder.speculators().statistics().Snapshot();
+    tally = {
+        .ms = timings.decode_ms,
+        .cycles = after.observed_cycles - before.observed_cycles,
+        .accepted = after.accepted - before.accepted,
+        .drafted = after.drafted - before.drafted,
+        .bytes_read = store == nullptr ? 0 : store->counters().bytes_read.Get() - sink.at_first};
+    return std::move(sink.tokens);
   }
 
   const SystemClock wall_;
   const CpuClock cpu_;
   const Clock& clock_ =
       Env("MACH_BENCH_CLOCK", "wall") == "cpu" ? static_cast<const Clock&>(cpu_) : wall_;
-  std::unique_ptr<model::LoadedModel> model_;
+  std::vector<std::unique_ptr<model::LoadedModel>> models_;  // by way, or one for all
   std::shared_ptr<const spec::DraftModel> draft_;
-  std::unique_ptr<engine::Decoder> adaptive_;
-  std::unique_ptr<engine::Decoder> fixed_;
+  std::array<std::unique_ptr<engine::Decoder>, kWays> decoders_;
   std::vector<Chat> chats_;
   size_t most_ = 0;
 };
