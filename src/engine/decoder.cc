@@ -59,11 +59,11 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(model::LoadedModel& model, cons
   return made;
 }
 
-Status Decoder::Prefill(std::span<const TokenId> prompt, const std::atomic<bool>& cancelled,
-                        Sink& sink) {
+Status Decoder::Prefill(const Request& request, const std::atomic<bool>& cancelled, Sink& sink) {
+  const std::span<const TokenId> prompt = request.prompt;
   std::span<const uint32_t> taps;
   if (speculator_ != nullptr) {
-    speculator_->BeginRequest(state_.get());
+    speculator_->BeginRequest(request.stop_tokens, state_.get());
     taps = speculator_->taps();
   }
   for (size_t at = state_->length(); at < prompt.size();) {
@@ -90,7 +90,7 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
   prefix_.emplace(prefix_cache_.get(), request, model_, *state_);
   timings.cached_tokens = prefix_->cached_tokens();
   sink.OnPrefill(timings.cached_tokens, request.prompt.size());
-  MACH_RETURN_IF_ERROR(Prefill(request.prompt, cancelled, sink));
+  MACH_RETURN_IF_ERROR(Prefill(request, cancelled, sink));
   const int64_t prefilled = clock_.NowNs();
   timings.prefill_ms = Milliseconds(prefilled - start);
 

@@ -46,7 +46,7 @@ class Decoder {
 
  private:
   Decoder(model::LoadedModel& model, const Clock& clock) : model_(model), clock_(clock) {}
-  Status Prefill(std::span<const TokenId> prompt, const std::atomic<bool>& cancelled, Sink& sink);
+  Status Prefill(const Request& request, const std::atomic<bool>& cancelled, Sink& sink);
 
   model::LoadedModel& model_;
   const Clock& clock_;

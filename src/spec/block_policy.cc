@@ -26,8 +26,8 @@ constexpr size_t kProbeRows = 4;
 // Speed that drafting may cost where it never pays, and tokens that it may lose at once: at the
 // start, and after a time of gains.
 constexpr double kMostLoss = 0.0075;
-constexpr double kFirstCredit = 2;
-constexpr double kMostCredit = 4;
+constexpr double kFirstCredit = 4;
+constexpr double kMostCredit = 24;
 constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
 constexpr char kAdaptiveName[] = "opencode-sampled-v1";
 
@@ -114,13 +114,13 @@ size_t BlockPolicy::DraftRows(size_t most, float certainty) {
   most = std::min(most, options_.max_block);
   if (options_.fixed != 0) return std::min(options_.fixed, most);
   if (most < 2) return 1;
+  degree_ = DegreeOf(certainty);
+  Degree& d = degrees_[degree_];
+  d.met = true;
   if (plain_ns_ == 0 || drafts_in_a_row_ >= kPlainEvery) {
     drafts_in_a_row_ = 0;
     return 1;
   }
-  degree_ = DegreeOf(certainty);
-  Degree& d = degrees_[degree_];
-  d.met = true;
   if (d.plain_left > 0) --d.plain_left;
   low_ = d.plain_left > 0 || (d.gain <= 0 && !MayTry(degree_));
   if (low_) return 1;

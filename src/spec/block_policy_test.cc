@@ -156,6 +156,29 @@ TEST(Policy, ExpectedReadsShortenBlocks) {
   EXPECT_LT(streaming.VerifyRows(drafts), resident.VerifyRows(drafts));
 }
 
+// What fails where the target doubts does not keep drafts from where it is certain, and is not
+// tried at all where not even that pays.
+TEST(Policy, EachDegreeOfCertaintyHasItsOwnExperience) {
+  World sure;
+  World unsure{.confidence = 0.3f, .agree = 0, .certainty = 1};
+  BlockPolicy policy({});
+  for (int i = 0; i < 400; ++i) {
+    (i % 3 == 0 ? sure : unsure).Cycle(policy);
+  }
+  EXPECT_GT(sure.speed(), 2.5);
+  EXPECT_GT(unsure.speed(), 0.95);
+
+  BlockPolicy dear({});
+  World poor{.draft = 3, .confidence = 0.3f, .agree = 0};
+  World worse{.draft = 3, .confidence = 0.3f, .agree = 0, .certainty = 5};
+  for (int i = 0; i < 400; ++i) {
+    poor.Cycle(dear);
+    worse.Cycle(dear);
+  }
+  EXPECT_GT(poor.drafted, 0u);
+  EXPECT_EQ(worse.drafted, 0u);
+}
+
 TEST(Policy, TheSameTimesGiveTheSameBlocks) {
   BlockPolicy a({}), b({});
   World wa, wb;

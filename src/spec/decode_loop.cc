@@ -1,29 +1,29 @@
 #include "spec/decode_loop.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 namespace mach::spec {
 namespace {
 
+// In lanes, which a compiler turns into vectors.
+float Most(const float* x, size_t n) {
+  constexpr size_t kLanes = 32;
+  float most[kLanes];
+  std::fill_n(most, kLanes, -std::numeric_limits<float>::infinity());
+  size_t at = 0;
+  for (; at + kLanes <= n; at += kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) most[i] = x[at + i] > most[i] ? x[at + i] : most[i];
+  }
+  for (; at < n; ++at) most[0] = std::max(most[0], x[at]);
+  return *std::max_element(most, most + kLanes);
+}
+
 // How far the logit of a token lies above all others; negative when it does not.
 float Margin(std::span<const float> logits, TokenId token) {
-  constexpr size_t kLanes = 16;
-  std::array<float, kLanes> most;
-  most.fill(-std::numeric_limits<float>::infinity());
-  const auto chosen = static_cast<size_t>(token);
-  const auto take = [&](size_t begin, size_t end) {
-    for (; begin + kLanes <= end; begin += kLanes) {
-      for (size_t i = 0; i < kLanes; ++i) {
-        most[i] = logits[begin + i] > most[i] ? logits[begin + i] : most[i];
-      }
-    }
-    for (; begin < end; ++begin) most[0] = std::max(most[0], logits[begin]);
-  };
-  take(0, chosen);
-  take(chosen + 1, logits.size());
-  return logits[chosen] - *std::max_element(most.begin(), most.end());
+  const auto at = static_cast<size_t>(token);
+  const float* after = logits.data() + at + 1;
+  return logits[at] - std::max(Most(logits.data(), at), Most(after, logits.size() - at - 1));
 }
 
 class Loop {

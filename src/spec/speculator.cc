@@ -15,7 +15,8 @@ Speculator::Speculator(Proposer& proposer, const PolicyOptions& policy, const Cl
       statistics_(statistics),
       drafts_(kMaxBlock - 1) {}
 
-void Speculator::BeginRequest(cache::SequenceState* state) {
+void Speculator::BeginRequest(std::span<const TokenId> stops, cache::SequenceState* state) {
+  stops_.assign(stops.begin(), stops.end());
   proposer_.Reset();
   if (state != nullptr) proposer_.Follow(*state);
   policy_.BeginRequest();
@@ -34,14 +35,21 @@ std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence
   const size_t asked = policy_.DraftRows(most, certainty);
   MACH_CHECK(asked >= 1 && asked <= most);
   drafted_ = 0;
+  useful_ = 0;
   draft_ns_ = 0;
   block_.assign(1, sequence.back());
   if (asked == 1) return block_;
   const int64_t start = clock_.NowNs();
   drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(asked - 1));
   draft_ns_ = clock_.NowNs() - start;
-  if (drafted_ == 0) return block_;
-  const size_t rows = policy_.VerifyRows(std::span(drafts_).first(drafted_));
+  // The row before a stop token already tells whether the answer ends there.
+  useful_ = 0;
+  while (useful_ < drafted_ &&
+         std::find(stops_.begin(), stops_.end(), drafts_[useful_].token) == stops_.end()) {
+    ++useful_;
+  }
+  if (useful_ == 0) return block_;
+  const size_t rows = policy_.VerifyRows(std::span(drafts_).first(useful_));
   for (size_t i = 0; i + 1 < rows; ++i) block_.push_back(drafts_[i].token);
   return block_;
 }
@@ -55,7 +63,7 @@ void Speculator::Finish(size_t accepted, bool cut, int64_t verify_ns, const floa
                    .cut = cut,
                    .draft_ns = draft_ns_,
                    .verify_ns = verify_ns},
-                  std::span(drafts_).first(drafted_));
+                  std::span(drafts_).first(useful_));
   statistics_.AddCycle(drafts, accepted, cut, policy_.low());
   if (!taps().empty()) proposer_.Observe(features, accepted + 1);
 }

@@ -21,8 +21,9 @@ class Speculator {
              Statistics& statistics);
 
   std::span<const uint32_t> taps() const { return proposer_.taps(); }
-  // state: of the new sequence, when it holds tokens already, or notes are to be kept of it.
-  void BeginRequest(cache::SequenceState* state = nullptr);
+  // stops: the answer ends before any of these. state: of the new sequence, when it holds tokens
+  // already, or notes are to be kept of it.
+  void BeginRequest(std::span<const TokenId> stops, cache::SequenceState* state);
   void Sync() { proposer_.Sync(); }
   // The target chose the next token, with its logit so far above all others; less than 0 where
   // another's was higher.
@@ -41,8 +42,10 @@ class Speculator {
   BlockPolicy policy_;
   const Clock& clock_;
   Statistics& statistics_;
+  std::vector<TokenId> stops_;
   std::vector<Draft> drafts_;
   size_t drafted_ = 0;
+  size_t useful_ = 0;  // of those, before the first stop token
   int64_t draft_ns_ = 0;
   std::vector<TokenId> block_;
   std::array<float, 3> margins_ = {};  // of the last tokens, the newest first

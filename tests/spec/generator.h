@@ -90,7 +90,7 @@ class Generator {
              spec::Speculator* speculator) {
     std::span<const uint32_t> taps;
     if (speculator != nullptr) {
-      speculator->BeginRequest();
+      speculator->BeginRequest(stops, nullptr);
       taps = speculator->taps();
     }
     state_->Reset();

@@ -1,0 +1,50 @@
+#include "spec/speculator.h"
+
+#include <gmock/gmock.h>
+
+namespace mach::spec {
+namespace {
+
+using testing::ElementsAre;
+
+class FrozenClock final : public Clock {
+ public:
+  int64_t NowNs() const override { return 0; }
+  int64_t UnixSeconds() const override { return 0; }
+};
+
+// Proposes 101, 102, 103 and so on.
+class Counting final : public Proposer {
+ public:
+  size_t max_drafts() const override { return 15; }
+  void Reset() override {}
+  void Observe(const float*, size_t) override {}
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out) override {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = {static_cast<TokenId>(101 + i), 0.9f};
+    return out.size();
+  }
+};
+
+TEST(Speculator, NothingIsVerifiedAfterAStopToken) {
+  const FrozenClock clock;
+  Counting proposer;
+  Statistics statistics;
+  Speculator speculator(proposer, {.fixed = 6}, clock, statistics);
+  const std::vector<TokenId> sequence = {1, 2};
+
+  speculator.BeginRequest({}, nullptr);
+  EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102, 103, 104, 105));
+  speculator.Finish(5, false, 1, nullptr);
+
+  speculator.BeginRequest(std::vector<TokenId>{7, 103}, nullptr);
+  EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102));
+  speculator.Finish(2, true, 1, nullptr);
+  EXPECT_EQ(statistics.Snapshot().drafted, 7u);
+
+  speculator.BeginRequest(std::vector<TokenId>{101}, nullptr);
+  EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2));
+  speculator.Finish(0, true, 1, nullptr);
+}
+
+}  // namespace
+}  // namespace mach::spec
