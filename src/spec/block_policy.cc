@@ -28,7 +28,10 @@ constexpr size_t kProbeRows = 4;
 constexpr double kMostLoss = 0.0075;
 constexpr double kFirstCredit = 4;
 constexpr double kMostCredit = 24;
-constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
+// What all texts together say of a degree counts as much as so many drafts of this one.
+constexpr double kTextPrior = 2;
+constexpr double kTextForget = 0.98;  // a plain token
+constexpr size_t kPlainEvery = 48;    // a plain pass among drafts keeps its price known
 constexpr char kAdaptiveName[] = "opencode-sampled-v1";
 
 }  // namespace
@@ -91,6 +94,7 @@ void BlockPolicy::BeginRequest() {
     d.plain_left = std::min(d.plain_left, kWaitOfNewRequest);
     d.wait = std::min(d.wait, kWaitOfNewRequest);
   }
+  text_gain_ = 0;
 }
 
 size_t BlockPolicy::DegreeOf(float certainty) {
@@ -122,7 +126,8 @@ size_t BlockPolicy::DraftRows(size_t most, float certainty) {
     return 1;
   }
   if (d.plain_left > 0) --d.plain_left;
-  low_ = d.plain_left > 0 || (d.gain <= 0 && !MayTry(degree_));
+  low_ =
+      d.plain_left > 0 || (d.gain > 0 ? kTextPrior * d.gain + text_gain_ <= 0 : !MayTry(degree_));
   if (low_) return 1;
   size_t rows = kProbeRows;
   if (d.wait == 0 || d.gain > 0) {
@@ -190,11 +195,14 @@ void BlockPolicy::Observe(const CycleResult& result, std::span<const Draft> draf
   }
   if (result.drafted == 0) {
     Enter(kMostLoss);
+    text_gain_ *= kTextForget;
     return;
   }
   const double spent = static_cast<double>(result.draft_ns) + verify_ns;
-  Enter(static_cast<double>(result.accepted) + 1 -
-        std::min(spent / plain_ns_, kOutlier * static_cast<double>(result.rows)));
+  const double gained = static_cast<double>(result.accepted) + 1 -
+                        std::min(spent / plain_ns_, kOutlier * static_cast<double>(result.rows));
+  Enter(gained);
+  text_gain_ += gained;
   draft_.Add(static_cast<double>(result.drafted), static_cast<double>(result.draft_ns));
   ++drafts_in_a_row_;
   ObserveDraft(result, drafts);
