@@ -103,11 +103,6 @@ void PrintStart(const ServeOptions& options, const ServingModel& model) {
             " block_size=" + std::to_string(model.block_size) +
             " draft=" + (drafts ? EscapeForLog(model.draft, false) : "none") +
             " ctx_size=" + std::to_string(info.context_tokens));
-  if (model.streaming && !model.direct_reads) {
-    LogWarning(
-        "diagnostic fallback: experts are read through the page cache, which is slow and "
-        "takes memory beyond the ceiling");
-  }
 }
 
 void PrintReady(const ServeOptions& options, uint16_t port, const std::string& model_id) {

@@ -200,6 +200,11 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     model.read_mode = io::ReadModeName(store->read_mode());
     model.bank_slots = store->plan().bank_slots;
     model.floor_slots = store->plan().floor_slots;
+    if (!model.direct_reads) {
+      LogWarning(
+          "diagnostic fallback: experts are read through the page cache, which is slow and takes "
+          "memory beyond the ceiling");
+    }
   } else {
     for (const model::LayerConfig& layer : loaded->config().layers) {
       const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);

@@ -31,7 +31,8 @@ Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalo
       return Error{Code::kCorrupt,
                    catalog.Describe(key) + ": the file has " + std::to_string(size) +
                        " bytes, expected " + std::to_string(r.bytes) + " at offset " +
-                       std::to_string(r.offset) + "; it was cut off, export the sidecar again"};
+                       std::to_string(r.offset) +
+                       "; it was cut off, write it again with 'mach export-sidecar'"};
     }
   }
   reader->RegisterBuffers(std::span(&memory, 1));
@@ -156,10 +157,10 @@ Status RecordReader::Verify(uint32_t slot) const {
   const ExpertRecord& r = catalog_.records[read.key];
   const uint64_t found = checksums_[slot];
   if (found == r.xxh3) return Ok();
-  char message[160];
+  char message[200];
   std::snprintf(message, sizeof(message),
                 "%llu bytes at offset %llu have the XXH3 checksum %016llx, expected %016llx; the "
-                "file is damaged, export the sidecar again",
+                "file is damaged, write it again with 'mach export-sidecar'",
                 static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.offset),
                 static_cast<unsigned long long>(found), static_cast<unsigned long long>(r.xxh3));
   return Error{Code::kCorrupt, message}.In(catalog_.Describe(read.key));

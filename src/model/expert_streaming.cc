@@ -12,7 +12,7 @@ Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
                     const experts::Catalog& catalog) {
   const auto mismatch = [](const std::string& message) {
     return Error{Code::kCorrupt, "the experts on disk are not this model's: " + message +
-                                     "; export the sidecar again"};
+                                     "; write the sidecar again with 'mach export-sidecar'"};
   };
   if (catalog.layers != config.layers.size()) {
     return mismatch(std::to_string(catalog.layers) + " layers, expected " +

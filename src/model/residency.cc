@@ -10,17 +10,20 @@ struct Reads {
   bool direct = true;
 };
 
-Error NotDirect(const std::string& found) {
+// another_way: --direct-pread alone stands in the way of reads that work.
+Error NotDirect(const std::string& found, bool another_way) {
   return {Code::kUnsupported,
           "direct reads: " + found +
-              "; put the sidecar on a local disk (ext4, xfs, btrfs) with --output and "
-              "--sidecar-dir, or accept slow buffered reads with --allow-diagnostic-fallback"};
+              (another_way ? "; start with --direct-pread auto"
+                           : "; put the sidecar on a local disk (ext4, xfs, btrfs) with --output "
+                             "and --sidecar-dir") +
+              ", or accept slow buffered reads with --allow-diagnostic-fallback"};
 }
 
 Result<Reads> ChooseReads(const std::string& file, const SidecarStreaming& wish) {
   if (wish.reads == DirectReads::kOff) {
     if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
-    return NotDirect("they are switched off (--direct-pread off)");
+    return NotDirect("they are switched off (--direct-pread off)", true);
   }
   const io::ReadProbe probe = io::ProbeReaders(file);
   const bool uring = wish.reads != DirectReads::kPread && probe.io_uring.empty();
@@ -28,9 +31,13 @@ Result<Reads> ChooseReads(const std::string& file, const SidecarStreaming& wish)
   if (uring) return Reads{io::ReadMode::kIoUring, true};
   if (pread) return Reads{io::ReadMode::kPread, true};
   if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
-  if (wish.reads == DirectReads::kIoUring) return NotDirect("io_uring: " + probe.io_uring);
-  if (wish.reads == DirectReads::kPread) return NotDirect("pread: " + probe.pread);
-  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread);
+  if (wish.reads == DirectReads::kIoUring) {
+    return NotDirect("io_uring: " + probe.io_uring, probe.pread.empty());
+  }
+  if (wish.reads == DirectReads::kPread) {
+    return NotDirect("pread: " + probe.pread, probe.io_uring.empty());
+  }
+  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread, false);
 }
 
 std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
