@@ -50,4 +50,11 @@ AlignedBuffer::~AlignedBuffer() {
   if (base_ != nullptr) munmap(base_, mapped_);
 }
 
+Status Grow(AlignedBuffer& buffer, size_t bytes) {
+  if (buffer.size() >= bytes) return Ok();
+  buffer = {};
+  MACH_TRY(buffer, AlignedBuffer::Allocate(bytes));
+  return Ok();
+}
+
 }  // namespace mach

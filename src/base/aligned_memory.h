@@ -53,6 +53,9 @@ class AlignedBuffer {
   size_t size_ = 0;
 };
 
+// Makes it at least so large. What it held is lost; it is empty after a failure.
+Status Grow(AlignedBuffer& buffer, size_t bytes);
+
 // Hands out parts of one memory in two passes of the same code: the first measures, the second
 // places.
 class MemoryPlacer {

@@ -158,8 +158,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
                                       const model::LoadProgress& progress, const Clock& clock) {
   const ModelOptions& options = serving.model;
   const DraftOptions& draft = serving.draft;
-  engine::DecoderOptions decoder;
-  MACH_TRY(decoder.policy, spec::ParsePolicy(draft.block_policy));
+  MACH_TRY(const spec::PolicyOptions policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
   const spec::DraftModelOptions drafter = FindDraft(options, draft);
@@ -185,6 +184,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   }
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
+  engine::DecoderOptions decoder{.policy = policy};
   ServingModel model;
   MACH_TRY(model.codec, LoadCodec(loaded->checkpoint(), clock));
   model.isa = kernels::IsaName(loaded->kernels().isa);
@@ -228,7 +228,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   MACH_TRY(model.engine,
            engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
                                                        .max_queue = serving.max_queue,
-                                                       .decoder = decoder}));
+                                                       .decoder = std::move(decoder)}));
   // After the engine has its state.
   model.memory_limit_bytes = kept.ledger().limit();
   for (size_t tag = 0; tag < kMemoryTags; ++tag) {

@@ -51,10 +51,10 @@ class Decoder {
   model::LoadedModel& model_;
   const Clock& clock_;
   std::shared_ptr<const spec::DraftModel> draft_;
+  std::unique_ptr<cache::PrefixCache> prefix_cache_;  // its budget pays for blocks of state_
   std::unique_ptr<cache::SequenceState> state_;
   std::unique_ptr<spec::Verifier> verifier_;
   std::unique_ptr<spec::Speculators> speculators_;
-  std::unique_ptr<cache::PrefixCache> prefix_cache_;
   std::vector<TokenId> sequence_;
   // Of the request that runs.
   spec::Speculator* speculator_ = nullptr;

@@ -120,7 +120,7 @@ std::vector<PrefixInfo> LocalEngine::prefixes() const {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel> model,
+Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel>&& model,
                                                 const LocalEngineOptions& options) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id));
   static const SystemClock clock;

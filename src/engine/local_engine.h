@@ -18,7 +18,9 @@ struct LocalEngineOptions {
 // Stop tokens and sampling defaults of a checkpoint's generation_config.json (and config.json).
 Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id);
 
-Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel> model,
+// Takes the model when it succeeds. REQUIRES: no owner of the drafter outlives the engine or, after
+// a failure, the model: it holds a reservation of the model's ledger.
+Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel>&& model,
                                                 const LocalEngineOptions& options);
 
 }  // namespace mach::engine

@@ -31,7 +31,7 @@ Status MatrixReader::Read(const io::MatrixSource& source, std::byte* out) {
       quant::kTileRows;
   for (uint64_t begin = 0; begin < source.rows; begin += band) {
     const uint64_t rows = std::min(band, source.rows - begin);
-    staging_.resize(rows * row_bytes);
+    MACH_RETURN_IF_ERROR(Grow(staging_, rows * row_bytes));
     std::byte* at = staging_.data();
     const std::byte* parts[3] = {};
     size_t part = 0;

@@ -69,31 +69,34 @@ class Packer {
   Status Matrix(const io::MatrixSource& from, const quant::TiledLayout& to, std::byte* out) {
     const quant::TiledLayout found = MatrixReader::LayoutOf(from);
     if (found == to) return reader_.Read(from, out);
-    dense_.resize(from.weight.bytes);
-    if (Status read = source_.checkpoint().Read(from.weight, dense_); !read) {
+    const size_t count = found.rows * found.cols;
+    MACH_RETURN_IF_ERROR(Grow(dense_, from.weight.bytes));
+    MACH_RETURN_IF_ERROR(Grow(floats_, count * sizeof(float)));
+    const auto dense = dense_.bytes().first(from.weight.bytes);
+    if (Status read = source_.checkpoint().Read(from.weight, dense); !read) {
       return std::move(read).error().In(from.name);
     }
-    floats_.resize(found.rows * found.cols);
+    const std::span<float> floats(floats_.As<float>(), count);
     const size_t bytes = tensor::DTypeBytes(from.type);
-    for (size_t i = 0; i < floats_.size(); ++i) {
-      floats_[i] = tensor::LoadFloat(from.type, dense_.data() + i * bytes);
-      if (!(std::abs(floats_[i]) <= kLargestWeight)) {
-        return Error{Code::kCorrupt, from.name + " has the weight " + std::to_string(floats_[i]) +
+    for (size_t i = 0; i < count; ++i) {
+      floats[i] = tensor::LoadFloat(from.type, dense.data() + i * bytes);
+      if (!(std::abs(floats[i]) <= kLargestWeight)) {
+        return Error{Code::kCorrupt, from.name + " has the weight " + std::to_string(floats[i]) +
                                          " at row " + std::to_string(i / found.cols) + ", column " +
                                          std::to_string(i % found.cols) +
                                          ", which cannot be quantized; the checkpoint is damaged"};
       }
     }
     quant::PackAffine(
-        quant::QuantizeAffine(floats_, found.rows, found.cols, to.bits, to.group).view(), out);
+        quant::QuantizeAffine(floats, found.rows, found.cols, to.bits, to.group).view(), out);
     return Ok();
   }
 
   const io::TensorSource& source_;
   const ops::ExpertLayout& layout_;
   MatrixReader reader_;
-  std::vector<std::byte> dense_;
-  std::vector<float> floats_;
+  AlignedBuffer dense_;
+  AlignedBuffer floats_;
 };
 
 }  // namespace
@@ -129,8 +132,11 @@ Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
                      ThreadPool& pool, io::SidecarWriter& writer) {
   const size_t record = layout.record_bytes();
   const size_t batch = pool.threads();
-  std::vector<Packer> packers(batch, Packer(source, layout));
-  std::vector<std::byte> records(batch * record);
+  std::vector<Packer> packers;
+  packers.reserve(batch);
+  for (size_t i = 0; i < batch; ++i) packers.emplace_back(source, layout);
+  MACH_TRY(AlignedBuffer memory, AlignedBuffer::Allocate(batch * record));
+  const std::span<std::byte> records = memory.bytes();
   std::vector<Status> outcomes(batch, Ok());
 
   uint64_t total = 0;

@@ -75,7 +75,7 @@ class MatrixReader {
 
  private:
   const io::Checkpoint& checkpoint_;
-  std::vector<std::byte> staging_;  // at most some MiB
+  AlignedBuffer staging_;  // at most some MiB
 };
 
 }  // namespace mach::model
