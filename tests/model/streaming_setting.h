@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include <unistd.h>
+
 #include "expert_files.h"
 #include "io/fault_reader.h"
 #include "streaming_corpus.h"
@@ -84,10 +86,9 @@ inline void CheckCounters(const Setting& setting, experts::StreamingStore& store
 class StreamingTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    // A name of its own: test binaries run beside each other.
-    files_ = std::make_unique<ExpertFiles>(
-        SourcePath("models/mach-tiny"),
-        testing::UnitTest::GetInstance()->current_test_suite()->name());
+    // A name of its own: test binaries run beside each other, and beside themselves.
+    files_ = std::make_unique<ExpertFiles>(SourcePath("models/mach-tiny"),
+                                           "streaming_" + std::to_string(getpid()));
   }
   static void TearDownTestSuite() { files_.reset(); }
 
