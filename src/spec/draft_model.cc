@@ -56,9 +56,10 @@ class DraftModel::Loader {
     MACH_TRY(const MemoryReservation staging, ledger_->Reserve(MemoryTag::kStaging, staged));
     MACH_TRY(AlignedBuffer dense, AlignedBuffer::Allocate(stored.bytes()));
     MACH_RETURN_IF_ERROR(reader_.Read(from, dense.data()));
-    std::vector<float> values(rows * cols);
+    MACH_TRY(AlignedBuffer floats, AlignedBuffer::Allocate(rows * cols * sizeof(float)));
+    const std::span<float> values(floats.As<float>(), rows * cols);
     for (size_t r = 0; r < rows; ++r) {
-      quant::UnpackRow({stored, dense.data()}, r, std::span(values).subspan(r * cols, cols));
+      quant::UnpackRow({stored, dense.data()}, r, values.subspan(r * cols, cols));
     }
     quant::PackAffine(quant::QuantizeAffine(values, rows, cols, bits_, kGroup).view(), to);
     return Ok();

@@ -13,35 +13,38 @@ size_t Verifier::ScratchBytes(const model::ModelConfig& target, size_t max_rows,
 
 Result<std::unique_ptr<Verifier>> Verifier::Create(const model::Model& model, model::Workspace& ws,
                                                    size_t taps, MemoryLedger& ledger) {
-  MACH_TRY(MemoryReservation reservation,
-           ledger.Reserve(MemoryTag::kScratch, ScratchBytes(model.config(), ws.max_rows(), taps)));
-  std::unique_ptr<Verifier> made(new Verifier(model, ws, taps));
+  const size_t bytes = ScratchBytes(model.config(), ws.max_rows(), taps);
+  MACH_TRY(MemoryReservation reservation, ledger.Reserve(MemoryTag::kScratch, bytes));
+  MACH_TRY(AlignedBuffer memory, AlignedBuffer::Allocate(bytes));
+  std::unique_ptr<Verifier> made(new Verifier(model, ws, std::move(memory), taps));
   made->reservation_ = std::move(reservation);
   return made;
 }
 
-Verifier::Verifier(const model::Model& model, model::Workspace& ws, size_t taps)
+Verifier::Verifier(const model::Model& model, model::Workspace& ws, AlignedBuffer memory,
+                   size_t taps)
     : model_(model),
       ws_(ws),
       block_(std::min(ws.max_rows(), kMaxBlock)),
-      hidden_(ws.max_rows() * model.config().hidden),
-      features_(ws.max_rows() * model.config().hidden * taps),
-      logits_(block_ * model.config().vocab) {}
+      memory_(std::move(memory)),
+      hidden_(memory_.As<float>()),
+      features_(hidden_ + ws.max_rows() * model.config().hidden),
+      logits_(features_ + ws.max_rows() * model.config().hidden * taps) {}
 
 std::span<const float> Verifier::logits(size_t row) const {
   const size_t vocab = model_.config().vocab;
-  return {logits_.data() + row * vocab, vocab};
+  return {logits_ + row * vocab, vocab};
 }
 
 Status Verifier::Prefill(std::span<const TokenId> tokens, std::span<const uint32_t> taps,
                          const std::atomic<bool>* cancelled, bool want_logits,
                          cache::SequenceState& state) {
   MACH_RETURN_IF_ERROR(model_.Forward(
-      ws_, {.tokens = tokens, .taps = taps, .tap_rows = features_.data(), .cancel = cancelled},
-      state, hidden_.data()));
+      ws_, {.tokens = tokens, .taps = taps, .tap_rows = features_, .cancel = cancelled}, state,
+      hidden_));
   if (want_logits) {
-    const float* last = hidden_.data() + (tokens.size() - 1) * model_.config().hidden;
-    model_.Logits(ws_, last, 1, logits_.data());
+    const float* last = hidden_ + (tokens.size() - 1) * model_.config().hidden;
+    model_.Logits(ws_, last, 1, logits_);
   }
   return Ok();
 }
@@ -54,11 +57,11 @@ Status Verifier::Verify(std::span<const TokenId> block, std::span<const uint32_t
   MACH_RETURN_IF_ERROR(model_.Forward(ws_,
                                       {.tokens = block,
                                        .taps = taps,
-                                       .tap_rows = features_.data(),
+                                       .tap_rows = features_,
                                        .cancel = cancelled,
                                        .draft = block.size() > 1},
-                                      state, hidden_.data()));
-  model_.Logits(ws_, hidden_.data(), block.size(), logits_.data());
+                                      state, hidden_));
+  model_.Logits(ws_, hidden_, block.size(), logits_);
   return Ok();
 }
 

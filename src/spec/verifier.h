@@ -4,8 +4,8 @@
 #include <atomic>
 #include <memory>
 #include <span>
-#include <vector>
 
+#include "base/aligned_memory.h"
 #include "base/memory_ledger.h"
 #include "model/model.h"
 #include "spec/draft_config.h"
@@ -37,18 +37,19 @@ class Verifier {
 
   // Of the last pass. After Prefill only row 0, which is its last token's.
   std::span<const float> logits(size_t row) const;
-  const float* features() const { return features_.data(); }
+  const float* features() const { return features_; }
 
  private:
-  Verifier(const model::Model& model, model::Workspace& ws, size_t taps);
+  Verifier(const model::Model& model, model::Workspace& ws, AlignedBuffer memory, size_t taps);
   const model::Model& model_;
   model::Workspace& ws_;
   const size_t block_;
   MemoryReservation reservation_;
   size_t start_ = 0;  // of the last block
-  std::vector<float> hidden_;
-  std::vector<float> features_;
-  std::vector<float> logits_;
+  AlignedBuffer memory_;
+  float* const hidden_;    // [max_rows, hidden]
+  float* const features_;  // [max_rows, taps, hidden]
+  float* const logits_;    // [block, vocab]
 };
 
 }  // namespace mach::spec
