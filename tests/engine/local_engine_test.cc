@@ -1,11 +1,14 @@
 #include "engine/local_engine.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include <gtest/gtest.h>
 
+#include "expert_files.h"
 #include "io/file.h"
 
 namespace mach::engine {
@@ -81,13 +84,16 @@ class Collector final : public Sink {
 };
 
 constexpr size_t kContext = 64;
+constexpr const char* kCheckpoint = MACH_SOURCE_DIR "/tests/goldens/qwen3_5_moe/hub";
 
-std::unique_ptr<Engine> NewEngine(size_t max_queue = 4) {
-  auto model = model::LoadedModel::Load(
-      io::PosixFileSystem(), {.checkpoint = MACH_SOURCE_DIR "/tests/goldens/qwen3_5_moe/hub",
-                              .context_tokens = kContext,
-                              .threads = 1,
-                              .max_rows = 16});
+// streaming: nothing keeps all experts in memory.
+std::unique_ptr<Engine> NewEngine(size_t max_queue = 4,
+                                  std::optional<model::ExpertStreaming> streaming = {}) {
+  auto model = model::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = kCheckpoint,
+                                                                .context_tokens = kContext,
+                                                                .threads = 1,
+                                                                .max_rows = 16,
+                                                                .streaming = std::move(streaming)});
   EXPECT_TRUE(model.ok()) << model.error().message;
   auto engine = MakeLocalEngine(*std::move(model), {.model_id = "tiny", .max_queue = max_queue});
   EXPECT_TRUE(engine.ok()) << engine.error().message;
@@ -232,6 +238,33 @@ TEST(LocalEngine, TellsOfItselfWhileItWorks) {
   EXPECT_EQ(engine->stats().cancelled_decode, 1u);
   EXPECT_EQ(engine->stats().prompt_tokens, kPrompt.size());
   EXPECT_EQ(engine->stats().experts.bank_slots, 0u);
+}
+
+TEST(LocalEngine, StreamsWhileOthersLook) {
+  const test::ExpertFiles files(kCheckpoint, "local_engine");
+  model::ExpertStreaming streaming;
+  streaming.catalog = files.catalog();
+  streaming.options.bank_bytes =
+      streaming.catalog.RecordCount() / 2 * streaming.catalog.record_bytes;
+  streaming.options.prefetch = experts::Prefetch::kOn;
+  streaming.read_mode = io::ReadMode::kPread;
+  const auto expected = Answer(*NewEngine(), Greedy(kPrompt, 30));
+  const auto engine = NewEngine(4, std::move(streaming));
+  std::atomic<bool> over = false;
+  uint64_t most = 0;
+  std::thread looks([&] {
+    while (!over) {
+      const uint64_t read = engine->stats().experts.bytes_read;
+      EXPECT_GE(read, most);
+      most = read;
+      std::this_thread::yield();
+    }
+  });
+  EXPECT_EQ(Answer(*engine, Greedy(kPrompt, 30)), expected);
+  over = true;
+  looks.join();
+  EXPECT_GT(engine->stats().experts.bytes_read, 0u);
+  EXPECT_GT(engine->stats().experts.hits, 0u);
 }
 
 TEST(LocalEngine, DestructionEndsWhatRunsAndWhatWaits) {
