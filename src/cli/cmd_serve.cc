@@ -68,7 +68,9 @@ server::ServiceOptions ServiceFrom(const ServeOptions& options,
 // The lines of DESIGN section 2, in order: people and scripts search them.
 void PrintStart(const ServeOptions& options, const ServingModel& model) {
   const engine::Info& info = model.engine->info();
-  const std::string residency = model.streaming ? "streaming" : "stacked";
+  const std::string residency = model.bf16_streaming ? "bf16_streaming"
+                                : model.streaming    ? "streaming"
+                                                     : "stacked";
   const std::string direct = model.direct_reads ? "1" : "0";
   PrintLine(
       "startup mode profile=production effective_backend=production "
@@ -84,8 +86,9 @@ void PrintStart(const ServeOptions& options, const ServingModel& model) {
   // The load fails when the kernels do not pass their self-test, and when streaming finds no valid
   // sidecar.
   const std::string expected = model.streaming ? "1" : "0";
-  PrintLine("startup direct-pread expected=" + expected + " sidecar_present=" +
-            (model.sidecar_present ? "1" : "0") + " sidecar_valid=" + expected +
+  PrintLine("startup direct-pread expected=" + expected +
+            " sidecar_present=" + (model.sidecar_present ? "1" : "0") +
+            " sidecar_valid=" + (model.streaming && !model.bf16_streaming ? "1" : "0") +
             " native_extension=" + (model.streaming && !model.direct_reads ? "missing" : "ready") +
             " fallback_policy=" + (options.model.allow_fallback ? "diagnostic" : "fail-fast"));
   char wired[32];

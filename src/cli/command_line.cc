@@ -207,6 +207,8 @@ class Parser {
 
   void ReadEnvironment() {
     for (const Option& option : command_.options) {
+      // A flag wins over what it excludes, too.
+      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) continue;
       for (const std::string_view variable : {option.env, option.env_alias}) {
         if (variable.empty() || values_.IsGiven(option.name)) continue;
         const std::string name(variable);

@@ -141,10 +141,21 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   if (options.wired_gb) wired = BytesOfGigabytes(*options.wired_gb);
   MACH_TRY(const size_t free, FreeMemoryBytes());
   MACH_TRY(load.memory_limit, model::ChooseCeiling(wired, free));
-  if (!options.streaming) return load;
+  if (!options.streaming) {
+    if (!options.bf16_streaming) return load;
+    return Error{Code::kInvalidArgument,
+                 "--bf16-streaming (LME_BF16_STACKED_STREAMING) says how experts stream; give "
+                 "--streaming beside it, or neither"};
+  }
+  if (options.bf16_streaming && !options.sidecar_dir.empty()) {
+    return Error{Code::kInvalidArgument,
+                 "--bf16-streaming reads the experts of the checkpoint and --sidecar-dir names a "
+                 "sidecar; give one of them"};
+  }
 
   model::SidecarStreaming& sidecar = load.sidecar.emplace();
   sidecar.directory = options.sidecar_dir;
+  sidecar.from_checkpoint = options.bf16_streaming;
   if (options.expert_cache_gb) sidecar.bank_bytes = BytesOfGigabytes(*options.expert_cache_gb);
   sidecar.eviction = *experts::EvictionFromName(options.eviction);
   sidecar.pin_hot = options.pin_hot;
@@ -196,6 +207,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   model.sidecar_present = io::PosixFileSystem().Exists(sidecar + "/manifest.json");
   if (const experts::StreamingStore* store = loaded->streaming()) {
     model.streaming = true;
+    model.bf16_streaming = options.bf16_streaming;
     model.direct_reads = loaded->direct_reads();
     model.read_mode = io::ReadModeName(store->read_mode());
     model.bank_slots = store->plan().bank_slots;

@@ -21,7 +21,8 @@ struct ServingModel {
   std::shared_ptr<const server::Codec> codec;
   // For the start-up lines.
   bool streaming = false;
-  bool sidecar_present = false;  // streaming needs a valid one; else it is not opened
+  bool bf16_streaming = false;   // from the checkpoint, not from a sidecar
+  bool sidecar_present = false;  // streaming else needs a valid one; else it is not opened
   bool direct_reads = false;
   std::string read_mode;  // "io_uring", "pread"; empty without streaming
   size_t bank_slots = 0;  // with all experts in memory: all of them

@@ -13,6 +13,7 @@ ModelOptions ModelOptionsFrom(const Values& values) {
   options.chunk = static_cast<size_t>(values.Integer("chunk"));
   options.streaming = values.Flag("streaming");
   options.no_streaming = values.Flag("no-streaming");
+  options.bf16_streaming = values.Flag("bf16-streaming");
   options.wired_gb = values.MaybeNumber("wired-gb");
   options.expert_cache_gb = values.MaybeNumber("expert-cache-gb");
   options.sidecar_dir = values.Text("sidecar-dir");

@@ -20,6 +20,7 @@ struct ModelOptions {
   size_t chunk = 256;
   bool streaming = false;  // one of the two at most
   bool no_streaming = false;
+  bool bf16_streaming = false;
   std::optional<double> wired_gb;
   std::optional<double> expert_cache_gb;
   std::string sidecar_dir;  // empty: the checkpoint's own

@@ -115,6 +115,16 @@ inline constexpr Option kNoStreaming{.name = "no-streaming",
                                      .help = "Keep all experts in memory.",
                                      .excludes = "streaming"};
 
+inline constexpr Option kBf16Streaming{
+    .name = "bf16-streaming",
+    .type = OptionType::kFlag,
+    .group = "Experts",
+    .help =
+        "With --streaming: read bf16, f16 or f32 experts from the model's own files instead of "
+        "a sidecar, for comparisons at full precision. They have no checksums.",
+    .env = "LME_BF16_STACKED_STREAMING",
+    .excludes = "no-streaming"};
+
 inline constexpr Option kExpertCacheGb{.name = "expert-cache-gb",
                                        .value = "GB",
                                        .type = OptionType::kNumber,
@@ -221,8 +231,8 @@ inline constexpr Option kLogJson{.name = "log-json",
 // What commands that load a model have in common, in the order of their help.
 inline constexpr std::array kModelOptions = {kCheckpoint, kCtxSize};
 inline constexpr std::array kExpertOptions = {
-    kStreaming, kNoStreaming,     kWiredGb,          kExpertCacheGb, kSidecarDir,
-    kEviction,  kDecodeResidency, kTransientPrefill, kDirectPread,   kAllowFallback};
+    kStreaming, kNoStreaming,     kBf16Streaming,    kWiredGb,     kExpertCacheGb, kSidecarDir,
+    kEviction,  kDecodeResidency, kTransientPrefill, kDirectPread, kAllowFallback};
 inline constexpr std::array kDraftOptions = {kDraftDir, kTargetOnly, kBlockPolicy,
                                              kDraftBitsOption};
 inline constexpr std::array kComputeOptions = {kThreads, kIsa, kCompute, kChunk};

@@ -7,7 +7,8 @@ ExpertStats DescribeExperts(const experts::StreamingStore& store, bool direct) {
   ExpertStats stats;
   stats.direct_pread = direct;
   if (direct) stats.direct_pread_mode = io::ReadModeName(store.read_mode());
-  stats.sidecar_valid = true;  // checked before the store was made
+  // Checked before the store was made. Only a sidecar has checksums.
+  stats.sidecar_valid = store.catalog().checksums;
   stats.hits = bank.hits;
   stats.misses = bank.misses;
   stats.evictions = bank.evictions;

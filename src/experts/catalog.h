@@ -1,4 +1,5 @@
-// Where every routed expert of a model lies on disk: plain data, filled in from a sidecar.
+// Where every routed expert of a model lies on disk: plain data, filled in from a sidecar or from
+// the checkpoint itself.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,7 @@ struct ExpertRecord {
   uint32_t file = 0;    // index into Catalog::files
   uint64_t offset = 0;  // a multiple of 4096
   uint64_t bytes = 0;   // 0: the layer has no such expert
-  uint64_t xxh3 = 0;    // XXH3-64 of those bytes
+  uint64_t xxh3 = 0;    // XXH3-64 of those bytes, where Catalog::checksums
 };
 
 // One expert of one layer as a single number, layer-major: what bank and policies count in.
@@ -25,6 +26,7 @@ struct Catalog {
   size_t record_bytes = 0;  // of a slot: a multiple of 4096, no record is longer
   size_t layers = 0;        // of the model, those without routed experts included
   size_t experts = 0;       // of the layer that has most
+  bool checksums = true;    // records have them
   std::vector<std::string> files;
   std::vector<ExpertRecord> records;  // [layers, experts]
 

@@ -46,7 +46,7 @@ class RecordReader {
   void Take(bool wait, std::vector<LandedRecord>& out);
 
   // Computes the checksums of landed records, for Verify, which compares one: kCorrupt, naming
-  // layer, expert and file, when it is wrong.
+  // layer, expert and file, when it is wrong. Without checksums in the catalog nothing is.
   void ComputeChecksums(std::span<const uint32_t> slots);
   Status Verify(uint32_t slot) const;
   // Reads a landed record once more; false when it was read twice already.

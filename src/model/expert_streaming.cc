@@ -52,6 +52,9 @@ size_t FloorSlots(const ModelConfig& config) {
   return slots + most;
 }
 
+// One half lands while the other is packed.
+size_t SliceRecords(const experts::StreamingPlan& plan) { return 2 * plan.window; }
+
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
     const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
     MemoryLedger& ledger, ThreadPool& pool) {
@@ -61,10 +64,20 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(streaming.catalog, options));
   MACH_RETURN_IF_ERROR(CheckCatalog(config, layout, streaming.catalog));
   // So that all of staging can be on its way at once.
-  const size_t depth = std::clamp(plan.staging_slots + plan.window, kLeastDepth, kMostDepth);
+  const size_t reads = streaming.slices != nullptr
+                           ? SliceRecords(plan) * SliceReader::kReadsPerRecord
+                           : plan.staging_slots + plan.window;
+  const size_t depth = std::clamp(reads, kLeastDepth, kMostDepth);
   MACH_TRY(auto reader, io::AsyncReader::Create(streaming.read_mode,
                                                 {.depth = depth, .direct = streaming.direct}));
   if (streaming.wrap_reader) reader = streaming.wrap_reader(std::move(reader));
+  if (streaming.slices != nullptr) {
+    MACH_TRY(reader, SliceReader::Create(std::move(reader), streaming.slices,
+                                         {.layout = layout,
+                                          .stride = streaming.catalog.record_bytes,
+                                          .records = SliceRecords(plan)},
+                                         ledger, pool));
+  }
   return experts::StreamingStore::Create(streaming.catalog, options, std::move(reader), ledger,
                                          clock, &pool);
 }

@@ -6,11 +6,14 @@
 
 #include "experts/streaming_store.h"
 #include "model/config.h"
+#include "model/slice_reader.h"
 
 namespace mach::model {
 
 struct ExpertStreaming {
   experts::Catalog catalog;
+  // When the catalog's experts are read from the checkpoint's tensors.
+  std::shared_ptr<const SourceSlices> slices;
   experts::StreamingOptions options;  // floor_slots is raised to FloorSlots
   io::ReadMode read_mode = io::ReadMode::kIoUring;
   bool direct = true;  // false only where a slow path was asked for
@@ -21,6 +24,9 @@ struct ExpertStreaming {
 // Experts of one token: top_k of every layer, and of one layer more, whose reads run while the
 // token's other layers stay. Fewer would make each layer evict what the next token needs first.
 size_t FloorSlots(const ModelConfig& config);
+
+// Experts of the checkpoint's tensors that may be on their way at a time.
+size_t SliceRecords(const experts::StreamingPlan& plan);
 
 // Checks that the catalog has every expert of the config in this layout, and opens the store.
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(

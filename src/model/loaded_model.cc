@@ -57,12 +57,14 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     if (options.later_needs) {
       MACH_TRY(needs->decode, options.later_needs(config, plan));
     }
+    auto disk = FindDiskExperts(fs, config, source, *options.sidecar);
+    if (!disk) return in_checkpoint(std::move(disk).error());
+    UseExperts(*disk, *needs);
+    layout = disk->layout;
     if (options.prefix_bytes) needs->prefix = options.prefix_bytes(*needs);
-    auto prepared =
-        PrepareStreaming(fs, *made->checkpoint_, config, *needs, limit, *options.sidecar);
+    auto prepared = PrepareStreaming(*std::move(disk), config, *needs, limit, *options.sidecar);
     if (!prepared) return in_checkpoint(std::move(prepared).error());
-    streaming = std::move(prepared->streaming);
-    layout = prepared->layout;
+    streaming = *std::move(prepared);
   }
   auto model = Model::Load(config, source, layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
@@ -72,6 +74,12 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     auto experts = MakeStreamingStore(config, made->model_->expert_layout(), *streaming,
                                       *made->ledger_, *made->pool_);
     if (!experts) return in_checkpoint(std::move(experts).error());
+    if (streaming->slices != nullptr) {
+      if (Status same = CheckUnchanged(fs, options.checkpoint, streaming->slices->fingerprint);
+          !same) {
+        return in_checkpoint(std::move(same).error());
+      }
+    }
     made->streaming_ = experts->get();
     made->direct_reads_ = streaming->direct;
     made->experts_ = *std::move(experts);

@@ -11,19 +11,21 @@ struct Reads {
 };
 
 // another_way: --direct-pread alone stands in the way of reads that work.
-Error NotDirect(const std::string& found, bool another_way) {
-  return {Code::kUnsupported,
-          "direct reads: " + found +
-              (another_way ? "; start with --direct-pread auto"
-                           : "; put the sidecar on a local disk (ext4, xfs, btrfs) with --output "
-                             "and --sidecar-dir") +
-              ", or accept slow buffered reads with --allow-diagnostic-fallback"};
+Error NotDirect(const std::string& found, const SidecarStreaming& wish, bool another_way) {
+  const char* mend = another_way ? "start with --direct-pread auto"
+                     : wish.from_checkpoint
+                         ? "put the checkpoint on a local disk (ext4, xfs, btrfs)"
+                         : "put the sidecar on a local disk (ext4, xfs, btrfs) "
+                           "with --output and --sidecar-dir";
+  return {Code::kUnsupported, "direct reads: " + found + "; " + mend +
+                                  ", or accept slow buffered reads with "
+                                  "--allow-diagnostic-fallback"};
 }
 
 Result<Reads> ChooseReads(const std::string& file, const SidecarStreaming& wish) {
   if (wish.reads == DirectReads::kOff) {
     if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
-    return NotDirect("they are switched off (--direct-pread off)", true);
+    return NotDirect("they are switched off (--direct-pread off)", wish, true);
   }
   const io::ReadProbe probe = io::ProbeReaders(file);
   const bool uring = wish.reads != DirectReads::kPread && probe.io_uring.empty();
@@ -32,62 +34,126 @@ Result<Reads> ChooseReads(const std::string& file, const SidecarStreaming& wish)
   if (pread) return Reads{io::ReadMode::kPread, true};
   if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
   if (wish.reads == DirectReads::kIoUring) {
-    return NotDirect("io_uring: " + probe.io_uring, probe.pread.empty());
+    return NotDirect("io_uring: " + probe.io_uring, wish, probe.pread.empty());
   }
   if (wish.reads == DirectReads::kPread) {
-    return NotDirect("pread: " + probe.pread, probe.io_uring.empty());
+    return NotDirect("pread: " + probe.pread, wish, probe.io_uring.empty());
   }
-  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread, false);
+  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread, wish, false);
 }
 
-std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
-
-}  // namespace
-
-Result<PreparedStreaming> PrepareStreaming(io::FileSystem& fs, const io::Checkpoint& checkpoint,
-                                           const ModelConfig& config, const MemoryNeeds& needs,
-                                           size_t ceiling, const SidecarStreaming& wish) {
-  if (needs.expert_count == 0) {
-    return Error{Code::kInvalidArgument,
-                 "the model has no routed experts to stream; use --no-streaming"};
-  }
-  MACH_TRY(const io::Sidecar sidecar, OpenSidecar(fs, checkpoint, config, wish.directory));
-  PreparedStreaming made;
-  MACH_TRY(made.layout, LayoutOf(sidecar.manifest()));
-  made.streaming.catalog = CatalogOf(sidecar);
-  MACH_TRY(const Reads reads, ChooseReads(made.streaming.catalog.files.front(), wish));
-  made.streaming.read_mode = reads.mode;
-  made.streaming.direct = reads.direct;
-
-  experts::StreamingOptions& options = made.streaming.options;
+experts::StreamingOptions OptionsOf(const ModelConfig& config, const SidecarStreaming& wish) {
+  experts::StreamingOptions options;
   options.eviction = wish.eviction;
   options.pin_hot = wish.pin_hot;
   options.transient_prefill = wish.transient_prefill;
   options.prefetch = wish.prefetch;
   options.floor_slots = FloorSlots(config);
   options.bank_bytes = wish.bank_bytes.value_or(SIZE_MAX);
-  const size_t available = ceiling - std::min(ceiling, needs.resident());
-  auto plan = experts::FitStreaming(made.streaming.catalog, options, available);
+  return options;
+}
+
+std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
+
+}  // namespace
+
+Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& config,
+                                    const io::TensorSource& source, const SidecarStreaming& wish) {
+  bool any = false;
+  for (const LayerConfig& layer : config.layers) {
+    any = any || std::holds_alternative<ops::MoeShape>(layer.ffn);
+  }
+  if (!any) {
+    return Error{Code::kInvalidArgument,
+                 "the model has no routed experts to stream; use --no-streaming"};
+  }
+  DiskExperts found;
+  if (wish.from_checkpoint) {
+    MACH_TRY(SourceExperts experts, FindSourceExperts(fs, config, source));
+    found.catalog = std::move(experts.catalog);
+    found.layout = experts.layout;
+    found.slices = std::make_shared<const SourceSlices>(std::move(experts.slices));
+    return found;
+  }
+  MACH_TRY(const io::Sidecar sidecar, OpenSidecar(fs, source.checkpoint(), config, wish.directory));
+  MACH_TRY(found.layout, LayoutOf(sidecar.manifest()));
+  found.catalog = CatalogOf(sidecar);
+  return found;
+}
+
+DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout) {
+  DiskExperts made{.catalog = {}, .layout = layout, .slices = nullptr};
+  experts::Catalog& catalog = made.catalog;
+  catalog.record_bytes = layout.record_bytes();
+  catalog.layers = config.layers.size();
+  catalog.files = {""};
+  for (const LayerConfig& layer : config.layers) {
+    const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
+    if (moe != nullptr) catalog.experts = std::max(catalog.experts, moe->experts);
+  }
+  catalog.records.resize(catalog.keys());
+  for (size_t i = 0; i < catalog.layers; ++i) {
+    const auto* moe = std::get_if<ops::MoeShape>(&config.layers[i].ffn);
+    for (size_t e = 0; moe != nullptr && e < moe->experts; ++e) {
+      catalog.records[i * catalog.experts + e].bytes = catalog.record_bytes;
+    }
+  }
+  return made;
+}
+
+void UseExperts(const DiskExperts& experts, MemoryNeeds& needs) {
+  needs.expert_layout = experts.layout;
+  needs.expert_record = experts.catalog.record_bytes;
+}
+
+Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
+                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish) {
+  const experts::StreamingOptions options = OptionsOf(config, wish);
+  const size_t record = disk.catalog.record_bytes;
+  BankFit fit;
+  if (disk.slices != nullptr) {
+    // Their window does not depend on the bank.
+    experts::StreamingOptions largest = options;
+    largest.bank_bytes = SIZE_MAX;
+    MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, largest));
+    fit.slice_bytes = SliceReader::StagingBytes(*disk.slices, SliceRecords(plan));
+  }
+  const size_t taken = needs.resident() + fit.slice_bytes;
+  const size_t available = ceiling - std::min(ceiling, taken);
+  auto plan = experts::FitStreaming(disk.catalog, options, available);
   if (!plan) {
     if (wish.bank_bytes && *wish.bank_bytes <= available) return std::move(plan).error();
     return Error{Code::kNoMemory,
                  "the ceiling of " + Bytes(ceiling) + " leaves " + Bytes(available) +
-                     " for experts beside " + Bytes(needs.resident()) +
+                     " for experts beside " + Bytes(taken) +
                      " of weights, state, cache and scratch, but one token needs " +
-                     std::to_string(options.floor_slots) + " experts of " +
-                     Bytes(sidecar.manifest().record_stride) +
+                     std::to_string(options.floor_slots) + " experts of " + Bytes(record) +
                      "; raise --wired-gb or lower --ctx-size"};
   }
-  if (wish.bank_bytes && plan->bank_bytes + sidecar.manifest().record_stride <= *wish.bank_bytes &&
-      plan->bank_slots < made.streaming.catalog.RecordCount()) {
+  if (wish.bank_bytes && plan->bank_bytes + record <= *wish.bank_bytes &&
+      plan->bank_slots < disk.catalog.RecordCount()) {
     return Error{Code::kNoMemory, "--expert-cache-gb asks for " + Bytes(*wish.bank_bytes) +
                                       ", but the ceiling of " + Bytes(ceiling) + " leaves " +
                                       Bytes(plan->bank_bytes) +
                                       " for the bank; raise --wired-gb or lower it"};
   }
-  made.plan = *plan;
-  options.bank_bytes = plan->bank_bytes;
-  options.staging_bytes = plan->staging_bytes;
+  fit.plan = *plan;
+  return fit;
+}
+
+Result<ExpertStreaming> PrepareStreaming(DiskExperts disk, const ModelConfig& config,
+                                         const MemoryNeeds& needs, size_t ceiling,
+                                         const SidecarStreaming& wish) {
+  ExpertStreaming made;
+  MACH_TRY(const Reads reads, ChooseReads(disk.catalog.files.front(), wish));
+  made.read_mode = reads.mode;
+  made.direct = reads.direct;
+  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, wish));
+  made.options = OptionsOf(config, wish);
+  made.options.bank_bytes = fit.plan.bank_bytes;
+  made.options.staging_bytes = fit.plan.staging_bytes;
+  made.catalog = std::move(disk.catalog);
+  made.slices = std::move(disk.slices);
   return made;
 }
 

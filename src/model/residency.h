@@ -8,13 +8,16 @@
 #include "model/expert_streaming.h"
 #include "model/plan.h"
 #include "model/sidecar.h"
+#include "model/source_experts.h"
 
 namespace mach::model {
 
 enum class DirectReads : unsigned char { kAuto, kIoUring, kPread, kOff };
 
 struct SidecarStreaming {
-  std::string directory;             // empty: in the checkpoint
+  std::string directory;  // of the sidecar; empty: in the checkpoint
+  // No sidecar: experts are read from the checkpoint's own tensors (bf16_streaming).
+  bool from_checkpoint = false;
   std::optional<size_t> bank_bytes;  // nothing: what the ceiling leaves
   experts::Eviction eviction = experts::Eviction::kLookahead;
   bool pin_hot = false;
@@ -25,18 +28,39 @@ struct SidecarStreaming {
   bool allow_slow = false;
 };
 
-// What streaming will do, for LoadOptions and for the start-up lines.
-struct PreparedStreaming {
-  ExpertStreaming streaming;
-  ops::ExpertLayout layout;  // of the sidecar's records
-  experts::StreamingPlan plan;
+// Experts on disk.
+struct DiskExperts {
+  experts::Catalog catalog;
+  ops::ExpertLayout layout;                    // of the records
+  std::shared_ptr<const SourceSlices> slices;  // of the checkpoint; null: a sidecar's
 };
 
-// Opens and checks the sidecar, finds the reads that work beside it, and fits the bank into what a
-// ceiling leaves beside the rest of the model. Errors name what is wrong and the command or option
-// that mends it.
-Result<PreparedStreaming> PrepareStreaming(io::FileSystem& fs, const io::Checkpoint& checkpoint,
-                                           const ModelConfig& config, const MemoryNeeds& needs,
-                                           size_t ceiling, const SidecarStreaming& wish);
+// Opens and checks the sidecar, or finds the experts in the checkpoint. Errors name what is wrong
+// and the command or option that mends it, as below.
+Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& config,
+                                    const io::TensorSource& source, const SidecarStreaming& wish);
+
+// What the experts of a sidecar that is not written yet would be, if it kept the checkpoint's
+// format.
+DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout);
+
+// Makes the needs those of a model whose experts are these.
+void UseExperts(const DiskExperts& experts, MemoryNeeds& needs);
+
+// How the ceiling is shared.
+struct BankFit {
+  experts::StreamingPlan plan;
+  size_t slice_bytes = 0;  // of staging, besides the plan's, for experts of the checkpoint
+  size_t staging_bytes() const { return plan.staging_bytes + slice_bytes; }
+};
+
+// Fits the bank into what a ceiling leaves beside the rest of the model. REQUIRES: UseExperts.
+Result<BankFit> FitBank(const DiskExperts& experts, const ModelConfig& config,
+                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish);
+
+// What streaming will do: fits the bank, and finds the reads that work where the experts are.
+Result<ExpertStreaming> PrepareStreaming(DiskExperts experts, const ModelConfig& config,
+                                         const MemoryNeeds& needs, size_t ceiling,
+                                         const SidecarStreaming& wish);
 
 }  // namespace mach::model
