@@ -78,7 +78,7 @@ Status Show(const BenchTraceOptions& o) {
     const auto slots = std::max<size_t>(1, static_cast<size_t>(share * static_cast<double>(all)));
     std::printf("%5.0f%% %6zu", share * 100, slots);
     for (const experts::Eviction policy : kPolicies) {
-      const auto made = experts::MakeEvictionPolicy(policy, trace.layers, trace.experts);
+      const auto made = experts::MakeEvictionPolicy(policy, trace.layers, trace.experts, slots);
       print(experts::Replay(trace, slots, *made, kVerifyRows));
     }
     print(experts::ReplayOptimal(trace, slots, kVerifyRows));

@@ -11,7 +11,8 @@ Bank::Bank(const Catalog& catalog, const BankOptions& options, BankCounters& cou
       holds_all_(options.slots >= catalog.RecordCount()),
       counters_(counters),
       policy_(holds_all_ ? MakeNoEviction()
-                         : MakeEvictionPolicy(options.eviction, catalog.layers, catalog.experts)),
+                         : MakeEvictionPolicy(options.eviction, catalog.layers, catalog.experts,
+                                              options.slots)),
       hot_(catalog.layers, catalog.experts, holds_all_ ? 0 : options.hot_per_layer),
       slots_(options.slots + options.staging_slots),
       slot_of_(catalog.keys(), kNone),

@@ -31,8 +31,8 @@ std::optional<Eviction> EvictionFromName(std::string_view name) {
   return std::nullopt;
 }
 
-std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t layers,
-                                                   size_t experts) {
+std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t layers, size_t experts,
+                                                   size_t slots) {
   switch (eviction) {
     case Eviction::kLru:
       return MakeLru(layers, experts);
@@ -41,7 +41,7 @@ std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t lay
     case Eviction::kLookahead:
       break;
   }
-  return MakeLookahead(layers, experts);
+  return MakeLookahead(layers, experts, slots);
 }
 
 }  // namespace mach::experts

@@ -36,9 +36,9 @@ class EvictionPolicy {
   virtual std::optional<ExpertKey> Victim() const = 0;
 };
 
-// For `layers` layers of `experts` experts.
-std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t layers,
-                                                   size_t experts);
+// For `layers` layers of `experts` experts and a bank of `slots`.
+std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(Eviction eviction, size_t layers, size_t experts,
+                                                   size_t slots);
 
 // For a bank that holds everything: has no victims, and costs nothing.
 std::unique_ptr<EvictionPolicy> MakeNoEviction();
@@ -52,13 +52,15 @@ inline constexpr double kLfuHalfLife = 64;
 std::unique_ptr<EvictionPolicy> MakeLfu(size_t layers, size_t experts,
                                         double half_life = kLfuHalfLife);
 
-// Farthest expected next use first. A layer's visit uses its expert with probability p, the
-// decayed frequency of its uses (LRFU, Lee et al., IEEE ToC 2001); the next visit of a layer is as
-// many layers away as the cycle says, the layer just computed a whole cycle of them. So
+// Farthest expected next use first: a layer's visit uses its expert with the probability p of
+// ReuseEstimate, and the next visit of a layer is as many layers away as the cycle says, the layer
+// just computed a whole cycle of them. So
 //   E[next use] = next visit of the layer + (1 / p - 1) * layers of a cycle,
 // with p = 1 for what a router has predicted.
-inline constexpr double kLookaheadHalfLife = 32;
-std::unique_ptr<EvictionPolicy> MakeLookahead(size_t layers, size_t experts,
-                                              double half_life = kLookaheadHalfLife);
+std::unique_ptr<EvictionPolicy> MakeFarthest(size_t layers, size_t experts);
+
+// As MakeFarthest where that is proven to hit more often than MakeLru in a bank of this size, else
+// as MakeLru.
+std::unique_ptr<EvictionPolicy> MakeLookahead(size_t layers, size_t experts, size_t slots);
 
 }  // namespace mach::experts

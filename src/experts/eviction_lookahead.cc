@@ -1,114 +1,112 @@
-#include <limits>
+#include <algorithm>
+#include <cmath>
 
-#include "experts/decayed_counts.h"
 #include "experts/eviction.h"
-#include "experts/indexed_heap.h"
 
 namespace mach::experts {
 namespace {
 
-// Two levels of heaps: within a layer fading changes no order, and between layers only the tops
-// compare, whose expectation changes only when their own layer is visited.
-class Lookahead final : public EvictionPolicy {
- public:
-  Lookahead(size_t layers, size_t experts, double half_life)
-      : experts_(experts),
-        counts_(layers, experts, half_life),
-        last_use_(layers * experts, 0),
-        predicted_(layers * experts, false),
-        predictions_(layers),
-        last_visit_(layers, 0),
-        farthest_(layers) {
-    candidates_.reserve(layers);
-    for (size_t layer = 0; layer < layers; ++layer) {
-      candidates_.emplace_back(experts);
-      predictions_[layer].reserve(experts);
-    }
-  }
+constexpr double kForget = 0.9995;  // at each event that tells the two apart
+// Standard deviations by which the lead of one must pass chance.
+constexpr double kSure = 4;
 
-  void OnVisit(uint32_t layer) override {
-    ++now_;
-    if (last_visit_[layer] == 0) ++cycle_;
-    last_visit_[layer] = now_;
-    counts_.OnVisit(layer);
-    for (const ExpertKey key : predictions_[layer]) {
-      predicted_[key] = false;
-      if (candidates_[layer].Contains(key % experts_)) Rank(key);
+// What a bank of keys without bytes would hold under a policy.
+class GhostBank {
+ public:
+  GhostBank(std::unique_ptr<EvictionPolicy> policy, size_t keys, size_t slots)
+      : policy_(std::move(policy)), slots_(slots), state_(keys, State::kAbsent) {}
+
+  void OnVisit(uint32_t layer) {
+    for (const ExpertKey key : in_use_) {
+      state_[key] = State::kIdle;
+      policy_->Add(key);
     }
-    predictions_[layer].clear();
-    Compare(layer);
+    in_use_.clear();
+    policy_->OnVisit(layer);
   }
-  void OnUse(ExpertKey key) override {
-    counts_.OnUse(key);
-    last_use_[key] = now_;
-    Changed(key);
-  }
-  void OnPredict(ExpertKey key) override {
-    if (predicted_[key]) return;
-    predicted_[key] = true;
-    predictions_[key / experts_].push_back(key);
-    Changed(key);
-  }
-  void Add(ExpertKey key) override {
-    Rank(key);
-    Compare(key / experts_);
-  }
-  void Remove(ExpertKey key) override {
-    candidates_[key / experts_].Remove(key % experts_);
-    Compare(key / experts_);
-  }
-  std::optional<ExpertKey> Victim() const override {
-    if (farthest_.empty()) return std::nullopt;
-    const uint32_t layer = farthest_.top();
-    return static_cast<ExpertKey>(layer * experts_ + candidates_[layer].top());
+  // Gives whether it was a hit. What the visited layer uses stays until the next visit.
+  bool OnUse(ExpertKey key) {
+    policy_->OnUse(key);
+    if (state_[key] == State::kInUse) return true;
+    const bool hit = state_[key] == State::kIdle;
+    if (hit) {
+      policy_->Remove(key);
+    } else if (held_ < slots_) {
+      ++held_;
+    } else if (const auto victim = policy_->Victim()) {
+      policy_->Remove(*victim);
+      state_[*victim] = State::kAbsent;
+    } else {
+      return false;
+    }
+    state_[key] = State::kInUse;
+    in_use_.push_back(key);
+    return hit;
   }
 
  private:
-  using Order = std::pair<double, uint64_t>;  // the less, the farther the next use
+  enum class State : unsigned char { kAbsent, kIdle, kInUse };
+  const std::unique_ptr<EvictionPolicy> policy_;
+  const size_t slots_;
+  size_t held_ = 0;
+  std::vector<State> state_;  // by key
+  std::vector<ExpertKey> in_use_;
+};
 
-  void Changed(ExpertKey key) {
-    const uint32_t layer = key / experts_;
-    if (!candidates_[layer].Contains(key % experts_)) return;
-    Rank(key);
-    Compare(layer);
+// Follows the estimate as long as it is proven to hit more often than recency: each has a ghost
+// bank, and uses that one ghost has and the other lacks are weighed like a sign test. Where nearly
+// everything fits, what is left is chance, and recency stays.
+class Lookahead final : public EvictionPolicy {
+ public:
+  Lookahead(size_t layers, size_t experts, size_t slots)
+      : estimate_(MakeFarthest(layers, experts)),
+        recency_(MakeLru(layers, experts)),
+        estimate_ghost_(MakeFarthest(layers, experts), layers * experts, slots),
+        recency_ghost_(MakeLru(layers, experts), layers * experts, slots) {}
+
+  void OnVisit(uint32_t layer) override {
+    estimate_ghost_.OnVisit(layer);
+    recency_ghost_.OnVisit(layer);
+    estimate_->OnVisit(layer);
+    recency_->OnVisit(layer);
   }
-  void Rank(ExpertKey key) {
-    const double score =
-        predicted_[key] ? std::numeric_limits<double>::infinity() : counts_.Score(key);
-    candidates_[key / experts_].Set(key % experts_, {score, last_use_[key]});
+  void OnUse(ExpertKey key) override {
+    estimate_->OnUse(key);
+    recency_->OnUse(key);
+    const bool has = estimate_ghost_.OnUse(key);
+    if (has == recency_ghost_.OnUse(key)) return;
+    events_ = events_ * kForget + 1;
+    lead_ = lead_ * kForget + (has ? 1 : -1);
+    if (lead_ > kSure * std::sqrt(events_)) trusted_ = true;
+    if (lead_ < 0) trusted_ = false;
   }
-  // Ranks the layer by its top candidate.
-  void Compare(uint32_t layer) {
-    const IndexedHeap<Order>& own = candidates_[layer];
-    if (own.empty()) {
-      if (farthest_.Contains(layer)) farthest_.Remove(layer);
-      return;
-    }
-    const auto key = static_cast<ExpertKey>(layer * experts_ + own.top());
-    const auto cycle = static_cast<double>(cycle_);
-    const double p = predicted_[key] ? 1 : counts_.Probability(key);
-    const double next_use = static_cast<double>(last_visit_[layer]) + cycle + (1 / p - 1) * cycle;
-    farthest_.Set(layer, {-next_use, last_use_[key]});
+  void OnPredict(ExpertKey key) override { estimate_->OnPredict(key); }
+  void Add(ExpertKey key) override {
+    estimate_->Add(key);
+    recency_->Add(key);
+  }
+  void Remove(ExpertKey key) override {
+    estimate_->Remove(key);
+    recency_->Remove(key);
+  }
+  std::optional<ExpertKey> Victim() const override {
+    return trusted_ ? estimate_->Victim() : recency_->Victim();
   }
 
-  const size_t experts_;
-  DecayedCounts counts_;
-  std::vector<uint64_t> last_use_;  // by key: the visit
-  std::vector<bool> predicted_;
-  std::vector<std::vector<ExpertKey>> predictions_;  // by layer, until its next visit
-
-  uint64_t now_ = 0;    // visits of all layers so far
-  uint64_t cycle_ = 0;  // layers that were ever visited
-  std::vector<uint64_t> last_visit_;
-
-  std::vector<IndexedHeap<Order>> candidates_;  // by layer, of experts
-  IndexedHeap<Order> farthest_;                 // of layers with candidates
+ private:
+  const std::unique_ptr<EvictionPolicy> estimate_;
+  const std::unique_ptr<EvictionPolicy> recency_;
+  GhostBank estimate_ghost_;
+  GhostBank recency_ghost_;
+  double events_ = 0;  // decayed: uses that one ghost alone had
+  double lead_ = 0;    // of them, the estimate's less recency's
+  bool trusted_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<EvictionPolicy> MakeLookahead(size_t layers, size_t experts, double half_life) {
-  return std::make_unique<Lookahead>(layers, experts, half_life);
+std::unique_ptr<EvictionPolicy> MakeLookahead(size_t layers, size_t experts, size_t slots) {
+  return std::make_unique<Lookahead>(layers, experts, slots);
 }
 
 }  // namespace mach::experts

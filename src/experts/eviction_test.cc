@@ -64,7 +64,7 @@ TEST(Eviction, NamesComeBack) {
 
 TEST(Eviction, NoVictimWithoutCandidates) {
   for (const Eviction e : {Eviction::kLookahead, Eviction::kLru, Eviction::kLfu}) {
-    const auto policy = MakeEvictionPolicy(e, 2, 4);
+    const auto policy = MakeEvictionPolicy(e, 2, 4, 3);
     Pass(*policy, {{0}, {1}});
     EXPECT_EQ(policy->Victim(), std::nullopt);
     policy->Add(0);
@@ -92,8 +92,8 @@ TEST(Eviction, LfuKeepsWhatIsUsedOftenAndForgets) {
   EXPECT_EQ(policy->Victim(), 0u);
 }
 
-TEST(Eviction, LookaheadLetsTheLayerJustComputedGoFirst) {
-  const auto policy = MakeLookahead(3, 4, 8);
+TEST(Eviction, FarthestLetsTheLayerJustComputedGoFirst) {
+  const auto policy = MakeFarthest(3, 4);
   for (int i = 0; i < 100; ++i) Pass(*policy, {{0}, {0}, {0}});
   for (const ExpertKey key : {0u, 4u, 8u}) policy->Add(key);
   // Equally frequent; layer 1 has just been used again, layer 2 comes next.
@@ -104,16 +104,16 @@ TEST(Eviction, LookaheadLetsTheLayerJustComputedGoFirst) {
   EXPECT_EQ(Order(*policy), (Keys{4, 0, 8}));
 }
 
-TEST(Eviction, LookaheadWeighsFrequencyAgainstDistance) {
-  const auto policy = MakeLookahead(2, 4, 8);
+TEST(Eviction, FarthestWeighsFrequencyAgainstDistance) {
+  const auto policy = MakeFarthest(2, 4);
   for (int i = 0; i < 8; ++i) Pass(*policy, {{0}, {i % 4 == 0 ? 1u : 0u}});
   for (const ExpertKey key : {0u, 4u, 5u}) policy->Add(key);
   // Of layer 1 the rare one; then the other of layer 1, less frequent than layer 0's.
   EXPECT_EQ(Order(*policy), (Keys{5, 4, 0}));
 }
 
-TEST(Eviction, LookaheadKeepsWhatARouterPredictsUntilItsLayer) {
-  const auto policy = MakeLookahead(2, 4, 8);
+TEST(Eviction, FarthestKeepsWhatARouterPredictsUntilItsLayer) {
+  const auto policy = MakeFarthest(2, 4);
   for (int i = 0; i < 8; ++i) Pass(*policy, {{0}, {0}});
   for (const ExpertKey key : {0u, 4u, 6u}) policy->Add(key);
   EXPECT_EQ(policy->Victim(), 6u);  // never used
