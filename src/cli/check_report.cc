@@ -5,9 +5,11 @@
 #include <cstdio>
 
 #include "base/topology.h"
+#include "cli/load_model.h"
 #include "experts/hit_rate.h"
 #include "model/headers.h"
 #include "model/loaded_model.h"
+#include "model/residency.h"
 #include "spec/memory.h"
 
 namespace mach::cli {
@@ -17,8 +19,6 @@ namespace {
 constexpr double kLowHitRate = 0.6;
 // A resident model that leaves less than this share of the ceiling is tight.
 constexpr double kHeadroom = 0.05;
-// Of the ceiling, for reads under way (experts::PlanStreaming).
-constexpr size_t kStaging = size_t{32} << 20;
 
 std::string Percent(double share) {
   char text[16];
@@ -26,13 +26,25 @@ std::string Percent(double share) {
   return text;
 }
 
-std::string FormatName(const quant::TiledLayout& layout) {
-  if (!layout.affine()) return std::string(tensor::DTypeName(layout.type));
-  return std::to_string(layout.bits) + "-bit affine, group " + std::to_string(layout.group);
+// What a mode reserves, with experts and staging as given.
+void SetMemory(const CheckReport& r, size_t experts, size_t staging, ModeReport& mode) {
+  const auto set = [&](MemoryTag tag, size_t bytes) {
+    mode.memory[static_cast<size_t>(tag)] = bytes;
+  };
+  set(MemoryTag::kWeights, r.needs.weights);
+  set(MemoryTag::kExperts, experts);
+  set(MemoryTag::kKv, r.needs.kv + r.decode.notes);
+  set(MemoryTag::kState, r.needs.state + r.decode.state);
+  set(MemoryTag::kPrefix, mode.prefix_bytes);
+  set(MemoryTag::kScratch, r.needs.scratch + r.decode.scratch);
+  set(MemoryTag::kStaging, staging);
+  set(MemoryTag::kDraft, r.decode.draft);
 }
 
 ModeReport Stacked(const CheckReport& r) {
   ModeReport mode{.mode = "stacked"};
+  mode.expert_format = r.expert_format;
+  mode.expert_bytes = r.needs.expert_record;
   mode.bytes = r.needs.resident() + r.needs.all_experts();
   if (mode.bytes > r.ceiling) {
     mode.reason = "all experts in memory take " + BytesText(mode.bytes) + ", " +
@@ -40,33 +52,37 @@ ModeReport Stacked(const CheckReport& r) {
     return mode;
   }
   mode.prefix_bytes = model::DefaultPrefixBytes(r.needs, r.needs.all_experts(), r.ceiling);
+  SetMemory(r, r.needs.all_experts(), 0, mode);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
   mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
   return mode;
 }
 
-ModeReport Streaming(const CheckReport& r) {
-  ModeReport mode{.mode = "streaming"};
-  const model::MemoryNeeds& n = r.needs;
-  if (n.expert_count == 0) {
-    mode.reason = "the model has no routed experts to stream; it runs with --no-streaming";
+// A mode whose experts are on disk.
+ModeReport Streaming(const CheckReport& r, const model::ModelConfig& config,
+                     const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
+  ModeReport mode{.mode = wish.from_checkpoint ? "bf16_streaming" : "streaming"};
+  model::MemoryNeeds n = r.needs;
+  if (Status used = model::UseExperts(disk, config, wish, n); !used) {
+    mode.reason = used.error().message;
     return mode;
   }
-  const size_t taken = n.resident() + kStaging;
-  const size_t least = taken + n.floor_slots * n.expert_record;
-  mode.bytes = least;
-  if (least > r.ceiling) {
-    mode.reason = "the least is " + BytesText(least) + ": " + BytesText(n.resident()) +
-                  " resident and a bank of " + std::to_string(n.floor_slots) +
-                  " experts, what one token uses";
+  mode.expert_format = model::FormatName(disk.layout.gate);
+  mode.expert_bytes = n.expert_record;
+  n.prefix = model::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
+  const auto fit = model::FitBank(disk, config, n, r.ceiling, wish);
+  if (!fit) {
+    mode.bytes = n.resident() - n.prefix + n.least_bank;
+    mode.reason = "the least is " + BytesText(mode.bytes) + ": " +
+                  BytesText(n.resident() - n.prefix) + " resident and a bank of " +
+                  std::to_string(n.floor_slots) + " experts, what one token uses";
     return mode;
   }
-  mode.prefix_bytes =
-      model::DefaultPrefixBytes(n, kStaging + n.floor_slots * n.expert_record, r.ceiling);
-  mode.bank_slots =
-      std::min((r.ceiling - taken - mode.prefix_bytes) / n.expert_record, n.expert_count);
-  mode.bytes = taken + mode.prefix_bytes + mode.bank_slots * n.expert_record;
+  mode.prefix_bytes = n.prefix;
+  mode.bank_slots = fit->plan.bank_slots;
+  mode.bytes = n.resident() + fit->plan.bank_bytes + fit->staging_bytes();
+  SetMemory(r, fit->plan.bank_bytes, fit->staging_bytes(), mode);
   mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
   mode.hit_rate = experts::EstimateHitRate(
       n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
@@ -75,6 +91,30 @@ ModeReport Streaming(const CheckReport& r) {
                 std::to_string(n.expert_count) + " experts (" + Percent(mode.bank_share) +
                 "); about " + Percent(mode.hit_rate) + " of requests would hit it (an estimate)";
   return mode;
+}
+
+// With the sidecar that is there, or else as if one kept the checkpoint's format.
+ModeReport SidecarMode(io::FileSystem& fs, const CheckOptions& options,
+                       const model::Headers& headers, CheckReport& r) {
+  model::SidecarStreaming wish;
+  wish.directory = options.sidecar_dir;
+  if (r.needs.expert_count == 0) {
+    return {.mode = "streaming",
+            .reason = "the model has no routed experts to stream; it runs with --no-streaming"};
+  }
+  auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
+  if (!disk) r.sidecar_problem = disk.error().message;
+  return Streaming(r, headers.config,
+                   disk ? *disk : model::ImagineDiskExperts(headers.config, r.needs.expert_layout),
+                   wish);
+}
+
+ModeReport CheckpointMode(io::FileSystem& fs, const model::Headers& headers, const CheckReport& r) {
+  model::SidecarStreaming wish;
+  wish.from_checkpoint = true;
+  const auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
+  if (disk) return Streaming(r, headers.config, *disk, wish);
+  return {.mode = "bf16_streaming", .reason = disk.error().message};
 }
 
 }  // namespace
@@ -116,28 +156,32 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.free_bytes = options.free_bytes;
   MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
   report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
-  const model::PlanOptions plan{
-      .context_tokens = report.context_tokens,
-      .max_rows = std::min(options.chunk, report.context_tokens),
-      .threads = options.threads != 0 ? options.threads : AvailableCpus()};
+  const model::PlanOptions plan{.context_tokens = report.context_tokens,
+                                .max_rows = std::min(options.chunk, report.context_tokens),
+                                .threads = options.threads != 0 ? options.threads : AvailableCpus(),
+                                .kv_f16 = !options.compute_f32};
   auto needs = model::MeasureNeeds(config, headers.source, plan);
   if (!needs) return std::move(needs).error().In(options.checkpoint);
   report.needs = *std::move(needs);
+  const spec::DraftModelOptions draft = FindDraft(
+      fs, {.checkpoint = options.checkpoint, .compute_f32 = options.compute_f32}, options.draft);
   std::optional<spec::DraftModel::Needs> drafter;
-  report.drafter = spec::DraftModel::Find(fs, options.checkpoint);
+  report.drafter = draft.directory;
   if (!report.drafter.empty()) {
-    auto paired = spec::DraftModel::Measure(fs, {.directory = report.drafter, .bits = 8}, config);
+    auto paired = spec::DraftModel::Measure(fs, draft, config);
     if (paired) {
       drafter = *std::move(paired);
     } else {
       report.drafter_problem = paired.error().message;
     }
   }
-  report.needs.decode = spec::DecodeBytes(config, plan, drafter, /*notes=*/true);
+  report.decode = spec::MeasureDecode(config, plan, drafter, /*notes=*/true);
+  report.needs.decode = report.decode.total();
   if (report.needs.expert_count != 0) {
-    report.expert_format = FormatName(report.needs.expert_layout.gate);
+    report.expert_format = model::FormatName(report.needs.expert_layout.gate);
   }
-  report.modes = {Streaming(report), Stacked(report)};
+  report.modes = {SidecarMode(fs, options, headers, report), Stacked(report)};
+  if (report.needs.expert_count != 0) report.modes.push_back(CheckpointMode(fs, headers, report));
   return report;
 }
 
@@ -150,6 +194,17 @@ json::Value ToJson(const CheckReport& r) {
                         {"reason", mode.reason},
                         {"bytes", number(mode.bytes)},
                         {"prefix_bytes", number(mode.prefix_bytes)}};
+    if (mode.expert_bytes != 0) {
+      one.Set("expert_format", mode.expert_format);
+      one.Set("expert_bytes_each", number(mode.expert_bytes));
+    }
+    if (mode.verdict != Verdict::kWontFit) {
+      json::Object memory;
+      for (size_t tag = 0; tag < kMemoryTags; ++tag) {
+        memory.Set(MemoryTagName(static_cast<MemoryTag>(tag)), number(mode.memory[tag]));
+      }
+      one.Set("memory", std::move(memory));
+    }
     if (mode.bank_slots != 0) {
       one.Set("bank_slots", number(mode.bank_slots));
       one.Set("bank_share", mode.bank_share);
@@ -178,6 +233,7 @@ json::Value ToJson(const CheckReport& r) {
                                {"bytes_all", number(n.all_experts())},
                                {"floor_slots", number(n.floor_slots)},
                                {"floor_bytes", number(n.floor_slots * n.expert_record)}}},
+      {"sidecar_problem", r.sidecar_problem},
       {"residency", std::move(modes)},
       {"continuous_batching", false},
   };
@@ -206,6 +262,11 @@ std::string ToText(const CheckReport& r) {
                         BytesText(n.all_experts()));
     line("smallest bank", std::to_string(n.floor_slots) + " experts, " +
                               BytesText(n.floor_slots * n.expert_record) + ": what one token uses");
+  }
+  if (n.expert_count != 0) {
+    line("sidecar", r.sidecar_problem.empty() ? r.modes[0].expert_format + ", " +
+                                                    BytesText(r.modes[0].expert_bytes) + " each"
+                                              : r.sidecar_problem);
   }
   for (const ModeReport& mode : r.modes) {
     const std::string prefix =

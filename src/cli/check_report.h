@@ -1,13 +1,17 @@
 // Whether a checkpoint runs on this machine, told from headers alone.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/memory_ledger.h"
+#include "cli/options.h"
 #include "io/file.h"
 #include "json/value.h"
 #include "model/plan.h"
+#include "spec/memory.h"
 
 namespace mach::cli {
 
@@ -21,18 +25,25 @@ struct CheckOptions {
   size_t ctx_size = 0;                // 0: as when serving
   size_t threads = 0;                 // 0: the processors there are
   size_t chunk = 0;
+  std::string sidecar_dir;  // empty: in the checkpoint
+  DraftOptions draft;
+  bool compute_f32 = false;
   size_t free_bytes = 0;  // of memory, on this machine
 };
 
 struct ModeReport {
-  std::string mode;  // "streaming", "stacked"
+  std::string mode;  // "streaming", "stacked", "bf16_streaming"
   Verdict verdict = Verdict::kWontFit;
   std::string reason;
-  size_t bytes = 0;         // what the mode would reserve
-  size_t prefix_bytes = 0;  // of the prefix cache; streaming: of `bytes`, stacked: besides
-  size_t bank_slots = 0;    // streaming: experts in memory at a time
-  double bank_share = 0;    // of all experts
-  double hit_rate = 0;      // an estimate (experts::EstimateHitRate)
+  size_t bytes = 0;           // what the mode would reserve
+  size_t prefix_bytes = 0;    // of the prefix cache; streaming: of `bytes`, stacked: besides
+  size_t bank_slots = 0;      // streaming: experts in memory at a time
+  double bank_share = 0;      // of all experts
+  double hit_rate = 0;        // an estimate (experts::EstimateHitRate)
+  std::string expert_format;  // of its experts: "4-bit affine, group 64"
+  size_t expert_bytes = 0;    // of one
+  // By memory tag, as `startup memory` says it; zeros when it does not fit.
+  std::array<size_t, kMemoryTags> memory = {};
 };
 
 struct CheckReport {
@@ -40,10 +51,12 @@ struct CheckReport {
   std::string architecture;
   size_t layers = 0;
   size_t context_tokens = 0;
-  std::string expert_format;  // "4-bit affine, group 64"
+  std::string expert_format;  // of the checkpoint: "4-bit affine, group 64"
   size_t free_bytes = 0;
   size_t ceiling = 0;
-  model::MemoryNeeds needs;
+  model::MemoryNeeds needs;  // with the checkpoint's experts
+  spec::DecodeNeeds decode;
+  std::string sidecar_problem;  // why the sidecar cannot be used; empty: it can
   std::string drafter;          // its directory; empty: none was found
   std::string drafter_problem;  // why it does not pair
   std::vector<ModeReport> modes;

@@ -22,6 +22,9 @@ int RunCheck(const CheckCommandOptions& options) {
   check.ctx_size = options.ctx_size;
   check.threads = options.threads;
   check.chunk = options.chunk;
+  check.sidecar_dir = options.sidecar_dir;
+  check.draft = options.draft;
+  check.compute_f32 = options.compute_f32;
   check.free_bytes = *free;
   const auto report = CheckCheckpoint(io::PosixFileSystem(), check);
   if (!report) return fail(report.error());

@@ -69,19 +69,6 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
   return codec;
 }
 
-// The drafter that was asked for, else the checkpoint's own; an empty directory: none.
-spec::DraftModelOptions FindDraft(const ModelOptions& options, const DraftOptions& draft) {
-  spec::DraftModelOptions found;
-  if (draft.target_only) return found;
-  found.directory = draft.directory;
-  if (found.directory.empty()) {
-    found.directory = spec::DraftModel::Find(io::PosixFileSystem(), options.checkpoint);
-  }
-  if (draft.bits == "4") found.bits = 4;
-  if (draft.bits == "8" || (draft.bits == "auto" && !options.compute_f32)) found.bits = 8;
-  return found;
-}
-
 // decode_bytes: that will be reserved besides keys and values. planned: by the plan of a streaming
 // load, or asked for. Nothing where the default finds no room.
 Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
@@ -122,6 +109,19 @@ Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
 }
 
 }  // namespace
+
+spec::DraftModelOptions FindDraft(io::FileSystem& fs, const ModelOptions& options,
+                                  const DraftOptions& draft) {
+  spec::DraftModelOptions found;
+  if (draft.target_only) return found;
+  found.directory = draft.directory;
+  if (found.directory.empty()) {
+    found.directory = spec::DraftModel::Find(fs, options.checkpoint);
+  }
+  if (draft.bits == "4") found.bits = 4;
+  if (draft.bits == "8" || (draft.bits == "auto" && !options.compute_f32)) found.bits = 8;
+  return found;
+}
 
 model::DirectReads DirectReadsOf(std::string_view choice) {
   if (choice == "io_uring") return model::DirectReads::kIoUring;
@@ -172,23 +172,26 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   MACH_TRY(const spec::PolicyOptions policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
   load.progress = progress;
-  const spec::DraftModelOptions drafter = FindDraft(options, draft);
-  const auto decode_bytes = [&](const model::ModelConfig& target,
-                                const model::PlanOptions& plan) -> Result<size_t> {
+  const spec::DraftModelOptions drafter = FindDraft(io::PosixFileSystem(), options, draft);
+  const auto decode_needs = [&](const model::ModelConfig& target,
+                                const model::PlanOptions& plan) -> Result<spec::DecodeNeeds> {
     std::optional<spec::DraftModel::Needs> needs;
     if (!drafter.directory.empty()) {
       MACH_TRY(needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
     }
-    return spec::DecodeBytes(target, plan, needs, serving.prefix.enabled);
+    return spec::MeasureDecode(target, plan, needs, serving.prefix.enabled);
   };
-  load.later_needs = decode_bytes;
+  load.later_needs = [&](const model::ModelConfig& target,
+                         const model::PlanOptions& plan) -> Result<size_t> {
+    MACH_TRY(const spec::DecodeNeeds needs, decode_needs(target, plan));
+    return needs.total();
+  };
   std::optional<size_t> prefix_bytes;
   if (serving.prefix.max_gb) prefix_bytes = BytesOfGigabytes(*serving.prefix.max_gb);
   if (serving.prefix.enabled) {
     load.prefix_bytes = [&](const model::MemoryNeeds& needs) {
       if (!prefix_bytes) {
-        prefix_bytes = model::DefaultPrefixBytes(needs, needs.floor_slots * needs.expert_record,
-                                                 load.memory_limit);
+        prefix_bytes = model::DefaultPrefixBytes(needs, needs.least_bank, load.memory_limit);
       }
       return *prefix_bytes;
     };
@@ -224,10 +227,10 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     }
     model.floor_slots = model.bank_slots;
   }
+  MACH_TRY(const spec::DecodeNeeds decode, decode_needs(loaded->config(), loaded->plan()));
   if (serving.prefix.enabled) {
-    MACH_TRY(const size_t decode, decode_bytes(loaded->config(), loaded->plan()));
     MACH_TRY(decoder.prefix_cache,
-             PrefixCacheFor(serving.prefix, *loaded, decode, prefix_bytes, model.codec));
+             PrefixCacheFor(serving.prefix, *loaded, decode.total(), prefix_bytes, model.codec));
   }
   if (!drafter.directory.empty()) {
     MACH_TRY(decoder.draft, spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),
@@ -241,11 +244,19 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
            engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
                                                        .max_queue = serving.max_queue,
                                                        .decoder = std::move(decoder)}));
-  // After the engine has its state.
+  // After the engine has its state, of which blocks and tape come as a text needs them.
   model.memory_limit_bytes = kept.ledger().limit();
+  const cache::StateShape shape = kept.StateShape();
   for (size_t tag = 0; tag < kMemoryTags; ++tag) {
     const auto name = static_cast<MemoryTag>(tag);
-    model.reserved_bytes.emplace_back(MemoryTagName(name), kept.ledger().reserved(name));
+    size_t bytes = kept.ledger().reserved(name);
+    if (name == MemoryTag::kKv) {
+      bytes = RoundUp(kept.context_tokens(), cache::kBlockTokens) / cache::kBlockTokens *
+                  shape.BlockBytes() +
+              decode.notes;
+    }
+    if (name == MemoryTag::kState) bytes = shape.RecurrentBytes() + decode.state;
+    model.reserved_bytes.emplace_back(MemoryTagName(name), bytes);
   }
   return model;
 }

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "model/loaded_model.h"
 #include "server/codec.h"
+#include "spec/draft_model.h"
 
 namespace mach::cli {
 
@@ -34,8 +35,8 @@ struct ServingModel {
   std::string block_policy;  // its policy's name
   size_t block_size = 1;     // most rows of a verify pass
   size_t memory_limit_bytes = 0;
-  std::vector<std::pair<std::string, size_t>>
-      reserved_bytes;  // by memory tag, in the ledger's order
+  // By memory tag, in the ledger's order; of the whole context, which is reserved as a text grows.
+  std::vector<std::pair<std::string, size_t>> reserved_bytes;
 };
 
 // What a load is told by the options of every command that loads a model. Looks at the free memory
@@ -44,6 +45,10 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
 // Of a value of --direct-pread.
 model::DirectReads DirectReadsOf(std::string_view choice);
+
+// The drafter that was asked for, else the checkpoint's own; an empty directory: none.
+spec::DraftModelOptions FindDraft(io::FileSystem& fs, const ModelOptions& options,
+                                  const DraftOptions& draft);
 
 struct ServingOptions {
   ModelOptions model;

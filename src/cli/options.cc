@@ -125,6 +125,12 @@ CheckCommandOptions CheckOptionsFrom(const Values& values) {
           .ctx_size = static_cast<size_t>(values.Integer("ctx-size")),
           .threads = static_cast<size_t>(values.Integer("threads")),
           .chunk = static_cast<size_t>(values.Integer("chunk")),
+          .sidecar_dir = values.Text("sidecar-dir"),
+          .draft = {.directory = values.Text("draft-dir"),
+                    .target_only = values.Flag("target-only"),
+                    .block_policy = "",
+                    .bits = values.Text("draft-bits")},
+          .compute_f32 = values.Text("compute") == "f32",
           .json = values.Flag("json")};
 }
 

@@ -103,6 +103,9 @@ struct CheckCommandOptions {
   size_t ctx_size = 0;
   size_t threads = 0;
   size_t chunk = 0;
+  std::string sidecar_dir;
+  DraftOptions draft;
+  bool compute_f32 = false;
   bool json = false;
 };
 

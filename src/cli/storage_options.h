@@ -17,7 +17,12 @@ inline constexpr Option kCheck[] = {
     kCheckpoint,
     kCtxSize,
     kWiredGb,
+    kSidecarDir,
+    kDraftDir,
+    kTargetOnly,
+    kDraftBitsOption,
     kThreads,
+    kCompute,
     kChunk,
     {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON object."},
 };

@@ -59,7 +59,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     }
     auto disk = FindDiskExperts(fs, config, source, *options.sidecar);
     if (!disk) return in_checkpoint(std::move(disk).error());
-    UseExperts(*disk, *needs);
+    if (Status fits = UseExperts(*disk, config, *options.sidecar, *needs); !fits) {
+      return in_checkpoint(std::move(fits).error());
+    }
     layout = disk->layout;
     if (options.prefix_bytes) needs->prefix = options.prefix_bytes(*needs);
     auto prepared = PrepareStreaming(*std::move(disk), config, *needs, limit, *options.sidecar);

@@ -33,6 +33,7 @@ struct MemoryNeeds {
   size_t experts = 0;        // of one layer, at most
   size_t moe_layers = 0;
   size_t floor_slots = 0;  // one token's working set (model::FloorSlots)
+  size_t least_bank = 0;   // of that many experts, with staging; set by model::UseExperts
 
   size_t resident() const { return weights + state + kv + scratch + decode + prefix; }
   size_t all_experts() const { return expert_count * expert_record; }

@@ -53,6 +53,11 @@ experts::StreamingOptions OptionsOf(const ModelConfig& config, const SidecarStre
   return options;
 }
 
+size_t SliceBytes(const DiskExperts& disk, const experts::StreamingPlan& plan) {
+  if (disk.slices == nullptr) return 0;
+  return SliceReader::StagingBytes(*disk.slices, SliceRecords(plan));
+}
+
 std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
 
 }  // namespace
@@ -101,23 +106,27 @@ DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayou
   return made;
 }
 
-void UseExperts(const DiskExperts& experts, MemoryNeeds& needs) {
-  needs.expert_layout = experts.layout;
-  needs.expert_record = experts.catalog.record_bytes;
+Status UseExperts(const DiskExperts& disk, const ModelConfig& config, const SidecarStreaming& wish,
+                  MemoryNeeds& needs) {
+  needs.expert_layout = disk.layout;
+  needs.expert_record = disk.catalog.record_bytes;
+  experts::StreamingOptions least = OptionsOf(config, wish);
+  least.bank_bytes = needs.floor_slots * needs.expert_record;
+  MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, least));
+  needs.least_bank = plan.bank_bytes + plan.staging_bytes + SliceBytes(disk, plan);
+  return Ok();
 }
 
 Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
                         const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish) {
   const experts::StreamingOptions options = OptionsOf(config, wish);
   const size_t record = disk.catalog.record_bytes;
+  // The window, which decides it, does not depend on the bank.
+  experts::StreamingOptions largest = options;
+  largest.bank_bytes = SIZE_MAX;
+  MACH_TRY(const experts::StreamingPlan all, experts::PlanStreaming(disk.catalog, largest));
   BankFit fit;
-  if (disk.slices != nullptr) {
-    // Their window does not depend on the bank.
-    experts::StreamingOptions largest = options;
-    largest.bank_bytes = SIZE_MAX;
-    MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, largest));
-    fit.slice_bytes = SliceReader::StagingBytes(*disk.slices, SliceRecords(plan));
-  }
+  fit.slice_bytes = SliceBytes(disk, all);
   const size_t taken = needs.resident() + fit.slice_bytes;
   const size_t available = ceiling - std::min(ceiling, taken);
   auto plan = experts::FitStreaming(disk.catalog, options, available);

@@ -45,7 +45,8 @@ Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& confi
 DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout);
 
 // Makes the needs those of a model whose experts are these.
-void UseExperts(const DiskExperts& experts, MemoryNeeds& needs);
+Status UseExperts(const DiskExperts& experts, const ModelConfig& config,
+                  const SidecarStreaming& wish, MemoryNeeds& needs);
 
 // How the ceiling is shared.
 struct BankFit {

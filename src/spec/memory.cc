@@ -5,25 +5,25 @@
 
 namespace mach::spec {
 
-size_t DecodeBytes(const model::ModelConfig& target, const model::PlanOptions& options,
-                   const std::optional<DraftModel::Needs>& draft, bool notes) {
+DecodeNeeds MeasureDecode(const model::ModelConfig& target, const model::PlanOptions& options,
+                          const std::optional<DraftModel::Needs>& draft, bool notes) {
+  DecodeNeeds needs;
   const size_t taps = draft ? draft->config.taps.size() : 0;
-  size_t bytes = Verifier::ScratchBytes(target, options.max_rows, taps);
+  needs.scratch = Verifier::ScratchBytes(target, options.max_rows, taps);
   const cache::StateShape shape =
       model::StateShapeOf(target, options.context_tokens, options.kv_f16);
-  bytes += shape.TapeBytes(kMaxBlock);
-  if (draft) {
-    bytes += draft->weights + draft->staging +
-             Drafter::MemoryBytes(draft->config, options.kv_f16, options.context_tokens,
-                                  options.threads);
-    if (notes) {
-      cache::StateShape noted = shape;
-      noted.note_bytes = Drafter::NoteBytes(draft->config);
-      bytes += (options.context_tokens + cache::kBlockTokens - 1) / cache::kBlockTokens *
-               (noted.BlockBytes() - shape.BlockBytes());
-    }
+  needs.state = shape.TapeBytes(kMaxBlock);
+  if (!draft) return needs;
+  needs.draft = draft->weights + Drafter::MemoryBytes(draft->config, options.kv_f16,
+                                                      options.context_tokens, options.threads);
+  needs.loading = draft->staging;
+  if (notes) {
+    cache::StateShape noted = shape;
+    noted.note_bytes = Drafter::NoteBytes(draft->config);
+    needs.notes = (options.context_tokens + cache::kBlockTokens - 1) / cache::kBlockTokens *
+                  (noted.BlockBytes() - shape.BlockBytes());
   }
-  return bytes;
+  return needs;
 }
 
 }  // namespace mach::spec

@@ -8,9 +8,18 @@
 
 namespace mach::spec {
 
-// Buffers of the verifier, the tape that a block is rolled back by, and with a drafter all of it,
-// the staging of its load included; notes: and what it keeps with the KV blocks for a prefix cache.
-size_t DecodeBytes(const model::ModelConfig& target, const model::PlanOptions& options,
-                   const std::optional<DraftModel::Needs>& draft, bool notes = false);
+struct DecodeNeeds {
+  size_t scratch = 0;  // of the verifier
+  size_t state = 0;    // the tape that a block is rolled back by
+  size_t draft = 0;    // the drafter's weights and what it remembers
+  size_t notes = 0;    // what it keeps with the KV blocks of the whole context
+  size_t loading = 0;  // staging of its load, given back at the end
+
+  size_t total() const { return scratch + state + draft + notes + loading; }
+};
+
+// notes: whether a prefix cache wants the drafter's.
+DecodeNeeds MeasureDecode(const model::ModelConfig& target, const model::PlanOptions& options,
+                          const std::optional<DraftModel::Needs>& draft, bool notes);
 
 }  // namespace mach::spec

@@ -4,6 +4,7 @@
 Usage: check_cli.py MACH SOURCE_DIR. Standard library only.
 """
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -14,8 +15,9 @@ import tempfile
 GIB = 1 << 30
 
 
-def run(arguments, expected_code):
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+def run(arguments, expected_code, env=None):
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, **(env or {})})
     if done.returncode != expected_code:
         sys.exit(f"{arguments}: exit {done.returncode}, expected {expected_code}\n{done.stderr}")
     return done
@@ -40,49 +42,112 @@ def check_verdicts(mach, model):
         return check(mach, model, "--wired-gb", f"{(size + 600) / GIB:.6f}", code=code)
 
     # A ceiling of exactly what is needed is tight; a little less is not enough.
-    assert with_ceiling(stacked["bytes"], 1)["residency"]["stacked"]["verdict"] == "tight"
-    too_small = with_ceiling(stacked["bytes"] - (1 << 20), 2)
-    assert too_small["residency"]["stacked"]["verdict"] == "wont_fit"
-    assert too_small["verdict"] == "wont_fit"
+    assert with_ceiling(stacked["bytes"], 0)["residency"]["stacked"]["verdict"] == "tight"
+    less = with_ceiling(stacked["bytes"] - (1 << 20), 0)
+    assert less["residency"]["stacked"]["verdict"] == "wont_fit"
+    assert less["verdict"] == less["residency"]["streaming"]["verdict"] == "fits"
     # Streaming needs the resident part and one token's experts at least, and then takes what is
     # there.
-    least = too_small["residency"]["streaming"]["bytes"]
+    least = with_ceiling(resident, 2)["residency"]["streaming"]["bytes"]
     assert least > resident + experts["floor_bytes"]
-    some = with_ceiling(least + 100 * experts["bytes_each"], 0)["residency"]["streaming"]
+    assert with_ceiling(least - (1 << 20), 2)["verdict"] == "wont_fit"
+    assert with_ceiling(least, 1)["verdict"] == "tight"  # it would hit too rarely
+    each = experts["bytes_each"]
+    plan = with_ceiling(least + 100 * each, 0)
+    some = plan["residency"]["streaming"]
     # An eighth of it goes to the prefix cache.
-    left = 100 * experts["bytes_each"] - some["prefix_bytes"]
-    assert some["bank_slots"] == experts["floor_slots"] + left // experts["bytes_each"], some
-    assert abs(some["prefix_bytes"] - 100 * experts["bytes_each"] // 8) < 1000, some
+    assert abs(some["prefix_bytes"] - 100 * each // 8) < 1000, some
+    memory = some["memory"]
+    assert memory["experts"] == some["bank_slots"] * each and memory["staging"] % each == 0, some
+    assert plan["wired_bytes"] - 2 * each < some["bytes"] <= plan["wired_bytes"], plan
+    refused = plan["residency"]["bf16_streaming"]
+    assert refused["verdict"] == "wont_fit" and "4-bit affine, group 64" in refused["reason"]
     assert 0.5 < some["estimated_hit_rate"] < 1
     text = run([mach, "check", model], 0).stdout
     assert "an estimate" in text and "smallest bank" in text
     print("check: verdicts and exit codes")
 
 
-def check_kept(mach, model):
-    """The plan's parts that do not grow with the text are what a server reserves."""
-    options = ["--ctx-size", "2048", "--threads", "2"]
-    plan = check(mach, model, *options)
-    server = subprocess.Popen([mach, "serve", model, "--no-streaming", "--port", "0", *options],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def startup(mach, model, *options):
+    """What the line `startup memory` says, and `startup mode`."""
+    server = subprocess.Popen([mach, "serve", model, "--port", "0", *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    found = {}
     try:
-        found = {}
         for line in server.stdout:
+            if line.startswith(("startup mode", "startup direct-pread")):
+                found.update(re.findall(r"(\w+)=(\S+)", line))
             if line.startswith("startup memory"):
-                found = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)}
+                found.update((k, int(v)) for k, v in re.findall(r"(\w+)=(\d+)", line))
             if line.startswith("serving on"):
                 break
     finally:
         server.terminate()
-        server.wait(timeout=30)
-    for part in ("weights", "state"):
-        assert found[part] == plan["memory"][part], (part, found, plan)
-    # The decode loop's part lies under three tags; its tape and its staging come and go.
-    beside = found["scratch"] + found["draft"] - plan["memory"]["scratch"]
-    assert 0.5 * plan["memory"]["decode"] < beside <= plan["memory"]["decode"], (found, plan)
-    assert plan["drafter"]["directory"].endswith("-dflash") and not plan["drafter"]["problem"]
-    assert found["experts"] == plan["experts"]["bytes_all"], (found, plan)
-    print("check: the plan is kept")
+        _, errors = server.communicate(timeout=30)
+    assert "weights" in found, errors
+    return found
+
+
+def check_kept(mach, model, work):
+    """The plan is, number for number, what the server reserves: with every residency, with a
+    sidecar of other bits than the checkpoint, and with a drafter of other bits."""
+    tags = ("weights", "experts", "kv", "state", "prefix", "scratch", "staging", "draft")
+
+    def compare(checkpoint, residency, serve, *both):
+        both = ["--ctx-size", "2048", "--threads", "2", *both]
+        plan = check(mach, checkpoint, *both)["residency"][residency]
+        found = startup(mach, checkpoint, *serve, *both)
+        assert found["expert_residency"] == residency, found
+        for tag in tags:
+            assert found[tag] == plan["memory"][tag], (residency, both, tag, found, plan)
+        if residency != "stacked":
+            assert found["bank_slots"] == plan["bank_slots"], (found, plan)
+        return found
+
+    ours = compare(model, "stacked", ["--no-streaming"], "--wired-gb", "0.2")
+    four = compare(model, "stacked", ["--no-streaming"], "--wired-gb", "0.2", "--draft-bits", "4")
+    assert 0 < four["draft"] < ours["draft"]
+    none = compare(model, "stacked", ["--no-streaming"], "--wired-gb", "0.2", "--target-only")
+    assert none["draft"] == 0
+    compare(model, "stacked", ["--no-streaming"], "--wired-gb", "0.3", "--compute", "f32")
+    sidecar = work / "tiny-sidecar"
+    run([mach, "export-sidecar", model, "--output", sidecar], 0)
+    compare(model, "streaming", ["--streaming"], "--wired-gb", "0.045", "--sidecar-dir", sidecar)
+
+    # A bf16 checkpoint: its experts have four times the bytes of its sidecar's.
+    dense = work / "dense"
+    run([mach, "synth", dense, "--bits", "16", "--layers", "4", "--hidden", "256", "--width", "128",
+         "--experts", "64", "--tokenizer", model], 0)
+    absent = check(mach, dense)
+    assert "has no expert sidecar" in absent["sidecar_problem"]
+    assert absent["residency"]["streaming"]["expert_format"] == "BF16"
+    ceiling = ["--wired-gb", "0.08"]
+    bf16 = compare(dense, "bf16_streaming", ["--streaming", "--bf16-streaming"], *ceiling)
+    assert bf16["sidecar_present"] == bf16["sidecar_valid"] == "0" and bf16["staging"] > 0, bf16
+    run([mach, "export-sidecar", dense, "--bits", "4"], 0)
+    small = compare(dense, "streaming", ["--streaming"], *ceiling)
+    assert small["bank_slots"] > bf16["bank_slots"], (small, bf16)
+    assert check(mach, dense)["residency"]["streaming"]["expert_format"].startswith("4-bit")
+    print("check: the plan is kept, number for number")
+
+    # The tokens of all experts in memory, bit for bit, and not those of 4 bits.
+    def generate(*options, code=0, env=None):
+        return run([mach, "generate", dense, "--prompt", "Who are you?", "--temperature", "0",
+                    "--max-tokens", "24", "--json", *options], code, env)
+
+    def tokens(*options, env=None):
+        return json.loads(generate(*options, env=env).stdout)["tokens"]
+
+    expected = tokens("--no-streaming")
+    assert expected == tokens("--streaming", "--bf16-streaming", *ceiling)
+    bf16 = {"LME_BF16_STACKED_STREAMING": "1"}
+    assert expected == tokens("--streaming", *ceiling, "--direct-pread", "pread", env=bf16)
+    assert expected == tokens("--no-streaming", env=bf16)  # the flag wins
+    assert "give --streaming" in generate(code=1, env=bf16).stderr
+    assert "give one of them" in generate("--streaming", "--bf16-streaming", "--sidecar-dir", work,
+                                          code=1).stderr
+    assert "exclude" in generate("--no-streaming", "--bf16-streaming", code=2).stderr
+    print("bf16_streaming: the same tokens, and what is refused")
 
 
 def check_unreadable(mach, model, work):
@@ -122,7 +187,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
         check_verdicts(mach, model)
-        check_kept(mach, model)
+        check_kept(mach, model, work)
         check_unreadable(mach, model, work)
         check_models(mach, source, work)
         check_selftest(mach, work)
