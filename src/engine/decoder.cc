@@ -105,6 +105,10 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
     return true;
   };
   const size_t room = model_.context_tokens() - request.prompt.size();
+  std::function<uint64_t()> stall_ns;
+  if (const experts::StreamingStore* store = model_.streaming()) {
+    stall_ns = [store] { return store->counters().stall_ns.Get(); };
+  }
   MACH_TRY(const spec::DecodeEnd end, spec::Decode({.verifier = *verifier_,
                                                     .state = *state_,
                                                     .sampler = sampler,
@@ -112,7 +116,8 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
                                                     .speculator = speculator_,
                                                     .most = std::min(request.max_tokens, room),
                                                     .cancelled = cancelled,
-                                                    .clock = clock_},
+                                                    .clock = clock_,
+                                                    .stall_ns = stall_ns},
                                                    emit));
   spent_ = false;
   return ReasonOf(end);

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 
@@ -29,12 +28,25 @@ class LineFit {
   double base_ = 0, slope_ = 0;
 };
 
+// How long passes wait for experts from disk, by their rows. The misses of a block are those of the
+// union of its rows' experts, which grows less with each row: no straight line. Rows that were not
+// measured follow from their neighbours, as if misses grew with a power of the rows.
+class StallByRows {
+ public:
+  void Add(size_t rows, double ns);
+  double At(size_t rows) const;  // 0 while nothing was measured
+
+ private:
+  struct Mean {
+    double weight = 0;  // decayed passes
+    double ns = 0;
+  };
+  std::array<Mean, kMaxBlock + 1> means_ = {};
+};
+
 struct PolicyOptions {
   size_t fixed = 0;  // rows of every block; 0: adaptive
   size_t max_block = kMaxBlock;
-  // When experts stream: expected time that a verify pass of n rows waits for their reads. Null:
-  // none. Measured passes come without it.
-  std::function<double(size_t rows)> expected_stall_ns;
 };
 
 // "opencode-sampled-v1", or "fixed-N" with N from 1 to kMaxBlock.
@@ -47,7 +59,8 @@ struct CycleResult {
   size_t accepted = 0;  // drafts, of rows - 1
   bool cut = false;     // the answer ended after `accepted`: the next slot was not judged
   int64_t draft_ns = 0;
-  int64_t verify_ns = 0;  // without waiting for experts
+  int64_t verify_ns = 0;
+  int64_t stall_ns = 0;  // of it, that it waited for experts
 };
 
 // Adaptive. All gains are in tokens: what a cycle yields, less what plain decoding would have
@@ -56,11 +69,11 @@ struct CycleResult {
 // decayed gain of the last drafts of a degree is positive it drafts, unless this text has so far
 // been worse than that; else it decodes plainly, and tries a short draft again after a wait that
 // doubles with each failure, and only as long as the next higher degree pays. A draft's tokens are
-// verified as long as the chance that one is reached and accepted is worth its row; chances are the
-// proposer's confidences, corrected by what became of such confidences before. What drafts may lose
-// is bounded whatever they promise: every cycle enters an account, plain tokens pay a small share
-// into it, and nothing is drafted that it could not bear. Knows no clock: times come in.
-// Deterministic. Owned by one thread; lives across requests.
+// verified as long as the chance that one is reached and accepted is worth its row, the reads of
+// its experts included; chances are the proposer's confidences, corrected by what became of such
+// confidences before. What drafts may lose is bounded whatever they promise: every cycle enters an
+// account, plain tokens pay a small share into it, and nothing is drafted that it could not bear.
+// Knows no clock: times come in. Deterministic. Owned by one thread; lives across requests.
 class BlockPolicy {
  public:
   explicit BlockPolicy(PolicyOptions options);
@@ -104,6 +117,7 @@ class BlockPolicy {
   LineFit draft_;
   LineFit verify_;       // passes of two rows or more
   double plain_ns_ = 0;  // of one row; 0: not measured yet
+  StallByRows stall_;    // besides the times of passes above
   std::array<Bin, kBins> bins_ = {};
   std::array<Degree, kDegrees> degrees_ = {};
   size_t degree_ = 0;     // of this cycle

@@ -64,8 +64,10 @@ class Loop {
     const std::span<const uint32_t> taps =
         a_.speculator != nullptr ? a_.speculator->taps() : std::span<const uint32_t>();
     const int64_t start = a_.clock.NowNs();
+    const uint64_t stalled = a_.stall_ns ? a_.stall_ns() : 0;
     MACH_RETURN_IF_ERROR(a_.verifier.Verify(block, taps, &a_.cancelled, a_.state));
     const int64_t verify_ns = a_.clock.NowNs() - start;
+    const auto stall_ns = static_cast<int64_t>(a_.stall_ns ? a_.stall_ns() - stalled : 0);
 
     // Where there is no speculator the block is part of the sequence, which grows: only its size
     // may be looked at from here on.
@@ -83,7 +85,7 @@ class Loop {
     if (a_.speculator != nullptr) {
       // A stop token where a draft was expected is no sign against the drafter.
       const bool cut = !goes_on;
-      a_.speculator->Finish(kept - 1, cut, verify_ns, a_.verifier.features());
+      a_.speculator->Finish(kept - 1, cut, {verify_ns, stall_ns}, a_.verifier.features());
     }
     return goes_on;
   }

@@ -24,6 +24,8 @@ struct DecodeArgs {
   size_t most = 0;                   // tokens of the answer; what the context leaves, at most
   const std::atomic<bool>& cancelled;
   const Clock& clock;
+  // When experts stream: how long passes have waited for them so far. Null: never.
+  std::function<uint64_t()> stall_ns = nullptr;
 };
 
 enum class DecodeEnd : uint8_t { kStopped, kLimit, kCancelled };

@@ -54,7 +54,7 @@ std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence
   return block_;
 }
 
-void Speculator::Finish(size_t accepted, bool cut, int64_t verify_ns, const float* features) {
+void Speculator::Finish(size_t accepted, bool cut, const PassTime& time, const float* features) {
   const size_t drafts = block_.size() - 1;
   MACH_CHECK(accepted <= drafts);
   policy_.Observe({.drafted = drafted_ == 0 ? 0 : drafted_ + 1,
@@ -62,7 +62,8 @@ void Speculator::Finish(size_t accepted, bool cut, int64_t verify_ns, const floa
                    .accepted = accepted,
                    .cut = cut,
                    .draft_ns = draft_ns_,
-                   .verify_ns = verify_ns},
+                   .verify_ns = time.verify_ns,
+                   .stall_ns = time.stall_ns},
                   std::span(drafts_).first(useful_));
   statistics_.AddCycle(drafts, accepted, cut, policy_.low());
   if (!taps().empty()) proposer_.Observe(features, accepted + 1);

@@ -35,7 +35,11 @@ class Speculator {
   std::span<const TokenId> NextBlock(std::span<const TokenId> sequence, size_t most);
   // Of the block the anchor and `accepted` drafts were kept. features: of all its rows. cut: the
   // answer ended there.
-  void Finish(size_t accepted, bool cut, int64_t verify_ns, const float* features);
+  struct PassTime {
+    int64_t verify_ns = 0;
+    int64_t stall_ns = 0;  // of it
+  };
+  void Finish(size_t accepted, bool cut, const PassTime& time, const float* features);
 
  private:
   Proposer& proposer_;

@@ -34,16 +34,16 @@ TEST(Speculator, NothingIsVerifiedAfterAStopToken) {
 
   speculator.BeginRequest({}, nullptr);
   EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102, 103, 104, 105));
-  speculator.Finish(5, false, 1, nullptr);
+  speculator.Finish(5, false, {}, nullptr);
 
   speculator.BeginRequest(std::vector<TokenId>{7, 103}, nullptr);
   EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102));
-  speculator.Finish(2, true, 1, nullptr);
+  speculator.Finish(2, true, {}, nullptr);
   EXPECT_EQ(statistics.Snapshot().drafted, 7u);
 
   speculator.BeginRequest(std::vector<TokenId>{101}, nullptr);
   EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2));
-  speculator.Finish(0, true, 1, nullptr);
+  speculator.Finish(0, true, {}, nullptr);
 }
 
 }  // namespace

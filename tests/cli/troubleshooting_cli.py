@@ -266,6 +266,7 @@ def check_sidecar(bench, work):
                 assert answer == bench.text, answer
             else:
                 assert answer[0] == 500 and "layer 3 expert" in answer[1], answer
+    broken(["but --bf16-streaming reads"], "--bf16-streaming")
     print("sidecars: missing, of another checkpoint, damaged; mended by export")
 
 
