@@ -94,8 +94,9 @@ Status DiskTier::RecoverRow(DiskRow row, bool alone) {
     return index_->Put(row);
   }
   if (header.error().code == Code::kNotFound) return index_->Remove(row.name);
-  if (header.error().code == Code::kCorrupt) Quarantine(row.name, header.error());
-  return Ok();
+  if (header.error().code != Code::kCorrupt) return Ok();
+  Quarantine(row.name, header.error());
+  return index_->Remove(row.name);
 }
 
 void DiskTier::RecoverFile(const std::string& name) {
@@ -179,10 +180,6 @@ void DiskTier::Quarantine(const std::string& name, const Error& why) {
   std::filesystem::rename(PathOf(name), directory + "/" + name, failed);
   if (failed) std::filesystem::remove(PathOf(name), failed);
   PruneDamaged();
-  {
-    const std::lock_guard lock(index_mu_);
-    (void)index_->Remove(name);
-  }
   const std::lock_guard lock(mu_);
   ++stats_.quarantined;
 }

@@ -61,17 +61,20 @@ Status DiskTier::Mirror() {
   MACH_TRY(const int64_t version, index_->Version());
   MACH_TRY(std::vector<DiskRow> rows, index_->All());
   seen_version_ = version;
-  const std::lock_guard lock(mu_);
-  by_tokens_.clear();
-  total_bytes_ = 0;
-  stats_.entries = 0;
+  EntryMap fresh;
+  uint64_t bytes = 0;
+  uint64_t count = 0;
   for (DiskRow& row : rows) {
-    total_bytes_ += row.bytes;
+    bytes += row.bytes;
     if (row.fingerprint != options_.owner.fingerprint || row.writer != 0) continue;
-    ++stats_.entries;
-    auto& entries = by_tokens_[static_cast<size_t>(row.tokens)];
+    ++count;
+    auto& entries = fresh[static_cast<size_t>(row.tokens)];
     entries.insert_or_assign(KeyBytes(row.key), std::move(row));
   }
+  const std::lock_guard lock(mu_);
+  by_tokens_.swap(fresh);
+  total_bytes_ = bytes;
+  stats_.entries = count;
   return Ok();
 }
 
@@ -106,32 +109,41 @@ void DiskTier::Forget(const std::string& name) {
 
 std::shared_ptr<PrefixImage> DiskTier::Load(const Candidate& candidate,
                                             std::span<const TokenId> prompt, MemoryLedger& ledger) {
-  auto image = ReadEntry(fs_, options_.readers, PathOf(candidate.name), options_.owner, ledger);
+  auto image = ReadEntry(fs_, options_.readers, PathOf(candidate.name), options_.owner,
+                         candidate.tokens, ledger);
   if (!image) {
-    const Error& error = image.error();
-    if (error.code == Code::kCorrupt || error.code == Code::kUnsupported) {
-      Quarantine(candidate.name, error);
-    } else if (error.code == Code::kNotFound) {
-      const std::lock_guard lock(index_mu_);
-      (void)index_->Remove(candidate.name);
-    } else if (error.code != Code::kNoMemory) {
-      LogWarning("prefix cache: " + error.message);
-      const std::lock_guard lock(mu_);
-      ++stats_.errors;
-    }
-    if (error.code != Code::kNoMemory) Forget(candidate.name);
+    LoadFailed(candidate, image.error());
     return nullptr;
   }
-  const auto& tokens = (*image)->tokens;
-  if (tokens.size() != candidate.tokens ||
-      !std::ranges::equal(tokens, prompt.first(tokens.size()))) {
+  if (!std::ranges::equal((*image)->tokens, prompt.first(candidate.tokens))) {
     Forget(candidate.name);  // another spelling of the same text
     return nullptr;
   }
   const std::lock_guard lock(mu_);
-  jobs_.push_back({.touch = candidate.name});
-  wake_.notify_all();
+  loads_.push_back({candidate, false});
   return *std::move(image);
+}
+
+void DiskTier::LoadFailed(const Candidate& candidate, const Error& error) {
+  if (error.code == Code::kNoMemory) return;
+  Forget(candidate.name);
+  if (error.code == Code::kInvalidArgument) return;  // another spelling of the same text
+  const bool damaged = error.code == Code::kCorrupt || error.code == Code::kUnsupported;
+  if (damaged) Quarantine(candidate.name, error);
+  const std::lock_guard lock(mu_);
+  if (damaged || error.code == Code::kNotFound) {
+    loads_.push_back({candidate, true});
+    return;
+  }
+  LogWarning("prefix cache: " + error.message);
+  ++stats_.errors;
+}
+
+void DiskTier::NoteLoads() {
+  const std::lock_guard lock(mu_);
+  if (loads_.empty()) return;
+  loads_due_ = true;
+  wake_.notify_all();
 }
 
 void DiskTier::Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger) {
@@ -149,30 +161,53 @@ void DiskTier::Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger) {
 }
 
 void DiskTier::Flush() {
+  NoteLoads();
   std::unique_lock lock(mu_);
-  idle_.wait(lock, [&] { return jobs_.empty() && !writing_; });
+  idle_.wait(lock, [&] { return jobs_.empty() && loads_.empty() && !writing_; });
 }
 
 void DiskTier::Loop() {
   std::unique_lock lock(mu_);
   for (;;) {
-    wake_.wait(lock, [&] { return stop_ || !jobs_.empty(); });
-    if (jobs_.empty()) return;
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
+    wake_.wait(lock, [&] { return stop_ || loads_due_ || !jobs_.empty(); });
+    const std::vector<LoadNote> loads = std::exchange(loads_, {});
+    loads_due_ = false;
+    Job job;
+    if (!jobs_.empty()) {
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    } else if (loads.empty() && stop_) {
+      return;
+    }
     writing_ = true;
     lock.unlock();
-    if (job.image != nullptr) {
-      Write(job);
-    } else {
-      const std::lock_guard index_lock(index_mu_);
-      (void)index_->Touch(job.touch, Now());
-      (void)Mirror();
-    }
+    WriteLoads(loads);
+    if (job.image != nullptr) Write(job);
     job = {};  // before it counts as done: the memory is given back
     lock.lock();
     writing_ = false;
-    if (jobs_.empty()) idle_.notify_all();
+    if (jobs_.empty() && loads_.empty()) idle_.notify_all();
+  }
+}
+
+void DiskTier::WriteLoads(const std::vector<LoadNote>& loads) {
+  const std::lock_guard index_lock(index_mu_);
+  const int64_t now = Now();
+  for (const LoadNote& load : loads) {
+    if (load.gone) {
+      // Unless another process has written it anew.
+      if (!fs_.Exists(PathOf(load.entry.name))) (void)index_->Remove(load.entry.name);
+      continue;
+    }
+    if (!index_->Touch(load.entry.name, now).ok()) continue;
+    const std::lock_guard lock(mu_);
+    const auto same = by_tokens_.find(load.entry.tokens);
+    if (same == by_tokens_.end()) continue;
+    for (auto& [key, row] : same->second) {
+      if (row.name != load.entry.name) continue;
+      row.hits = EffectiveHits(row.hits, row.touched, now) + 1;
+      row.touched = now;
+    }
   }
 }
 

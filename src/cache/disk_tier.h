@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/memory_ledger.h"
 #include "cache/disk_index.h"
-#include "cache/entry_file.h"
+#include "cache/entry_reader.h"
 #include "cache/prefix_counters.h"
 #include "cache/prefix_image.h"
 #include "cache/prefix_key.h"
@@ -59,9 +59,14 @@ class DiskTier {
   // The longest entry whose key is that of a prefix of the prompt, of more than `more_than` and at
   // most `most` tokens. Reads no file, and does not wait for the writer.
   std::optional<Candidate> Find(std::span<const TokenId> prompt, size_t more_than, size_t most);
-  // Null: it is gone, damaged (and quarantined by now), or not of these tokens. Counts.
+  // Null: it is gone, damaged (and quarantined by now), or not of these tokens. Counts. Does not
+  // wait for the writer, and leaves the index alone.
   std::shared_ptr<PrefixImage> Load(const Candidate& candidate, std::span<const TokenId> prompt,
                                     MemoryLedger& ledger);
+
+  // Lets the thread write into the index what Load found: which entries were hit, which are gone.
+  // Until then nothing is written, so that it delays no first token.
+  void NoteLoads();
 
   // Queues it; `on_disk` of the image tells when it is there. Never waits.
   void Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger);
@@ -83,7 +88,12 @@ class DiskTier {
   struct Job {
     std::shared_ptr<PrefixImage> image;
     SaveTrigger trigger = SaveTrigger::kCold;
-    std::string touch;  // instead of a save: the name of an entry that was hit
+  };
+  // By number of tokens, then by the key's bytes.
+  using EntryMap = std::map<size_t, std::unordered_map<std::string, DiskRow>>;
+  struct LoadNote {
+    Candidate entry;
+    bool gone = false;  // else it was hit
   };
   explicit DiskTier(DiskTierOptions options);
   std::string PathOf(const std::string& name) const { return options_.directory + "/" + name; }
@@ -96,15 +106,17 @@ class DiskTier {
   Status RecoverRow(DiskRow row, bool alone);
   void RecoverFile(const std::string& name);
   Result<EntryHeader> HeaderOf(const std::string& name);
-  void Quarantine(const std::string& name, const Error& why);
+  void Quarantine(const std::string& name, const Error& why);  // its row is the caller's
   uint64_t DamagedBytes() const;
   void PruneDamaged() const;
 
   void Loop();
+  void WriteLoads(const std::vector<LoadNote>& loads);
   void Write(const Job& job);
   Status WriteFile(const PrefixImage& image, const DiskRow& row);
   Status Mirror();  // REQUIRES index_mu_
   void Forget(const std::string& name);
+  void LoadFailed(const Candidate& candidate, const Error& error);
 
   const DiskTierOptions options_;
   io::FileSystem& fs_;
@@ -116,10 +128,12 @@ class DiskTier {
   int64_t seen_version_ = 0;  // guarded by index_mu_
 
   mutable std::mutex mu_;  // held for moments only; guards all below
-  std::map<size_t, std::unordered_map<std::string, DiskRow>> by_tokens_;  // by key's bytes
+  EntryMap by_tokens_;
   uint64_t total_bytes_ = 0;
   DiskStats stats_;
   std::deque<Job> jobs_;
+  std::vector<LoadNote> loads_;
+  bool loads_due_ = false;
   bool writing_ = false;
   bool stop_ = false;
   std::condition_variable wake_, idle_;

@@ -218,8 +218,8 @@ TEST_F(DiskTierTest, EveryFlippedBitAndEveryTruncationIsRefused) {
   uint64_t damaged = 0;
   const auto refuse = [&](const std::string& content, const std::string& what) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-    const auto read =
-        ReadEntry(io::PosixFileSystem(), MakeEntryReader, path, options_.owner, ledger_);
+    const auto read = ReadEntry(io::PosixFileSystem(), MakeEntryReader, path, options_.owner,
+                                ids.size(), ledger_);
     ASSERT_FALSE(read.ok()) << what;
     EXPECT_TRUE(read.error().code == Code::kCorrupt || read.error().code == Code::kUnsupported);
     // And through the tier: quarantined, counted, and found no more; then saved anew.

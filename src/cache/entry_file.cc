@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "io/xxh3.h"
 
@@ -20,7 +19,6 @@ constexpr size_t kVersionAt = 8, kHeaderBytesAt = 12, kFingerprintAt = 16, kKeyA
 constexpr size_t kTableEntry = 16;
 constexpr uint64_t kNoted = 1;
 constexpr uint64_t kMaxSectionBytes = uint64_t{1} << 40;
-constexpr size_t kPieceBytes = size_t{4} << 20;  // of one read
 
 template <class T>
 void Put(std::string& out, size_t at, T value) {
@@ -57,86 +55,6 @@ std::vector<std::byte> IdsSection(const PrefixImage& image, size_t bytes) {
   return section;
 }
 
-// Fills memory from a file, in pieces that are all on their way at once.
-class Loader {
- public:
-  Loader(io::AsyncReader& reader, uint32_t file) : reader_(reader), file_(file) {}
-
-  void Add(uint64_t offset, std::span<std::byte> to) {
-    for (size_t at = 0; at < to.size(); at += kPieceBytes) {
-      requests_.push_back({.file = file_,
-                           .offset = offset + at,
-                           .destination = to.subspan(at, std::min(kPieceBytes, to.size() - at))});
-    }
-  }
-
-  Status Run() {
-    std::span<const io::ReadRequest> left = requests_;
-    std::vector<io::ReadCompletion> done;
-    std::optional<Error> failure;
-    while (!left.empty() || reader_.in_flight() > 0) {
-      if (!left.empty() && !failure) {
-        auto taken = reader_.Submit(left);
-        if (taken) {
-          left = left.subspan(*taken);
-        } else {
-          failure = std::move(taken).error();
-        }
-      }
-      if (failure) left = {};
-      done.clear();
-      reader_.Wait(done);
-      for (io::ReadCompletion& completion : done) {
-        if (!completion.bytes && !failure) failure = std::move(completion.bytes).error();
-      }
-    }
-    if (failure) return *std::move(failure);
-    return Ok();
-  }
-
- private:
-  io::AsyncReader& reader_;
-  const uint32_t file_;
-  std::vector<io::ReadRequest> requests_;
-};
-
-Result<std::shared_ptr<PrefixImage>> ReadSections(io::AsyncReader& reader, uint32_t file,
-                                                  const EntryHeader& header, MemoryLedger& ledger) {
-  auto image = std::make_shared<PrefixImage>();
-  image->kind = header.kind;
-  image->on_disk = true;
-  MACH_TRY(AlignedBuffer ids, AlignedBuffer::Allocate(header.ids_bytes()));
-  std::shared_ptr<RecurrentCopy> recurrent;
-  Loader loader(reader, file);
-  loader.Add(header.ids_offset(), ids.bytes());
-  if (header.recurrent_bytes != 0) {
-    MACH_TRY(recurrent, NewRecurrentCopy(ledger, MemoryTag::kPrefix, header.recurrent_bytes));
-    loader.Add(header.recurrent_offset(), recurrent->memory.bytes());
-  }
-  for (size_t b = 0; b < header.blocks.size() && header.block_bytes != 0; ++b) {
-    MACH_TRY(auto block, NewKvBlock(ledger, MemoryTag::kPrefix, header.block_bytes));
-    block->noted = header.blocks[b].noted;
-    block->cached = true;
-    loader.Add(header.block_offset(b), block->memory.bytes());
-    image->blocks.push_back(std::move(block));
-  }
-  MACH_RETURN_IF_ERROR(loader.Run());
-
-  if (io::Xxh3(ids.bytes()) != header.ids_sum) return WrongSum("the token ids");
-  if (recurrent != nullptr && io::Xxh3(recurrent->memory.bytes()) != header.recurrent_sum) {
-    return WrongSum("the recurrent state");
-  }
-  for (size_t b = 0; b < image->blocks.size(); ++b) {
-    if (io::Xxh3(image->blocks[b]->memory.bytes()) != header.blocks[b].sum) {
-      return WrongSum("block " + std::to_string(b));
-    }
-  }
-  const auto* first = ids.As<TokenId>();
-  image->tokens.assign(first, first + header.tokens);
-  image->recurrent = std::move(recurrent);
-  return image;
-}
-
 }  // namespace
 
 EntryOwner OwnerOf(const Digest& fingerprint, const StateShape& shape) {
@@ -146,13 +64,18 @@ EntryOwner OwnerOf(const Digest& fingerprint, const StateShape& shape) {
 size_t EntryHeader::header_bytes() const { return HeaderBytesFor(blocks.size()); }
 size_t EntryHeader::ids_bytes() const { return RoundUp(tokens * sizeof(TokenId), kPageBytes); }
 
-size_t EntryFileBytes(const EntryOwner& owner, size_t tokens) {
+EntryHeader EntryLayout(const EntryOwner& owner, size_t tokens) {
   EntryHeader header;
+  header.fingerprint = owner.fingerprint;
   header.tokens = tokens;
   header.block_bytes = owner.block_bytes;
   header.recurrent_bytes = owner.recurrent_bytes;
   header.blocks.resize(BlocksOf(tokens));
-  return header.file_bytes();
+  return header;
+}
+
+size_t EntryFileBytes(const EntryOwner& owner, size_t tokens) {
+  return EntryLayout(owner, tokens).file_bytes();
 }
 
 std::string EncodeEntryHeader(const EntryHeader& header) {
@@ -262,14 +185,9 @@ Result<EntryHeader> ReadEntryHeader(io::File& file) {
 
 Status WriteEntry(const PrefixImage& image, const EntryOwner& owner, const Digest& key,
                   io::OutputFile& out) {
-  EntryHeader header;
-  header.fingerprint = owner.fingerprint;
+  EntryHeader header = EntryLayout(owner, image.tokens.size());
   header.key = key;
-  header.tokens = image.tokens.size();
   header.kind = image.kind;
-  header.block_bytes = owner.block_bytes;
-  header.recurrent_bytes = owner.recurrent_bytes;
-  header.blocks.resize(BlocksOf(header.tokens));
   const std::vector<std::byte> ids = IdsSection(image, header.ids_bytes());
   header.ids_sum = io::Xxh3(ids);
   if (image.recurrent != nullptr) header.recurrent_sum = io::Xxh3(image.recurrent->memory.bytes());
@@ -286,45 +204,6 @@ Status WriteEntry(const PrefixImage& image, const EntryOwner& owner, const Diges
     MACH_RETURN_IF_ERROR(out.Write(block->memory.bytes()));
   }
   return Ok();
-}
-
-Result<std::unique_ptr<io::AsyncReader>> MakeEntryReader() {
-  constexpr size_t kDepth = 16;
-  constexpr size_t kThreads = 4;
-  auto reader = io::AsyncReader::Create(io::ReadMode::kIoUring, {.depth = kDepth});
-  if (reader.ok()) return reader;
-  return io::AsyncReader::Create(io::ReadMode::kPread, {.depth = kDepth, .threads = kThreads});
-}
-
-Result<std::shared_ptr<PrefixImage>> ReadEntry(io::FileSystem& fs, const ReaderFactory& readers,
-                                               const std::string& path, const EntryOwner& owner,
-                                               MemoryLedger& ledger) {
-  MACH_TRY(const auto file, fs.Open(path));
-  auto header = ReadEntryHeader(*file);
-  if (!header) return std::move(header).error().In(path);
-  if (header->fingerprint != owner.fingerprint) {
-    return Error{Code::kUnsupported, path + ": it belongs to another model"};
-  }
-  if (header->block_bytes != owner.block_bytes) {
-    return Damaged("block_bytes", header->block_bytes, std::to_string(owner.block_bytes)).In(path);
-  }
-  if (header->recurrent_bytes != owner.recurrent_bytes) {
-    return Damaged("recurrent_bytes", header->recurrent_bytes,
-                   std::to_string(owner.recurrent_bytes))
-        .In(path);
-  }
-  MACH_TRY(auto reader, readers());
-  auto number = reader->AddFile(path);
-  if (!number && number.error().code == Code::kUnsupported) {
-    // A file system without direct reads, such as some in memory.
-    MACH_TRY(reader, io::AsyncReader::Create(io::ReadMode::kPread,
-                                             {.depth = 4, .threads = 2, .direct = false}));
-    number = reader->AddFile(path);
-  }
-  if (!number) return std::move(number).error();
-  auto image = ReadSections(*reader, *number, *header, ledger);
-  if (!image) return std::move(image).error().In(path);
-  return image;
 }
 
 }  // namespace mach::cache

@@ -4,18 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/memory_ledger.h"
 #include "base/result.h"
 #include "cache/prefix_image.h"
 #include "cache/state_shape.h"
-#include "io/async_reader.h"
 #include "io/file.h"
 #include "io/output_file.h"
 
@@ -59,7 +55,9 @@ struct EntryHeader {
   size_t file_bytes() const { return block_offset(blocks.size()); }
 };
 
-// What a file of this prefix takes.
+// Where everything lies in a file of so many tokens; fingerprint and sizes are the owner's, sums 0.
+EntryHeader EntryLayout(const EntryOwner& owner, size_t tokens);
+// What such a file takes.
 size_t EntryFileBytes(const EntryOwner& owner, size_t tokens);
 
 std::string EncodeEntryHeader(const EntryHeader& header);
@@ -72,15 +70,5 @@ Result<EntryHeader> ReadEntryHeader(io::File& file);
 // Writes all of it; the caller commits.
 Status WriteEntry(const PrefixImage& image, const EntryOwner& owner, const Digest& key,
                   io::OutputFile& out);
-
-using ReaderFactory = std::function<Result<std::unique_ptr<io::AsyncReader>>()>;
-// Direct reads in the best mode of this machine.
-Result<std::unique_ptr<io::AsyncReader>> MakeEntryReader();
-
-// Reads a whole entry into memory of `ledger`, past the page cache where the file system can.
-// kUnsupported: of another model. kCorrupt: damaged. kNoMemory.
-Result<std::shared_ptr<PrefixImage>> ReadEntry(io::FileSystem& fs, const ReaderFactory& readers,
-                                               const std::string& path, const EntryOwner& owner,
-                                               MemoryLedger& ledger);
 
 }  // namespace mach::cache

@@ -13,6 +13,7 @@ constexpr size_t kMisses = 8;       // that are remembered
 constexpr size_t kShownTokens = 8;  // of where prompts part
 // Fewer tokens are computed sooner than read.
 constexpr size_t kLeastDiskGain = 32;
+constexpr int kDiskTries = 4;          // shorter and shorter entries, where longer ones are damaged
 constexpr size_t kAheadOfLeaving = 2;  // images that are written before they leave
 
 std::vector<TokenId> Part(std::span<const TokenId> tokens, size_t from) {
@@ -86,16 +87,22 @@ std::shared_ptr<PrefixImage> PrefixCache::FromDisk(std::span<const TokenId> prom
                                                    size_t more_than,
                                                    const std::string& conversation) {
   if (disk_ == nullptr || prompt.size() <= more_than + kLeastDiskGain) return nullptr;
-  const auto candidate = disk_->Find(prompt, more_than + kLeastDiskGain - 1, prompt.size() - 1);
-  if (!candidate) return nullptr;
-  {
-    const std::lock_guard lock(mu_);
-    if (!memory_.MakeRoom(EntryFileBytes(owner_, candidate->tokens), conversation)) {
-      ++counters_.refused;
-      return nullptr;
+  size_t most = prompt.size() - 1;
+  for (int i = 0; i < kDiskTries; ++i) {
+    const auto candidate = disk_->Find(prompt, more_than + kLeastDiskGain - 1, most);
+    if (!candidate) return nullptr;
+    {
+      const std::lock_guard lock(mu_);
+      if (!memory_.MakeRoom(EntryFileBytes(owner_, candidate->tokens), conversation)) {
+        ++counters_.refused;
+        return nullptr;
+      }
     }
+    auto image = disk_->Load(*candidate, prompt, memory_.ledger());
+    if (image != nullptr) return image;
+    most = candidate->tokens - 1;
   }
-  return disk_->Load(*candidate, prompt, memory_.ledger());
+  return nullptr;
 }
 
 PrefixCache::Hit PrefixCache::Resume(std::span<const TokenId> prompt, std::string_view session,
@@ -230,6 +237,10 @@ size_t PrefixCache::Clear() {
   }
   if (disk_ != nullptr) removed += disk_->Clear();
   return removed;
+}
+
+void PrefixCache::FirstToken() {
+  if (disk_ != nullptr) disk_->NoteLoads();
 }
 
 void PrefixCache::Flush() {

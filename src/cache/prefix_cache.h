@@ -65,6 +65,8 @@ class PrefixCache {
   PrefixCounters counters() const;
   std::vector<MemoryTier::Row> ListMemory() const;
   std::vector<DiskTier::Row> ListDisk() const;
+  // A first token is out: what a Resume from disk left to be written down is written.
+  void FirstToken();
   size_t Clear();  // of both; how many entries
   void Flush();    // waits for the disk
 

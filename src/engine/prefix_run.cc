@@ -50,6 +50,7 @@ void PrefixRun::FirstToken() {
   for (Pending& pending : std::exchange(pending_, {})) {
     cache_->Commit(std::move(pending.image), hit_.conversation, trigger_, pending.to_disk);
   }
+  if (cache_ != nullptr) cache_->FirstToken();
 }
 
 void PrefixRun::SaveAnswer(std::span<const TokenId> sequence, spec::Speculator* speculator) {
