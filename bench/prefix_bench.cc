@@ -53,8 +53,7 @@ double Median(std::vector<double> values) {
 void PrintRow(const char* name, const std::vector<double>& times, const std::vector<double>& cold) {
   const double fastest = std::ranges::min(times);
   std::printf("  %-12s %10.2f ms  %6.2f %%  fastest %10.2f ms  %6.2f %%\n", name, Median(times),
-              100 * Median(times) / Median(cold), fastest,
-              100 * fastest / std::ranges::min(cold));
+              100 * Median(times) / Median(cold), fastest, 100 * fastest / std::ranges::min(cold));
 }
 
 int Run() {

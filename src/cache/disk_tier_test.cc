@@ -222,7 +222,8 @@ TEST_F(DiskTierTest, EveryFlippedBitAndEveryTruncationIsRefused) {
                                 ids.size(), ledger_);
     ASSERT_FALSE(read.ok()) << what;
     EXPECT_TRUE(read.error().code == Code::kCorrupt || read.error().code == Code::kUnsupported);
-    // And through the tier: quarantined, counted, and found no more; then saved anew.
+    // And through the tier: quarantined, counted, and found no more; then saved anew. Each of them
+    // through an engine: tests/prefix/damage_test.cc.
     if (++damaged % 16 != 1) return;
     EXPECT_EQ(Loaded(*tier, Longer(ids)), "") << what;
     EXPECT_FALSE(fs::exists(path)) << what;
