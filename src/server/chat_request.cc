@@ -12,7 +12,7 @@ using Error = std::optional<ApiError>;
 using json::Value;
 
 Error ReadMessages(const Value& value, const Limits& limits, GenerationRequest& request) {
-  auto messages = NormalizeMessages(value, limits);
+  auto messages = NormalizeMessages(value, limits, &request.chat.nonce_stripped);
   if (auto* error = std::get_if<ApiError>(&messages)) return std::move(*error);
   request.chat.messages = std::get<json::Array>(std::move(messages));
   return std::nullopt;

@@ -66,6 +66,7 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
   auto parsed = ParseChatRequest(http.body, options_.limits);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
   auto request = std::get<GenerationRequest>(std::move(parsed));
+  CountNonce(request.chat);
   if (options_.inline_reasoning) request.inline_reasoning = true;
   ReadSessionHeader(http, request.session);
   return WhenReady(request, [this, id = http.id, request](const Model& model) {

@@ -20,6 +20,7 @@ struct ChatInput {
   json::Array tools;  // {"type":"function","function":{...}} each, as sent
   json::Object kwargs;
   bool add_generation_prompt = true;
+  bool nonce_stripped = false;  // see NormalizeMessages
 };
 
 // Unset: the model's default.

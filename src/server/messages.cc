@@ -218,7 +218,7 @@ std::string_view WithoutNonce(std::string_view system) {
 }
 
 std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
-                                                      const Limits& limits) {
+                                                      const Limits& limits, bool* nonce_stripped) {
   if (!messages.is_array()) return WrongType("messages", messages, "an array");
   const json::Array& given = messages.AsArray();
   if (given.empty()) return WrongValue("messages", "is empty, expected at least one message");
@@ -237,7 +237,10 @@ std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& message
     if (role == "system") {
       if (has_system) system += "\n\n";
       has_system = true;
-      system += WithoutNonce(message.Find("content")->AsString());
+      const std::string& text = message.Find("content")->AsString();
+      const std::string_view constant = WithoutNonce(text);
+      if (nonce_stripped != nullptr && constant.size() != text.size()) *nonce_stripped = true;
+      system += constant;
       continue;
     }
     if (role == "assistant" && i + 1 == given.size() && !out.empty() &&

@@ -19,8 +19,10 @@ namespace mach::server {
 // nothing helps {"raw_arguments": TEXT}, so that a truncated call does not poison a conversation.
 // A line at the front of a system message that is known to differ in every request is taken out:
 // it would keep any prefix from being cached.
+// nonce_stripped: set when that was so; may be null.
 std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
-                                                      const Limits& limits);
+                                                      const Limits& limits,
+                                                      bool* nonce_stripped = nullptr);
 
 // The text of a system message without such a line.
 std::string_view WithoutNonce(std::string_view system);

@@ -1,6 +1,7 @@
 // Endpoints of the prefix cache.
 #include <utility>
 
+#include "base/log.h"
 #include "server/fields.h"
 #include "server/generation.h"
 #include "server/generation_fields.h"
@@ -23,6 +24,18 @@ ApiError NoPrefixCache() {
 
 }  // namespace
 
+void Service::CountNonce(const ChatInput& chat) const {
+  if (!chat.nonce_stripped) return;
+  const char* line =
+      "took a line out of a system message that differs in every request, so that the rest can be "
+      "cached: x-anthropic-billing-header";
+  if (nonces_stripped_.fetch_add(1, std::memory_order_relaxed) == 0) {
+    LogInfo(std::string(line) + " (logged once)");
+  } else {
+    LogDebug(line);
+  }
+}
+
 HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) const {
   auto parsed = ParseWarmRequest(http.body, options_.limits);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
@@ -38,6 +51,7 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   request.session = asked.session;
   ReadSessionHeader(http, request.session);
   if (asked.is_chat) {
+    CountNonce(asked.chat);
     auto rendered = served->codec->RenderChat(asked.chat);
     if (!rendered) {
       ApiError error = FromError(rendered.error());

@@ -1,6 +1,7 @@
 // What the server serves: the routes, over one engine.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -97,6 +98,7 @@ class Service {
   HandlerResult ApplyTemplate(const HttpRequest& request, const std::string& tail) const;
 
   // ---- prefix_endpoints.cc ----
+  void CountNonce(const ChatInput& chat) const;
   HandlerResult WarmPrefix(const HttpRequest& request, const std::string& tail) const;
   HandlerResult ListPrefixes(const HttpRequest& request, const std::string& tail) const;
   HandlerResult ClearPrefixes(const HttpRequest& request, const std::string& tail) const;
@@ -116,6 +118,7 @@ class Service {
   const Clock& clock_;
   const int64_t started_ns_;
   mutable LoadingHold hold_;
+  mutable std::atomic<uint64_t> nonces_stripped_{0};  // prompts
   std::string openapi_;  // constant after MakeRouter
 
   mutable std::mutex mu_;

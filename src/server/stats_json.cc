@@ -99,7 +99,8 @@ json::Object StatsJson(const engine::EngineStats& s) {
                                     {"cancelled_decode", s.cancelled_decode}}}};
 }
 
-json::Object CacheStatsJson(const engine::EngineStats& s, const Codec* codec) {
+json::Object CacheStatsJson(const engine::EngineStats& s, const Codec* codec,
+                            uint64_t nonces_stripped) {
   const engine::ExpertStats& e = s.experts;
   const engine::PrefixCacheStats& p = s.prefix_cache;
   json::Object streaming{
@@ -119,8 +120,10 @@ json::Object CacheStatsJson(const engine::EngineStats& s, const Codec* codec) {
                                 {"used", e.prefetch_used},
                                 {"wasted", e.prefetch_wasted}}}};
   const bool in_flight = s.running > 0;
+  json::Object prefix_cache = PrefixCacheJson(p, codec);
+  prefix_cache.Set("nonces_stripped", nonces_stripped);
   return {{"streaming_summary", std::move(streaming)},
-          {"prefix_cache", PrefixCacheJson(p, codec)},
+          {"prefix_cache", std::move(prefix_cache)},
           {"generation_in_flight", in_flight},
           {"stale_generation_in_flight", in_flight && (e.stale || p.stale || s.speculation.stale)}};
 }

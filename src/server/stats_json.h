@@ -16,7 +16,9 @@ namespace mach::server {
 json::Object StatsJson(const engine::EngineStats& stats);
 
 // GET /v1/cache/stats. codec: shows where prompts parted; null: not.
-json::Object CacheStatsJson(const engine::EngineStats& stats, const Codec* codec);
+// nonces_stripped: prompts that lost a line that differs in every request.
+json::Object CacheStatsJson(const engine::EngineStats& stats, const Codec* codec,
+                            uint64_t nonces_stripped);
 
 // GET /mach/requests, without texts.
 json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests);

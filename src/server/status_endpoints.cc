@@ -55,8 +55,9 @@ HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
 
 HandlerResult Service::CacheStats(const HttpRequest&, const std::string&) const {
   const auto served = model();
-  return JsonResponse(
-      CacheStatsJson(EngineStats(), served == nullptr ? nullptr : served->codec.get()));
+  return JsonResponse(CacheStatsJson(EngineStats(),
+                                     served == nullptr ? nullptr : served->codec.get(),
+                                     nonces_stripped_.load(std::memory_order_relaxed)));
 }
 
 HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {

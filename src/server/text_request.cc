@@ -31,7 +31,7 @@ Error ReadPrompt(const Value& value, const Limits&, TextRequest& request) {
 
 Error ReadMessages(const Value& value, const Limits& limits, TextRequest& request) {
   if (request.text) return WrongValue("messages", "come beside a text; give one of them");
-  auto messages = NormalizeMessages(value, limits);
+  auto messages = NormalizeMessages(value, limits, &request.chat.nonce_stripped);
   if (auto* error = std::get_if<ApiError>(&messages)) return std::move(*error);
   request.chat.messages = std::get<json::Array>(std::move(messages));
   request.is_chat = true;

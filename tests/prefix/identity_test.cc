@@ -82,6 +82,33 @@ TEST_F(PrefixIdentity, UnderPressure) {
   EXPECT_LE(stats.bytes, uint64_t{3} << 20);
 }
 
+// A conversation that only grows computes what is new; one whose last message is another one goes
+// on from the message before it.
+TEST_F(PrefixIdentity, TurnsGoOnAtMessageBoundaries) {
+  const auto engine = NewChatEngine({});
+  const auto plain = NewChatEngine({.cache = false});
+  Conversation c = Agents(1)[0];
+  size_t boundary = 0;  // of the last message of the turn before
+  std::string answer;
+  for (size_t turn = 0; turn < c.says.size(); ++turn) {
+    SCOPED_TRACE(turn);
+    for (const std::string& text : {c.says[turn], c.says[turn] + " Quickly!"}) {
+      Conversation asked = c;
+      asked.chat.messages.push_back(json::Object{{"role", "user"}, {"content", text}});
+      const engine::Request request = ChatRequest(*engine, asked);
+      const ChatAnswer got = Ask(*engine, request);
+      EXPECT_EQ(got.tokens, Ask(*plain, request).tokens);
+      // All of the turn before, and of the edited turn all before the edit.
+      EXPECT_GE(got.timings.cached_tokens, boundary);
+      if (text == c.says[turn]) answer = TinyCodec()->DecodeTokens(got.tokens);
+    }
+    c.chat.messages.push_back(json::Object{{"role", "user"}, {"content", c.says[turn]}});
+    boundary = ChatRequest(*engine, c).anchors.back().tokens;
+    c.chat.messages.push_back(json::Object{{"role", "assistant"}, {"content", answer}});
+  }
+  EXPECT_GT(boundary, 100u);
+}
+
 TEST_F(PrefixIdentity, FourSessionsAtATime) {
   const auto engine = NewChatEngine({});
   const std::vector<Conversation> agents = Agents(16);

@@ -265,10 +265,19 @@ TEST_F(EndpointsTest, WarmsPrefixes) {
   EXPECT_EQ(
       Ask(server.port(), "DELETE /v1/cache/warm_prefix HTTP/1.1\r\nHost: localhost\r\n\r\n").body,
       R"({"cleared":0})");
-  const json::Value stats = GetJson(server, "/v1/cache/stats");
+  json::Value stats = GetJson(server, "/v1/cache/stats");
   EXPECT_EQ(
       Text(At(stats, {"prefix_cache", "last_misses"})),
       R"([{"reason":"diverged","prompt_tokens":9,"common_tokens":3,"wanted":"b","cached":"a"}])");
+  // What would keep the rest from being cached is left out, and counted.
+  EXPECT_EQ(Text(At(stats, {"prefix_cache", "nonces_stripped"})), "0");
+  const std::string nonce =
+      R"({"max_tokens":1,"messages":[{"role":"system","content":"x-anthropic-billing-header: cch=1;\n)"
+      R"(Be brief."},{"role":"user","content":"Hi"}]})";
+  EXPECT_EQ(Ask(server.port(), Post(kChat, nonce)).status, 200);
+  EXPECT_EQ(Ask(server.port(), Post("/v1/cache/warm_prefix", nonce)).status, 200);
+  stats = GetJson(server, "/v1/cache/stats");
+  EXPECT_EQ(Text(At(stats, {"prefix_cache", "nonces_stripped"})), "2");
 }
 
 // A client that leaves takes its work with it.
