@@ -290,6 +290,52 @@ TEST_F(DiskTierTest, EveryFailingReadIsAMiss) {
   EXPECT_EQ(Loaded(*Open(), Longer(ids)), Expected(ids));
 }
 
+// Sections come before the header that holds their checksums, too.
+TEST_F(DiskTierTest, TheOrderOfReadsDoesNotMatter) {
+  const std::vector<TokenId> ids = Ids(200);
+  Save(*Open(), ids);
+  const std::string path = EntryFiles().at(0);
+  const uint64_t bytes = fs::file_size(path);
+  io::FaultReader::Faults faults;
+  options_.readers = [&]() -> Result<std::unique_ptr<io::AsyncReader>> {
+    MACH_TRY(auto reader, MakeEntryReader());
+    return std::unique_ptr<io::AsyncReader>(
+        std::make_unique<io::FaultReader>(std::move(reader), faults));
+  };
+  const auto read = [&] {
+    return ReadEntry(io::PosixFileSystem(), options_.readers, path, options_.owner, ids.size(),
+                     ledger_);
+  };
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    faults = {.max_taken = seed % 3 == 0 ? 2 : SIZE_MAX, .reverse = seed == 0, .shuffle = seed};
+    EXPECT_EQ(Loaded(*Open(), Longer(ids)), Expected(ids)) << seed;
+    // A bit of any page is found in any order.
+    const auto at = static_cast<std::streamoff>(bytes / 20 * seed + 100);
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekg(at);
+    const int byte = file.get();
+    file.seekp(at).put(static_cast<char>(byte ^ 4)).flush();
+    const auto damaged = read();
+    ASSERT_FALSE(damaged.ok()) << at;
+    EXPECT_EQ(damaged.error().code, Code::kCorrupt) << damaged.error().message;
+    file.seekp(at).put(static_cast<char>(byte)).flush();
+    EXPECT_TRUE(read().ok());
+  }
+}
+
+TEST_F(DiskTierTest, AnotherNumberOfTokensIsNoDamage) {
+  const std::vector<TokenId> ids = Ids(200);
+  const auto tier = Open();
+  Save(*tier, ids);
+  const std::string name = fs::path(EntryFiles().at(0)).filename();
+  for (const size_t n : {199u, 150u}) {  // of the same size, and of another one
+    EXPECT_EQ(tier->Load({name, n}, Longer(ids), ledger_), nullptr);
+    EXPECT_TRUE(fs::exists(EntryFiles().at(0)));
+  }
+  EXPECT_EQ(tier->stats().quarantined, 0u);
+  EXPECT_EQ(Loaded(*Open(), Longer(ids)), Expected(ids));
+}
+
 // Fails the Nth create, write or commit.
 class FaultyOutput final : public io::OutputFile {
  public:
