@@ -119,7 +119,7 @@ class Service {
   const int64_t started_ns_;
   mutable LoadingHold hold_;
   mutable std::atomic<uint64_t> nonces_stripped_{0};  // prompts
-  std::string openapi_;  // constant after MakeRouter
+  std::string openapi_;                               // constant after MakeRouter
 
   mutable std::mutex mu_;
   std::shared_ptr<const Model> model_;  // guarded by mu_, as all below
