@@ -122,7 +122,7 @@ void BlockPolicy::BeginRequest() {
 }
 
 size_t BlockPolicy::DegreeOf(float certainty) {
-  constexpr float kEdges[kDegrees - 1] = {0.5f, 2, 4, 6, 8, 10};
+  constexpr float kEdges[kDegrees - 1] = {0.5f, 2, 4, 6, 8, 10, 12, 14, 16};
   size_t degree = 0;
   while (degree + 1 < kDegrees && certainty >= kEdges[degree]) ++degree;
   return degree;

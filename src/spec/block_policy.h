@@ -96,7 +96,7 @@ class BlockPolicy {
     double hits = 0;
   };
   // What became of drafts after tokens of one degree of certainty.
-  static constexpr size_t kDegrees = 7;
+  static constexpr size_t kDegrees = 10;
   struct Degree {
     bool met = false;
     double accepted = 4;    // decayed length of accepted runs
