@@ -38,6 +38,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
   ahead_.reserve(catalog_.experts);
   first_rows_.reserve(catalog_.experts);
   arrived_.reserve(want_.size());
+  later_.reserve(catalog_.experts);
   arrived_slots_.reserve(want_.size());
   held_.reserve(plan.staging_slots);
   ahead_slots_.reserve(want_.size());
@@ -136,11 +137,11 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   // What is there is pinned before it is verified, so that nothing evicts it meanwhile.
   const auto have = [&](uint32_t slot, uint32_t index) {
     hits.Add();
-    if (verified_[slot]) {
+    if (verified_[slot] && !transient_) {
       Give(out, index, slot);
     } else {
       bank_->Pin(slot);
-      arrived_.push_back({slot, index});
+      (verified_[slot] && bank_->resident(slot) ? later_ : arrived_).push_back({slot, index});
     }
   };
   // What the bank has comes first, so that promoting a guess does not evict it.
@@ -186,7 +187,9 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   DropUnused(at);
   PlanReadAhead(at, ids.size());
   Pump();
-  return GiveArrived(out);
+  MACH_RETURN_IF_ERROR(GiveArrived(out));
+  if (out.ready().empty()) GiveLater(out);
+  return Ok();
 }
 
 Status StreamingStore::Wait(Acquisition& out) {
@@ -195,6 +198,7 @@ Status StreamingStore::Wait(Acquisition& out) {
   do {
     Pump();
     MACH_RETURN_IF_ERROR(TakeLanded(false, out));
+    if (out.ready().empty()) GiveLater(out);
     if (!out.ready().empty()) break;
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
       return Fail({Code::kCancelled, "cancelled"}, out);
@@ -393,6 +397,16 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
   return Ok();
 }
 
+// What a large chunk has in the bank is computed while nothing else has landed.
+void StreamingStore::GiveLater(Acquisition& out) {
+  for (size_t n = std::min(later_.size(), plan_.window); n > 0; --n) {
+    const auto [slot, index] = later_.back();
+    later_.pop_back();
+    Give(out, index, slot);
+    bank_->Unpin(slot);
+  }
+}
+
 // Ends the acquisition; it holds no pin.
 Status StreamingStore::Fail(Error error, Acquisition& out) {
   Abandon();
@@ -415,6 +429,8 @@ void StreamingStore::Abandon() {
     }
   }
   arrived_.clear();
+  for (const Arrived& later : later_) bank_->Unpin(later.slot);
+  later_.clear();
   if (waiting_ != 0) std::fill(want_.begin(), want_.end(), kNone);
   waiting_ = 0;
   missing_.clear();

@@ -125,6 +125,7 @@ class StreamingStore final : public ExpertStore {
   // failure of one of those ends the acquisition.
   Status TakeLanded(bool wait, Acquisition& out);
   Status GiveArrived(Acquisition& out);
+  void GiveLater(Acquisition& out);
   Status Fail(Error error, Acquisition& out);
   void Settle(uint32_t slot);
   void Abandon();
@@ -164,6 +165,7 @@ class StreamingStore final : public ExpertStore {
   std::vector<LandedRecord> landed_;
   std::vector<bool> verified_;    // by slot: its checksum was right
   std::vector<Arrived> arrived_;  // to be verified and handed out; pinned unless still loading
+  std::vector<Arrived> later_;    // of the bank, verified and pinned
   std::vector<uint32_t> arrived_slots_;
 
   // Read for layers after this one: the whole next one while a large chunk goes through, or what
