@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include "base/aligned_memory.h"
 #include "base/log.h"
@@ -170,6 +171,32 @@ TEST(Topology, FreeMemoryIsTheLeastOfMachineAndCgroups) {
   tree.Put("cg/memory/old/memory.limit_in_bytes", "9000\n");
   tree.Put("cg/memory/old/memory.usage_in_bytes", "9500\n");
   EXPECT_EQ(*tree.Free(), 0u);
+}
+
+// Who may run on one processor only stays there; others go, and remain free to go anywhere.
+TEST(Topology, LeavesACpuWhereThereIsAnother) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  const int here = sched_getcpu();
+  bool left = false;
+  for (int attempt = 0; attempt < 100 && !left; ++attempt) {
+    LeaveCpu(here);
+    left = sched_getcpu() != here;
+  }
+  EXPECT_EQ(left, CPU_COUNT(&before) > 1);
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
+
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(here, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  LeaveCpu(here);
+  EXPECT_EQ(sched_getcpu(), here);
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&one, &after));
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 TEST(Topology, ThisMachineHasACpuAndMemory) {

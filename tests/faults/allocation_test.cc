@@ -3,6 +3,7 @@
 // answers.
 #include <cstdio>
 
+#include "each_fault.h"
 #include "engine/local_engine.h"
 #include "failing_memory.h"
 #include "spec/draft_model.h"
@@ -88,76 +89,71 @@ class Allocations : public StreamingTest {
 
 TEST_F(Allocations, EveryOneOfTheStartMayFail) {
   const uint64_t mapped = FailingMemory::Mapped();
-  for (const bool persistent : {false, true}) {
-    for (uint64_t n = 1;; ++n) {
-      SCOPED_TRACE("allocation " + std::to_string(n));
-      ASSERT_LT(n, 1000u);
-      const FailingMemory memory(n, persistent);
-      // As a server starts.
-      const auto start = []() -> Status {
-        MACH_TRY(Parts parts, LoadParts());
-        MACH_TRY(const auto engine, engine::MakeLocalEngine(
-                                        std::move(parts.model),
-                                        {.model_id = "tiny", .decoder = std::move(parts.decoder)}));
-        return Ok();
-      };
-      const Status started = start();
-      EXPECT_EQ(FailingMemory::Mapped(), mapped);
-      if (memory.failures() == 0) {
-        EXPECT_TRUE(started.ok()) << started.error().message;
-        EXPECT_GT(n, 8u);
-        std::printf("a start has %lu large allocations\n", n - 1);
-        break;
-      }
-      ASSERT_FALSE(started.ok());
-      ExpectNoMemory(started.error(), "cannot allocate");
+  // As a server starts.
+  const auto start = []() -> Status {
+    MACH_TRY(Parts parts, LoadParts());
+    MACH_TRY(const auto engine,
+             engine::MakeLocalEngine(std::move(parts.model),
+                                     {.model_id = "tiny", .decoder = std::move(parts.decoder)}));
+    return Ok();
+  };
+  const uint64_t faults = ForEachFault("allocation", [&](uint64_t n, bool persistent) {
+    const FailingMemory memory(n, persistent);
+    const Status started = start();
+    EXPECT_EQ(FailingMemory::Mapped(), mapped);
+    if (started.ok()) {
+      EXPECT_EQ(memory.failures(), 0u);
+      return false;
     }
-  }
+    ExpectNoMemory(started.error(), "cannot allocate");
+    return memory.failures() != 0;
+  });
+  std::printf("a start has %lu large allocations\n", faults);
+  EXPECT_GT(faults, 8u);
 }
 
 TEST_F(Allocations, EveryOneOfARequestMayFail) {
   const Question question = LongQuestion();
   const std::vector<TokenId> expected = Expected(question);
-  for (const bool persistent : {false, true}) {
-    size_t failed = 0;
-    for (uint64_t n = 1;; ++n) {
-      SCOPED_TRACE("allocation " + std::to_string(n));
-      ASSERT_LT(n, 1000u);
-      auto parts = LoadParts();
-      ASSERT_TRUE(parts.ok()) << parts.error().message;
-      experts::StreamingStore& store = *parts->model->streaming();
-      const size_t reserved = parts->model->ledger().reserved();
+  size_t failed = 0;
+  const auto attempt = [&](uint64_t n, bool persistent, bool& happened) {
+    auto parts = LoadParts();
+    ASSERT_TRUE(parts.ok()) << parts.error().message;
+    experts::StreamingStore& store = *parts->model->streaming();
+    const size_t reserved = parts->model->ledger().reserved();
+    {
+      auto decoder = NewDecoder(*parts);
+      ASSERT_TRUE(decoder.ok()) << decoder.error().message;
       {
-        auto decoder = NewDecoder(*parts);
-        ASSERT_TRUE(decoder.ok()) << decoder.error().message;
-        uint64_t failures = 0;
-        {
-          const FailingMemory memory(n, persistent);
-          const auto answer = Answer(**decoder, question);
-          failures = memory.failures();
-          // What is kept for later requests is kept where there is room, and nobody is told else.
-          if (answer.ok()) {
-            EXPECT_EQ(*answer, expected);
-          } else {
-            ++failed;
-            ExpectNoMemory(answer.error(), "cannot allocate");
-          }
-        }
-        store.CheckIdle();
-        const auto next = Answer(**decoder, question);
-        ASSERT_TRUE(next.ok()) << next.error().message;
-        EXPECT_EQ(*next, expected);
-        store.CheckIdle();
-        if (failures == 0) {
-          std::printf("a request has %lu large allocations; without %zu of them it fails\n", n - 1,
-                      failed);
-          EXPECT_GT(failed, 2u);
-          break;
+        const FailingMemory memory(n, persistent);
+        const auto answer = Answer(**decoder, question);
+        happened = memory.failures() != 0;
+        // What is kept for later requests is kept where there is room, and nobody is told else.
+        if (answer.ok()) {
+          EXPECT_EQ(*answer, expected);
+        } else {
+          ++failed;
+          ExpectNoMemory(answer.error(), "cannot allocate");
         }
       }
-      EXPECT_EQ(parts->model->ledger().reserved(), reserved);
+      store.CheckIdle();
+      const auto next = Answer(**decoder, question);
+      ASSERT_TRUE(next.ok()) << next.error().message;
+      EXPECT_EQ(*next, expected);
+      store.CheckIdle();
     }
-  }
+    EXPECT_EQ(parts->model->ledger().reserved(), reserved);
+  };
+  const uint64_t faults = ForEachFault("allocation", [&](uint64_t n, bool persistent) {
+    bool happened = false;
+    attempt(n, persistent, happened);
+    return happened;
+  });
+  std::printf(
+      "a request has %lu large allocations; without %zu of them, once or persistently, it "
+      "fails\n",
+      faults, failed);
+  EXPECT_GT(failed, 5u);
 }
 
 // The same at the ledger: its limit falls below each reservation in turn, the last one first.

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "each_fault.h"
 #include "failing_memory.h"
 #include "io/fault_file_system.h"
 #include "io/output_directory.h"
@@ -103,31 +104,27 @@ TEST(ExportFaults, EveryLargeAllocationMayFail) {
     const auto expected = Content(output);
     std::filesystem::remove_all(output);
     const uint64_t mapped = FailingMemory::Mapped();
-    for (const bool persistent : {false, true}) {
-      for (uint64_t n = 1;; ++n) {
-        SCOPED_TRACE("allocation " + std::to_string(n));
-        ASSERT_LT(n, 100u);
-        {
-          const FailingMemory memory(n, persistent);
-          const Status exported = Export(checkpoint.directory(), output, 2);
-          if (memory.failures() == 0) {
-            EXPECT_TRUE(exported.ok()) << exported.error().message;
-            EXPECT_EQ(Content(output), expected);
-            EXPECT_GT(n, 3u);
-            std::filesystem::remove_all(output);
-            break;
-          }
-          ASSERT_FALSE(exported.ok());
+    const uint64_t faults = ForEachFault("allocation", [&](uint64_t n, bool persistent) {
+      bool failed = false;
+      {
+        const FailingMemory memory(n, persistent);
+        const Status exported = Export(checkpoint.directory(), output, 2);
+        failed = memory.failures() != 0;
+        EXPECT_EQ(exported.ok(), !failed);
+        if (!exported.ok()) {
           EXPECT_EQ(exported.error().code, Code::kNoMemory) << exported.error().message;
           EXPECT_NE(exported.error().message.find("cannot allocate"), std::string::npos);
         }
-        EXPECT_EQ(FailingMemory::Mapped(), mapped);
-        EXPECT_FALSE(std::filesystem::exists(output));
-        ASSERT_TRUE(Export(checkpoint.directory(), output, 1).ok());
-        EXPECT_EQ(Content(output), expected);
-        std::filesystem::remove_all(output);
       }
-    }
+      EXPECT_EQ(FailingMemory::Mapped(), mapped);
+      EXPECT_EQ(std::filesystem::exists(output), !failed);
+      // And again: over what is there, or after the failure.
+      EXPECT_TRUE(Export(checkpoint.directory(), output, 1).ok());
+      EXPECT_EQ(Content(output), expected);
+      std::filesystem::remove_all(output);
+      return failed;
+    });
+    EXPECT_GE(faults, 3u);
   }
 }
 
@@ -148,69 +145,62 @@ class LoadFaults : public testing::Test {
 };
 
 TEST_F(LoadFaults, EveryOpenAndReadMayFail) {
-  for (const bool persistent : {false, true}) {
-    for (const bool reads : {false, true}) {
-      for (uint64_t n = 1;; ++n) {
-        SCOPED_TRACE((reads ? "read " : "open ") + std::to_string(n));
-        ASSERT_LT(n, 1000u);
-        io::FaultFileSystem faulty(
-            io::PosixFileSystem(),
-            {.fail_open = reads ? 0 : n, .fail_read = reads ? n : 0, .persistent = persistent});
-        {
-          const auto model = model::LoadedModel::Load(faulty, Streaming(checkpoint_.directory()));
-          if (model.ok()) {
-            EXPECT_LT(reads ? faulty.reads() : faulty.opens(), n);
-            const auto answer = Answer(**model);
-            ASSERT_TRUE(answer.ok()) << answer.error().message;
-            EXPECT_EQ(*answer, expected_);
-            (*model)->streaming()->CheckIdle();
-            std::printf("a load has %lu %s\n", n - 1, reads ? "reads" : "opens");
-            EXPECT_GT(n, reads ? 20u : 3u);
-            break;
-          }
+  for (const bool reads : {false, true}) {
+    const char* what = reads ? "read" : "open";
+    const uint64_t faults = ForEachFault(what, [&](uint64_t n, bool persistent) {
+      io::FaultFileSystem faulty(
+          io::PosixFileSystem(),
+          {.fail_open = reads ? 0 : n, .fail_read = reads ? n : 0, .persistent = persistent});
+      bool failed = false;
+      {
+        const auto model = model::LoadedModel::Load(faulty, Streaming(checkpoint_.directory()));
+        failed = !model.ok();
+        if (failed) {
           EXPECT_NE(model.error().message.find("injected"), std::string::npos)
               << model.error().message;
           EXPECT_EQ(model.error().code, Code::kIo) << model.error().message;
+        } else {
+          EXPECT_LT(reads ? faulty.reads() : faulty.opens(), n);
+          const auto answer = Answer(**model);
+          (*model)->streaming()->CheckIdle();
+          EXPECT_TRUE(answer.ok() && *answer == expected_);
         }
-        EXPECT_EQ(faulty.open_files(), 0);
       }
-    }
+      EXPECT_EQ(faulty.open_files(), 0);
+      return failed;
+    });
+    std::printf("a load has %lu %ss\n", faults, what);
+    EXPECT_GE(faults, reads ? 20u : 3u);
   }
 }
 
 TEST_F(LoadFaults, EveryLargeAllocationMayFail) {
   const uint64_t mapped = FailingMemory::Mapped();
-  for (const bool persistent : {false, true}) {
-    for (uint64_t n = 1;; ++n) {
-      SCOPED_TRACE("allocation " + std::to_string(n));
-      ASSERT_LT(n, 1000u);
-      bool failed = false;
-      {
-        const FailingMemory memory(n, persistent);
-        const auto model =
-            model::LoadedModel::Load(io::PosixFileSystem(), Streaming(checkpoint_.directory()));
-        if (model.ok()) {
-          const auto answer = Answer(**model);
-          (*model)->streaming()->CheckIdle();
-          if (answer.ok()) {
-            EXPECT_EQ(*answer, expected_);
-          } else {
-            EXPECT_EQ(answer.error().code, Code::kNoMemory) << answer.error().message;
-          }
+  const uint64_t faults = ForEachFault("allocation", [&](uint64_t n, bool persistent) {
+    bool failed = false;
+    {
+      const FailingMemory memory(n, persistent);
+      const auto model =
+          model::LoadedModel::Load(io::PosixFileSystem(), Streaming(checkpoint_.directory()));
+      if (model.ok()) {
+        const auto answer = Answer(**model);
+        (*model)->streaming()->CheckIdle();
+        if (answer.ok()) {
+          EXPECT_EQ(*answer, expected_);
         } else {
-          // A probe of the direct reads that has no memory says so: they do not work then.
-          const std::string& message = model.error().message;
-          EXPECT_NE(message.find("cannot allocate"), std::string::npos) << message;
+          EXPECT_EQ(answer.error().code, Code::kNoMemory) << answer.error().message;
         }
-        failed = memory.failures() != 0;
+      } else {
+        // A probe of the direct reads that has no memory says so: they do not work then.
+        const std::string& message = model.error().message;
+        EXPECT_NE(message.find("cannot allocate"), std::string::npos) << message;
       }
-      EXPECT_EQ(FailingMemory::Mapped(), mapped);
-      if (!failed) {
-        EXPECT_GT(n, 8u);
-        break;
-      }
+      failed = memory.failures() != 0;
     }
-  }
+    EXPECT_EQ(FailingMemory::Mapped(), mapped);
+    return failed;
+  });
+  EXPECT_GT(faults, 8u);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <unistd.h>
@@ -96,6 +97,24 @@ class StreamingTest : public testing::Test {
   static std::unique_ptr<TestModel> Load(const Setting& s, io::FaultReader** reader = nullptr) {
     if (!io::AsyncReader::Create(s.mode).ok()) return nullptr;
     return TestModel::Load(StreamingOptions(files_->catalog(), s, reader));
+  }
+
+  // Every setting gives the tokens of the resident model. Gives how many this machine could run.
+  static size_t ExpectSameTokens(std::span<const Setting> settings,
+                                 const std::vector<Question>& corpus) {
+    const auto resident = TestModel::Load(MachTiny(2));
+    const auto expected = GenerateAll(*resident, corpus, 64);
+    size_t ran = 0;
+    for (const Setting& setting : settings) {
+      SCOPED_TRACE(Describe(setting));
+      const auto model = Load(setting);
+      if (model == nullptr) continue;
+      ++ran;
+      EXPECT_EQ(GenerateAll(*model, corpus, setting.chunk), expected);
+      CheckCounters(setting, *model->loaded().streaming());
+      if (HasFailure()) break;
+    }
+    return ran;
   }
 
   inline static std::unique_ptr<ExpertFiles> files_;

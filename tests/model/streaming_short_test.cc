@@ -12,19 +12,11 @@ TEST_F(StreamingShort, TheTokensAreThoseOfTheResidentModel) {
   std::ranges::stable_sort(questions, std::greater{},
                            [](const auto& q) { return q.prompt.size(); });
   questions.resize(3);  // two with chunks through staging, one without
-  const auto resident = TestModel::Load(MachTiny(2));
-  const auto expected = GenerateAll(*resident, questions, 64);
   const Setting settings[] = {{.bank = 0},
                               {.bank = 0.25, .mode = io::ReadMode::kPread, .chunk = 16},
                               {.bank = 0.25, .transient = false, .shuffle = 7},
                               {.bank = 1, .mode = io::ReadMode::kPread, .shuffle = 8}};
-  for (const Setting& setting : settings) {
-    SCOPED_TRACE(Describe(setting));
-    const auto model = Load(setting);
-    if (model == nullptr) continue;
-    EXPECT_EQ(GenerateAll(*model, questions, setting.chunk), expected);
-    CheckCounters(setting, *model->loaded().streaming());
-  }
+  EXPECT_GE(ExpectSameTokens(settings, questions), 2u);
 }
 
 TEST_F(StreamingShort, ACancelledRequestLeavesNothingPinned) {
