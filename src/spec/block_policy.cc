@@ -32,10 +32,7 @@ constexpr size_t kProbeRows = 4;
 constexpr double kMostLoss = 0.0075;
 constexpr double kFirstCredit = 4;
 constexpr double kMostCredit = 24;
-// What all texts together say of a degree counts as much as so many drafts of this one.
-constexpr double kTextPrior = 2;
-constexpr double kTextForget = 0.98;  // a plain token
-constexpr size_t kPlainEvery = 48;    // a plain pass among drafts keeps its price known
+constexpr size_t kPlainEvery = 48;  // a plain pass among drafts keeps its price known
 constexpr char kAdaptiveName[] = "opencode-sampled-v1";
 
 }  // namespace
@@ -118,7 +115,6 @@ void BlockPolicy::BeginRequest() {
     d.plain_left = std::min(d.plain_left, kWaitOfNewRequest);
     d.wait = std::min(d.wait, kWaitOfNewRequest);
   }
-  text_gain_ = 0;
 }
 
 size_t BlockPolicy::DegreeOf(float certainty) {
@@ -150,8 +146,7 @@ size_t BlockPolicy::DraftRows(size_t most, float certainty) {
     return 1;
   }
   if (d.plain_left > 0) --d.plain_left;
-  low_ =
-      d.plain_left > 0 || (d.gain > 0 ? kTextPrior * d.gain + text_gain_ <= 0 : !MayTry(degree_));
+  low_ = d.plain_left > 0 || (d.gain <= 0 && !MayTry(degree_));
   if (low_) return 1;
   size_t rows = kProbeRows;
   if (d.wait == 0 || d.gain > 0) {
@@ -223,14 +218,11 @@ void BlockPolicy::Observe(const CycleResult& result, std::span<const Draft> draf
   stall_.Add(result.rows, std::min(stall_ns, most));
   if (result.drafted == 0) {
     Enter(kMostLoss);
-    text_gain_ *= kTextForget;
     return;
   }
   const auto spent = static_cast<double>(result.draft_ns + result.verify_ns);
-  const double gained = static_cast<double>(result.accepted) + 1 -
-                        std::min(spent / VerifyNs(1), kOutlier * static_cast<double>(result.rows));
-  Enter(gained);
-  text_gain_ += gained;
+  Enter(static_cast<double>(result.accepted) + 1 -
+        std::min(spent / VerifyNs(1), kOutlier * static_cast<double>(result.rows)));
   draft_.Add(static_cast<double>(result.drafted), static_cast<double>(result.draft_ns));
   ++drafts_in_a_row_;
   ObserveDraft(result, drafts);
