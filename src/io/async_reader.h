@@ -50,6 +50,9 @@ class ReadInterceptor {
 struct ReaderOptions {
   size_t depth = 64;   // reads in flight at most; 1 to 4096
   size_t threads = 8;  // of kPread; 1 to depth
+  // Of kIoUring: reads that the system has at once; others wait their turn inside. 0: depth. A disk
+  // with fewer to choose from gives them back sooner.
+  size_t at_once = 0;
   // Without, reads go through the page cache: for diagnostics, where O_DIRECT does not work.
   bool direct = true;
   ReadInterceptor* interceptor = nullptr;  // must outlive the reader

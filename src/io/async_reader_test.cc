@@ -1,5 +1,6 @@
 #include "io/async_reader.h"
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -18,11 +19,20 @@ namespace {
 
 constexpr size_t kBlock = kDirectAlignment;
 
+struct Way {
+  ReadMode mode;
+  size_t at_once;  // of ReaderOptions, where a test says nothing else
+};
+std::string NameOf(const Way& way) {
+  return std::string(ReadModeName(way.mode)) +
+         (way.at_once == 0 ? "" : "_" + std::to_string(way.at_once));
+}
+
 // In each mode that the machine has, direct and, for what its file system lacks, through the cache.
-class AsyncReaderTest : public testing::TestWithParam<ReadMode> {
+class AsyncReaderTest : public testing::TestWithParam<Way> {
  protected:
   AsyncReaderTest()
-      : dir_(std::string(MACH_BINARY_DIR) + "/test_" + std::string(ReadModeName(GetParam())) + "_" +
+      : dir_(std::string(MACH_BINARY_DIR) + "/test_" + NameOf(GetParam()) + "_" +
              std::filesystem::path(testing::UnitTest::GetInstance()->current_test_info()->name())
                  .parent_path()
                  .string()),
@@ -44,7 +54,8 @@ class AsyncReaderTest : public testing::TestWithParam<ReadMode> {
   }
 
   std::unique_ptr<AsyncReader> Make(ReaderOptions options = {.depth = 4, .threads = 2}) {
-    auto reader = AsyncReader::Create(GetParam(), options);
+    if (options.at_once == 0) options.at_once = GetParam().at_once;
+    auto reader = AsyncReader::Create(GetParam().mode, options);
     if (!reader) {
       EXPECT_EQ(reader.error().code, Code::kUnsupported) << reader.error().message;
       return nullptr;
@@ -86,14 +97,15 @@ class AsyncReaderTest : public testing::TestWithParam<ReadMode> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, AsyncReaderTest,
-                         testing::Values(ReadMode::kIoUring, ReadMode::kPread),
-                         [](const auto& p) { return std::string(ReadModeName(p.param)); });
+                         testing::Values(Way{ReadMode::kIoUring, 0}, Way{ReadMode::kIoUring, 1},
+                                         Way{ReadMode::kIoUring, 3}, Way{ReadMode::kPread, 0}),
+                         [](const auto& p) { return NameOf(p.param); });
 
 TEST_P(AsyncReaderTest, BatchesFromSeveralFilesLandWhereTheyBelong) {
   for (const bool registered : {true, false}) {
     const auto reader = Make();
     if (reader == nullptr) GTEST_SKIP() << "not on this machine";
-    EXPECT_EQ(reader->mode(), GetParam());
+    EXPECT_EQ(reader->mode(), GetParam().mode);
     const std::vector<std::string> names = {"a", "bb", "ccc"};
     for (const std::string& name : names) {
       const auto file = reader->AddFile(Write(name, 40 * kBlock));
@@ -152,6 +164,32 @@ TEST_P(AsyncReaderTest, PollFindsWhatWaitWould) {
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].tag, 7u);
   EXPECT_EQ(*done[0].bytes, 8 * kBlock);
+}
+
+// The system has a few reads at once; the others follow though nobody asks.
+TEST_P(AsyncReaderTest, TheDiskWorksOnWhileTheCallerDoesNot) {
+  const std::string path = Write("a", 16 * kBlock);
+  FaultInterceptor interceptor({.at = UINT64_MAX});
+  const auto reader = Make({.depth = 16, .threads = 2, .at_once = 2, .interceptor = &interceptor});
+  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  ASSERT_TRUE(reader->AddFile(path).ok());
+  std::vector<ReadRequest> requests;
+  for (size_t i = 0; i < 16; ++i) {
+    requests.push_back({.offset = i * kBlock, .destination = Blocks(i * 4, 1), .tag = i});
+  }
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_EQ(*reader->Submit(requests), 16u);
+    // All but the last, which the kernel may have without anybody taking note of its end.
+    const uint64_t seen = 16 * static_cast<uint64_t>(round) + 14;
+    for (int i = 0; i < 10000 && interceptor.reads() < seen; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ASSERT_GE(interceptor.reads(), seen);
+    for (const auto& [tag, bytes] : Drain(*reader)) {
+      ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+      ExpectBytes("a", tag * kBlock, Blocks(tag * 4, 1));
+    }
+  }
 }
 
 TEST_P(AsyncReaderTest, RequestsThatBreakTheRulesAreRefused) {

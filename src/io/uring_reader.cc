@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <deque>
+#include <mutex>
 #include <thread>
 
 #include <liburing.h>
@@ -20,19 +22,31 @@ constexpr size_t kMaxBuffers = 16384;
 constexpr std::chrono::microseconds kIdle(100);
 constexpr int kMaxIdle = 50000;
 
+// The kernel has at most options.at_once reads. The rest waits in the backlog, and as long as it does
+// a thread, the feeder, takes completions and begins new reads, so that the disk works whatever the
+// caller does meanwhile; else that thread sleeps and the caller takes completions itself, which is
+// sooner. Whoever does it owns the completion queue.
 class UringReader final : public AsyncReader {
  public:
   // Takes the ring over.
-  UringReader(const ReaderOptions& options, const io_uring& ring) : options_(options), ring_(ring) {
+  UringReader(const ReaderOptions& options, const io_uring& ring)
+      : options_(options), at_once_(AtOnce(options)), ring_(ring) {
     slots_.resize(options.depth);
     completions_.reserve(options.depth);
     free_.reserve(options.depth);
     for (size_t i = 0; i < options.depth; ++i) free_.push_back(static_cast<uint32_t>(i));
+    if (at_once_ < options.depth) feeder_ = std::thread([this] { FeederLoop(); });
   }
 
   ~UringReader() override {
+    {
+      const std::lock_guard lock(mu_);
+      stop_ = true;
+    }
+    wake_.notify_one();
+    if (feeder_.joinable()) feeder_.join();
     // The kernel writes into the caller's memory until the last read has ended. Reads that it never
-    // took (queued_) need no waiting.
+    // took need no waiting.
     size_t begun = Begun();
     while (begun > 0) {
       io_uring_cqe* cqe = nullptr;
@@ -43,6 +57,10 @@ class UringReader final : public AsyncReader {
       --begun;
     }
     io_uring_queue_exit(&ring_);
+  }
+
+  static size_t AtOnce(const ReaderOptions& options) {
+    return options.at_once == 0 ? options.depth : std::min(options.at_once, options.depth);
   }
 
   ReadMode mode() const override { return ReadMode::kIoUring; }
@@ -91,57 +109,103 @@ class UringReader final : public AsyncReader {
   }
 
   Result<size_t> Submit(std::span<const ReadRequest> requests) override {
-    if (broken_ != 0) return Broken();
     for (const ReadRequest& request : requests) {
       MACH_RETURN_IF_ERROR(CheckRequest(request, files_));
     }
+    const std::lock_guard lock(mu_);
+    if (broken_ != 0) return Broken();
     // A slot stays taken until its completion is: the queues never overflow.
     const size_t taken = std::min(requests.size(), options_.depth - in_flight_);
     for (const ReadRequest& request : requests.first(taken)) {
       const uint32_t slot = free_.back();
       free_.pop_back();
       slots_[slot] = {.request = request, .file = &files_[request.file]};
-      Queue(slot);
+      backlog_.push_back(slot);
     }
     in_flight_ += taken;
     Flush();
+    if (!backlog_.empty() && !feeding_ && broken_ == 0) {
+      feeding_ = true;
+      wake_.notify_one();
+    }
     return taken;
   }
 
   size_t Poll(std::vector<ReadCompletion>& out) override {
-    Flush();
-    Reap();
+    const std::lock_guard lock(mu_);
+    if (!feeding_) {
+      Flush();
+      Reap();
+    }
     return Take(out);
   }
 
   size_t Wait(std::vector<ReadCompletion>& out) override {
+    std::unique_lock lock(mu_);
     int idle = 0;
     while (in_flight_ > 0) {
-      if (const size_t n = Poll(out); n > 0) return n;
-      if (Begun() == 0 || broken_ != 0) {
-        // The kernel had no memory for the queued reads: it says so at once, and has none to wait
-        // for. Or waiting itself fails.
-        if (++idle >= kMaxIdle && broken_ == 0) Break(EAGAIN);
-        std::this_thread::sleep_for(kIdle);
-        continue;
+      if (feeding_) {
+        landed_.wait(lock, [&] { return !feeding_ || !completions_.empty(); });
+      } else {
+        Flush();
+        Reap();
       }
-      io_uring_cqe* cqe = nullptr;
-      const int result = io_uring_wait_cqe(&ring_, &cqe);
-      if (result < 0 && result != -EINTR && result != -EAGAIN) Break(-result);
+      if (const size_t n = Take(out); n > 0) return n;
+      if (!feeding_) Await(lock, idle);
     }
     return 0;
   }
 
  private:
+  // All below: REQUIRES mu_, but for the feeder's loop.
+
   // Reads that the kernel has.
-  size_t Begun() const { return in_flight_ - completions_.size() - queued_.size(); }
+  size_t Begun() const {
+    return in_flight_ - completions_.size() - queued_.size() - backlog_.size();
+  }
   Error Broken() const { return PosixError("read through", "io_uring", broken_); }
+
+  void FeederLoop() {
+    std::unique_lock lock(mu_);
+    for (;;) {
+      wake_.wait(lock, [&] { return stop_ || feeding_; });
+      int idle = 0;
+      while (feeding_ && !stop_) {
+        Flush();
+        Reap();
+        feeding_ = !backlog_.empty() && broken_ == 0;
+        if (!feeding_ || !completions_.empty()) landed_.notify_one();
+        if (feeding_) Await(lock, idle);
+      }
+      if (stop_) return;
+    }
+  }
+
+  // Waits for a completion; idle counts the times in a row that the kernel had no read. Lets the
+  // lock go meanwhile.
+  void Await(std::unique_lock<std::mutex>& lock, int& idle) {
+    if (Begun() == 0 || broken_ != 0) {
+      // The kernel had no memory for the queued reads: it says so at once, and has none to wait
+      // for. Or waiting itself fails.
+      if (++idle >= kMaxIdle && broken_ == 0) Break(EAGAIN);
+      lock.unlock();
+      std::this_thread::sleep_for(kIdle);
+      lock.lock();
+      return;
+    }
+    idle = 0;
+    lock.unlock();
+    io_uring_cqe* cqe = nullptr;
+    const int result = io_uring_wait_cqe(&ring_, &cqe);
+    lock.lock();
+    if (result < 0 && result != -EINTR && result != -EAGAIN) Break(-result);
+  }
 
   // Puts the rest of a slot's read into the submission queue.
   void Queue(uint32_t slot) {
     const ReadOperation& operation = slots_[slot];
     io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    MACH_CHECK(sqe != nullptr);  // queued_ never exceeds depth, and the ring has as many entries
+    MACH_CHECK(sqe != nullptr);  // queued_ never exceeds at_once_, and the ring has as many entries
     const std::span<std::byte> out = operation.destination();
     const auto bytes = static_cast<unsigned>(std::min<size_t>(out.size(), kMaxBufferBytes));
     const int fd =
@@ -168,9 +232,13 @@ class UringReader final : public AsyncReader {
     return static_cast<int>(std::prev(after) - buffers_.begin());
   }
 
-  // Hands queued reads to the kernel; what it does not take now stays queued.
+  // Hands reads to the kernel as far as it may have them; what it does not take now stays queued.
   void Flush() {
-    while (!queued_.empty() && broken_ == 0) {
+    while (broken_ == 0) {
+      for (; !backlog_.empty() && Begun() + queued_.size() < at_once_; backlog_.pop_front()) {
+        Queue(backlog_.front());
+      }
+      if (queued_.empty()) return;
       const int n = io_uring_submit(&ring_);
       if (n == -EINTR) continue;
       if (n == -EAGAIN || n == -EBUSY || n == 0) return;
@@ -185,7 +253,6 @@ class UringReader final : public AsyncReader {
   // Turns what has ended into completions, and reads on where it was short.
   void Reap() {
     io_uring_cqe* cqe = nullptr;
-    bool again = false;
     while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
       const auto slot = static_cast<uint32_t>(io_uring_cqe_get_data64(cqe));
       const int64_t result = cqe->res;
@@ -197,11 +264,10 @@ class UringReader final : public AsyncReader {
       } else if (broken_ != 0) {
         Fail(slot);
       } else {
-        Queue(slot);
-        again = true;
+        backlog_.push_front(slot);
       }
     }
-    if (again) Flush();
+    Flush();
   }
 
   void Fail(uint32_t slot) {
@@ -213,7 +279,9 @@ class UringReader final : public AsyncReader {
   void Break(int code) {
     broken_ = code;
     for (const uint32_t slot : queued_) Fail(slot);
+    for (const uint32_t slot : backlog_) Fail(slot);
     queued_.clear();
+    backlog_.clear();
   }
 
   size_t Take(std::vector<ReadCompletion>& out) {
@@ -225,24 +293,36 @@ class UringReader final : public AsyncReader {
   }
 
   const ReaderOptions options_;
-  io_uring ring_;
+  const size_t at_once_;
+  // Change only while nothing is in flight.
   std::vector<DirectFile> files_;
   bool files_registered_ = false;
   std::vector<iovec> buffers_;  // registered, by address
-  int broken_ = 0;              // errno of the failure that ended the ring
 
+  std::mutex mu_;
+  std::condition_variable wake_;    // the feeder
+  std::condition_variable landed_;  // the caller
+  // Guarded by mu_. The submission queue is, too; the completion queue is the feeder's while
+  // feeding_, else the caller's.
+  io_uring ring_;
+  bool stop_ = false;
+  bool feeding_ = false;
+  int broken_ = 0;                    // errno of the failure that ended the ring
   std::vector<ReadOperation> slots_;  // by user data
   std::vector<uint32_t> free_;
-  std::deque<uint32_t> queued_;  // in the submission queue, not yet with the kernel
+  std::deque<uint32_t> backlog_;  // not yet in the submission queue
+  std::deque<uint32_t> queued_;   // in it, not yet with the kernel
   std::vector<ReadCompletion> completions_;
-  size_t in_flight_ = 0;  // all slots but the free ones, and completions_
+  size_t in_flight_ = 0;  // all slots but the free ones, and completions_; the caller's to change
+
+  std::thread feeder_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<AsyncReader>> CreateUringReader(const ReaderOptions& options) {
   io_uring ring{};
-  const auto entries = static_cast<unsigned>(options.depth);
+  const auto entries = static_cast<unsigned>(UringReader::AtOnce(options));
   // No COOP_TASKRUN: another thread than the one that submitted may wait, and that one may be
   // computing, without a system call, for long.
   if (const int result = io_uring_queue_init(entries, &ring, 0); result < 0) {
