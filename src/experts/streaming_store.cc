@@ -91,9 +91,17 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
   }
 
   cancel_ = pass.cancel;
+  rows_ = pass.rows;
   transient_ = options_.transient_prefill && pass.rows >= kTransientRows && !holds_all_;
   draft_ = pass.draft && !transient_ && !holds_all_;
   predicting_ = false;
+  if (transient_ && rows_ >= full_rows_) {
+    // The first layer's experts, while its attention computes.
+    PlanReadAhead(static_cast<uint32_t>(std::find_if(layer_records_.begin(), layer_records_.end(),
+                                                     [](uint32_t n) { return n != 0; }) -
+                                        layer_records_.begin()));
+    Pump();
+  }
   if (!holds_all_ && pass.rows < kTransientRows) {
     predicting_ = options_.prefetch == Prefetch::kOn ||
                   (options_.prefetch == Prefetch::kAuto && gate_.OnPass(clock_.NowNs(), pass.rows));
@@ -185,7 +193,7 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   missed_ = !transient_ && !AllRead();
   if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.record_bytes);
   DropUnused(at);
-  PlanReadAhead(at, ids.size());
+  if (transient_) NoteDemand(at, ids.size());
   Pump();
   MACH_RETURN_IF_ERROR(GiveArrived(out));
   if (out.ready().empty()) GiveLater(out);
@@ -288,13 +296,19 @@ void StreamingStore::ReadAhead() {
   }
 }
 
-void StreamingStore::PlanReadAhead(uint32_t layer, size_t wanted) {
-  if (!transient_) return;
-  const uint32_t next = next_layer_[layer];
-  if (next == kNone) return;
-  if (static_cast<double>(wanted) < kReadAheadShare * layer_records_[layer]) return;
+// Of a large chunk.
+void StreamingStore::NoteDemand(uint32_t layer, size_t wanted) {
+  if (static_cast<double>(wanted) < kReadAheadShare * layer_records_[layer]) {
+    if (rows_ >= full_rows_) full_rows_ = rows_ + 1;
+    return;
+  }
+  full_rows_ = std::min(full_rows_, rows_);
+  if (next_layer_[layer] != kNone) PlanReadAhead(next_layer_[layer]);
+}
+
+void StreamingStore::PlanReadAhead(uint32_t layer) {
   for (uint32_t e = 0; e < catalog_.experts; ++e) {
-    const ExpertKey key = catalog_.Key(LayerId(next), ExpertId(e));
+    const ExpertKey key = catalog_.Key(LayerId(layer), ExpertId(e));
     if (catalog_.records[key].bytes != 0) ahead_.push_back(key);
   }
 }

@@ -115,7 +115,8 @@ class StreamingStore final : public ExpertStore {
   std::optional<uint32_t> StartRead(ExpertKey key, std::optional<uint32_t> slot);
   std::optional<uint32_t> ClaimFor(const Missing& missing);
   std::optional<uint32_t> ClaimAhead(ExpertKey key);
-  void PlanReadAhead(uint32_t layer, size_t wanted);
+  void NoteDemand(uint32_t layer, size_t wanted);
+  void PlanReadAhead(uint32_t layer);
   void ReadAhead();
   void Used(uint32_t slot);
   void Wasted(uint32_t slot);
@@ -146,7 +147,11 @@ class StreamingStore final : public ExpertStore {
   std::unique_ptr<Bank> bank_;
   std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
 
+  // Rows from which on a chunk is known to need nearly all experts of a layer.
+  size_t full_rows_ = SIZE_MAX;
+
   // The pass under way.
+  size_t rows_ = 0;
   bool transient_ = false;  // goes through staging
   bool draft_ = false;
   const std::atomic<bool>* cancel_ = nullptr;

@@ -37,7 +37,7 @@ class StreamingStoreTest : public testing::TestWithParam<io::ReadMode> {
   // bank: in slots. Without a reader of this mode, nothing.
   Harness Make(const Catalog& catalog, size_t bank, StreamingOptions options = {},
                const io::FaultReader::Faults& faults = {}) {
-    auto base = io::AsyncReader::Create(GetParam(), {.depth = 16, .threads = 2});
+    auto base = io::AsyncReader::Create(GetParam(), {.depth = 16, .threads = 2, .at_once = 3});
     if (!base) return {};
     auto reader = std::make_unique<io::FaultReader>(*std::move(base), faults);
     Harness made{.reader = reader.get()};
@@ -267,6 +267,32 @@ TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   EXPECT_EQ(h.store->counters().hits.Get() + h.store->counters().misses.Get(), 0u);
   EXPECT_GT(h.store->counters().read_ahead.used.Get(), 0u);
   EXPECT_EQ(h.store->counters().read_ahead.wasted.Get(), 0u);
+  h.store->CheckIdle();
+}
+
+// While the attention of the first layer computes, once chunks are known to need all of it.
+TEST_P(StreamingStoreTest, TheFirstLayerOfALargeChunkIsReadAheadToo) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 2);
+  REQUIRE_STORE(h);
+  std::vector<uint32_t> all;
+  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  const auto begin = [&](size_t rows) {
+    const uint64_t before = h.store->counters().read_ahead.issued.Get();
+    h.store->BeginPass({.rows = rows});
+    return h.store->counters().read_ahead.issued.Get() - before;
+  };
+  EXPECT_EQ(begin(64), 0u) << "nothing is known yet";
+  EXPECT_TRUE(Use(*h.store, 0, all).ok());
+  EXPECT_TRUE(Use(*h.store, 1, all).ok());
+  EXPECT_EQ(begin(63), 0u) << "fewer rows may need less";
+  EXPECT_EQ(begin(64), h.store->plan().staging_slots);
+  EXPECT_TRUE(Use(*h.store, 0, all).ok());
+  EXPECT_EQ(h.store->counters().read_ahead.wasted.Get(), 0u);
+  // A chunk that needs less is no example for the next ones.
+  EXPECT_TRUE(Use(*h.store, 1, {1, 2, 3}).ok());
+  EXPECT_EQ(begin(64), 0u);
+  EXPECT_TRUE(Use(*h.store, 0, {4}).ok());
   h.store->CheckIdle();
 }
 

@@ -63,13 +63,15 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
   options.floor_slots = std::max(options.floor_slots, FloorSlots(config));
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(streaming.catalog, options));
   MACH_RETURN_IF_ERROR(CheckCatalog(config, layout, streaming.catalog));
-  // So that all of staging can be on its way at once.
-  const size_t reads = streaming.slices != nullptr
-                           ? SliceRecords(plan) * SliceReader::kReadsPerRecord
-                           : plan.staging_slots + plan.window;
-  const size_t depth = std::clamp(reads, kLeastDepth, kMostDepth);
-  MACH_TRY(auto reader, io::AsyncReader::Create(streaming.read_mode,
-                                                {.depth = depth, .direct = streaming.direct}));
+  // So that all of staging can be asked for at once; the system has a window of it.
+  const size_t parts = streaming.slices != nullptr ? SliceReader::kReadsPerRecord : 1;
+  const size_t records =
+      streaming.slices != nullptr ? SliceRecords(plan) : plan.staging_slots + plan.window;
+  const size_t depth = std::clamp(parts * records, kLeastDepth, kMostDepth);
+  MACH_TRY(auto reader,
+           io::AsyncReader::Create(
+               streaming.read_mode,
+               {.depth = depth, .at_once = parts * plan.window, .direct = streaming.direct}));
   if (streaming.wrap_reader) reader = streaming.wrap_reader(std::move(reader));
   if (streaming.slices != nullptr) {
     MACH_TRY(reader, SliceReader::Create(std::move(reader), streaming.slices,
