@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "ops/rows.h"
 
 namespace mach::ops {
 namespace {
@@ -170,34 +171,35 @@ void Attention(Context& ctx, const AttentionShape& shape, const AttentionWeights
   auto* q = ctx.arena.Take<float>(rows * q_width);
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   const size_t q_step = shape.gated ? 2 * d : d;  // from one head's query to the next
-  ctx.pool.ParallelFor(rows, 1, [&](size_t begin, size_t end, size_t) {
-    for (size_t r = begin; r < end; ++r) {
-      const float* cos = rope.cos + r * (shape.rotary / 2);
-      const float* sin = rope.sin + r * (shape.rotary / 2);
-      for (size_t h = 0; h < shape.heads; ++h) {
-        float* head = q + r * q_width + h * d;
-        ctx.kernels.rms_norm(projected + r * projected_width + h * q_step, w.q_norm, shape.eps, d,
-                             head);
-        ctx.kernels.rope(head, cos, sin, shape.rotary);
-        for (size_t i = 0; i < d; ++i) head[i] *= scale;
-      }
-      const size_t position = state.length() + r;
-      for (size_t h = 0; h < shape.kv_heads; ++h) {
-        float* head = k + r * kv_width + h * d;
-        ctx.kernels.rms_norm(head, w.k_norm, shape.eps, d, head);
-        ctx.kernels.rope(head, cos, sin, shape.rotary);
-        const size_t block = position / kKvBlock;
-        ctx.kernels.store_kv(state.Keys(kv_layer, h, block), state.Values(kv_layer, h, block),
-                             position % kKvBlock, head, v + r * kv_width + h * d, d,
-                             state.shape().kv_f16);
-      }
-    }
-  });
+  ctx.pool.ParallelFor(
+      rows, RowGrain(q_width + kv_width, 4), [&](size_t begin, size_t end, size_t) {
+        for (size_t r = begin; r < end; ++r) {
+          const float* cos = rope.cos + r * (shape.rotary / 2);
+          const float* sin = rope.sin + r * (shape.rotary / 2);
+          for (size_t h = 0; h < shape.heads; ++h) {
+            float* head = q + r * q_width + h * d;
+            ctx.kernels.rms_norm(projected + r * projected_width + h * q_step, w.q_norm, shape.eps,
+                                 d, head);
+            ctx.kernels.rope(head, cos, sin, shape.rotary);
+            for (size_t i = 0; i < d; ++i) head[i] *= scale;
+          }
+          const size_t position = state.length() + r;
+          for (size_t h = 0; h < shape.kv_heads; ++h) {
+            float* head = k + r * kv_width + h * d;
+            ctx.kernels.rms_norm(head, w.k_norm, shape.eps, d, head);
+            ctx.kernels.rope(head, cos, sin, shape.rotary);
+            const size_t block = position / kKvBlock;
+            ctx.kernels.store_kv(state.Keys(kv_layer, h, block), state.Values(kv_layer, h, block),
+                                 position % kKvBlock, head, v + r * kv_width + h * d, d,
+                                 state.shape().kv_f16);
+          }
+        }
+      });
 
   auto* attended = ctx.arena.Take<float>(rows * q_width);
   Attender(ctx, shape, kv_layer, q, rows, state, attended).Run();
   if (shape.gated) {
-    ctx.pool.ParallelFor(rows * shape.heads, 4, [&](size_t begin, size_t end, size_t) {
+    ctx.pool.ParallelFor(rows * shape.heads, RowGrain(d, 4), [&](size_t begin, size_t end, size_t) {
       for (size_t i = begin; i < end; ++i) {
         ctx.kernels.sigmoid_mul(attended + i * d, projected + i * 2 * d + d, d);
       }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "ops/rows.h"
 
 namespace mach::ops {
 namespace {
@@ -131,7 +132,7 @@ void Convolve(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w
   };
   constexpr size_t kMostTaps = 16;
   MACH_CHECK(taps <= kMostTaps);
-  ctx.pool.ParallelFor(rows, 1, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(rows, RowGrain(channels, taps + 4), [&](size_t begin, size_t end, size_t) {
     for (size_t t = begin; t < end; ++t) {
       const float* window[kMostTaps];
       for (size_t j = 0; j < taps; ++j) {
@@ -207,13 +208,14 @@ void DeltaNet(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w
     ShiftHistory(state, inputs, rows);
   }
 
-  ctx.pool.ParallelFor(rows * heads, 4, [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) {
-      float* head = y + i * shape.value_dim;
-      ctx.kernels.rms_norm_gated(head, w.norm, z + i * shape.value_dim, shape.eps, shape.value_dim,
-                                 head);
-    }
-  });
+  ctx.pool.ParallelFor(rows * heads, RowGrain(shape.value_dim, 4),
+                       [&](size_t begin, size_t end, size_t) {
+                         for (size_t i = begin; i < end; ++i) {
+                           float* head = y + i * shape.value_dim;
+                           ctx.kernels.rms_norm_gated(head, w.norm, z + i * shape.value_dim,
+                                                      shape.eps, shape.value_dim, head);
+                         }
+                       });
   Activations result(y, rows, shape.value_width());
   Linear(ctx, result, {{&w.out, {out, shape.hidden}}});
 }

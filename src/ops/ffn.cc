@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "kernels/math.h"
+#include "ops/rows.h"
 
 namespace mach::ops {
 namespace {
@@ -46,7 +47,7 @@ Operand Gathered(Context& ctx, const quant::TiledMatrix& w, Activations& x,
   const size_t cols = x.cols();
   if (!o.int8) {
     auto* data = ctx.arena.Take<float>(rows.size() * cols);
-    ctx.pool.ParallelFor(rows.size(), 8, [&](size_t begin, size_t end, size_t) {
+    ctx.pool.ParallelFor(rows.size(), RowGrain(cols), [&](size_t begin, size_t end, size_t) {
       for (size_t p = begin; p < end; ++p) std::memcpy(data + p * cols, x.row(rows[p]), cols * 4);
     });
     o.floats = {data, cols};
@@ -57,7 +58,7 @@ Operand Gathered(Context& ctx, const quant::TiledMatrix& w, Activations& x,
   auto* codes = ctx.arena.Take<int8_t>(rows.size() * cols);
   auto* scales = ctx.arena.Take<float>(rows.size() * groups);
   auto* sums = ctx.arena.Take<float>(rows.size() * groups);
-  ctx.pool.ParallelFor(rows.size(), 8, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(rows.size(), RowGrain(cols), [&](size_t begin, size_t end, size_t) {
     for (size_t p = begin; p < end; ++p) {
       std::memcpy(codes + p * cols, from.q + rows[p] * from.q_stride, cols);
       std::memcpy(scales + p * groups, from.scale + rows[p] * from.group_stride, groups * 4);
@@ -173,7 +174,9 @@ void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* 
 void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
   work.Clear();
   size_t rows = 0;
+  size_t widest = 1;
   for (const Item& item : items) {
+    widest = std::max(widest, item.width());
     work.Add(item.w.gate.layout.tiles(), TileCost(item.w.gate.layout, item.rows));
     work.Add(item.w.up.layout.tiles(), TileCost(item.w.up.layout, item.rows));
     rows += item.rows;
@@ -187,7 +190,7 @@ void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
     }
   });
 
-  ctx.pool.ParallelFor(rows, 2, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(rows, RowGrain(widest, 8), [&](size_t begin, size_t end, size_t) {
     size_t first = 0;  // of the item, among all rows
     for (const Item& item : items) {
       const size_t width = item.width();
@@ -259,7 +262,7 @@ void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router
   const ArenaScope scope(ctx.arena);
   auto* scores = ctx.arena.Take<float>(x.rows() * shape.experts);
   Linear(ctx, x, {{&router, {scores, shape.experts}}}, Compute::kF32);
-  ctx.pool.ParallelFor(x.rows(), 4, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(x.rows(), RowGrain(shape.experts, 4), [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
       float* p = scores + r * shape.experts;
       ctx.kernels.softmax(p, shape.experts);
@@ -337,7 +340,8 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::Ex
   }
   acquired.Clear();
 
-  ctx.pool.ParallelFor(rows, 1, [&](size_t begin, size_t end, size_t) {
+  const size_t terms = 2 * (shape.top_k + (shape.shared_width == 0 ? 0 : 1));
+  ctx.pool.ParallelFor(rows, RowGrain(shape.hidden, terms), [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
       float* to = out + r * shape.hidden;
       std::fill_n(to, shape.hidden, 0.0f);
@@ -359,7 +363,7 @@ void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out) {
                   TakeBuffers(ctx, w, x.rows())};
   RunItems(ctx, work, {&item, 1});
   const size_t hidden = w.down.layout.rows;
-  ctx.pool.ParallelFor(x.rows(), 4, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(x.rows(), RowGrain(hidden, 2), [&](size_t begin, size_t end, size_t) {
     std::fill(out + begin * hidden, out + end * hidden, 0.0f);
     for (size_t r = begin; r < end; ++r) {
       AddPlanes(ctx, out + r * hidden, 1.0f, item.buffers, r, hidden);

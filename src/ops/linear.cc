@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include "base/check.h"
+#include "ops/rows.h"
 
 namespace mach::ops {
 namespace {
@@ -25,7 +26,7 @@ const kernels::QuantizedRows& Activations::Quantized(Context& ctx, size_t group)
   auto* codes = ctx.arena.Take<int8_t>(rows_ * cols_);
   auto* scales = ctx.arena.Take<float>(rows_ * groups);
   auto* sums = ctx.arena.Take<float>(rows_ * groups);
-  ctx.pool.ParallelFor(rows_, 4, [&](size_t begin, size_t end, size_t) {
+  ctx.pool.ParallelFor(rows_, RowGrain(cols_, 2), [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
       ctx.kernels.quantize_row(row(r), cols_, group, codes + r * cols_, scales + r * groups,
                                sums + r * groups);

@@ -27,7 +27,7 @@ class TileWork {
   // fn(item, tile_begin, tile_end), item in the order of Add.
   template <class F>
   void Run(ThreadPool& pool, F&& fn) const {
-    pool.ParallelFor(total_, 1, [&](size_t begin, size_t end, size_t) {
+    pool.ParallelFor(total_, kGrain, [&](size_t begin, size_t end, size_t) {
       for (size_t i = 0; i < items_.size(); ++i) {
         const Item& item = items_[i];
         if (item.start >= end) break;
@@ -51,6 +51,9 @@ class TileWork {
     const size_t tile = (at - item.start + item.cost - 1) / item.cost;
     return std::min(RoundUp(tile, kTogether), item.tiles);
   }
+  // What is worth handing to another thread: one or two microseconds of work, in the units of
+  // TileCost.
+  static constexpr size_t kGrain = 400;
   // Kernels take so many tiles through their columns together.
   static constexpr size_t kTogether = 4;
 
