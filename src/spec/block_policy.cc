@@ -19,10 +19,12 @@ constexpr double kNear = 8;  // a neighbour of twice the rows counts 2^-8
 constexpr double kBinForget = 0.995;
 constexpr double kBinPrior = 4;  // trials that the proposer's own confidence counts as
 
-constexpr double kGainRate = 0.25;
+constexpr double kGainRate = 0.4;
 constexpr double kRunRate = 0.3;
-constexpr double kPromising = 0.5;  // chance that a trial agrees to its end
-constexpr double kHope = 0.2;       // gain that is assumed after such a trial
+constexpr double kTextForget = 0.98;  // a cycle: a long text is tried again
+constexpr double kTextPrior = 1;      // drafts of a text that gains as much as any
+constexpr double kPromising = 0.5;    // chance that a trial agrees to its end
+constexpr double kHope = 0.2;         // gain that is assumed after such a trial
 constexpr size_t kFirstWait = 16;
 constexpr size_t kLongestWait = 128;
 constexpr size_t kWaitOfNewRequest = 48;
@@ -115,10 +117,11 @@ void BlockPolicy::BeginRequest() {
     d.plain_left = std::min(d.plain_left, kWaitOfNewRequest);
     d.wait = std::min(d.wait, kWaitOfNewRequest);
   }
+  text_gain_ = text_drafts_ = 0;
 }
 
 size_t BlockPolicy::DegreeOf(float certainty) {
-  constexpr float kEdges[kDegrees - 1] = {0.5f, 2, 4, 6, 8, 10, 12, 14, 16};
+  constexpr float kEdges[kDegrees - 1] = {2, 4, 6, 7, 8, 9, 10, 11, 12};
   size_t degree = 0;
   while (degree + 1 < kDegrees && certainty >= kEdges[degree]) ++degree;
   return degree;
@@ -141,12 +144,14 @@ size_t BlockPolicy::DraftRows(size_t most, float certainty) {
   degree_ = DegreeOf(certainty);
   Degree& d = degrees_[degree_];
   d.met = true;
+  text_gain_ *= kTextForget;
+  text_drafts_ *= kTextForget;
   if (plain_ns_ == 0 || drafts_in_a_row_ >= kPlainEvery) {
     drafts_in_a_row_ = 0;
     return 1;
   }
   if (d.plain_left > 0) --d.plain_left;
-  low_ = d.plain_left > 0 || (d.gain <= 0 && !MayTry(degree_));
+  low_ = d.plain_left > 0 || (d.gain > 0 ? d.gain + GainOfText() <= 0 : !MayTry(degree_));
   if (low_) return 1;
   size_t rows = kProbeRows;
   if (d.wait == 0 || d.gain > 0) {
@@ -161,6 +166,8 @@ size_t BlockPolicy::DraftRows(size_t most, float certainty) {
 double BlockPolicy::DraftCost(size_t rows) const {
   return draft_.empty() ? 1 : draft_.At(static_cast<double>(rows)) / VerifyNs(1);
 }
+
+double BlockPolicy::GainOfText() const { return text_gain_ / (text_drafts_ + kTextPrior); }
 
 void BlockPolicy::Enter(double tokens) { credit_ = std::min(credit_ + tokens, kMostCredit); }
 
@@ -244,6 +251,10 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
 
   // What the draft promised, which varies less than what became of it.
   const double gain = expected_ - DraftCost(result.drafted);
+  if (d.gain > 0) {
+    text_gain_ += gain - d.gain;
+    text_drafts_ += 1;
+  }
   // A trial is short, so that it costs little; where its end is likely reached, a longer draft may
   // pay.
   const bool trial = d.wait != 0 && d.gain <= 0;

@@ -64,23 +64,24 @@ struct CycleResult {
 };
 
 // Adaptive. All gains are in tokens: what a cycle yields, less what plain decoding would have
-// yielded in its time. How certain the target was of the last tokens tells before anything is spent
-// how many drafts will agree, so experience is kept apart for each degree of certainty. Where the
-// decayed gain of the last drafts of a degree is positive it drafts; else it decodes plainly, and
-// tries a short draft again after a wait that doubles with each failure, and only as long as the
-// next higher degree pays. A draft's tokens are verified as long as the chance that one is reached
-// and accepted is worth its row, the reads of its experts included; chances are the proposer's
-// confidences, corrected by what became of such confidences before. What drafts may lose is bounded
-// whatever they promise: every cycle enters an account, plain tokens pay a small share into it, and
-// nothing is drafted that it could not bear. Knows no clock: times come in. Deterministic. Owned by
-// one thread; lives across requests.
+// yielded in its time. How certain the target is of its text tells before anything is spent how
+// many drafts will agree, so experience is kept apart for each degree of certainty. Where the
+// decayed gain of the last drafts of a degree is positive it drafts, unless drafts in this text
+// gained that much less than usual; else it decodes plainly, and tries a short draft again after a
+// wait that doubles with each failure, and only as long as the next higher degree pays. A draft's
+// tokens are verified as long as the chance that one is reached and accepted is worth its row, the
+// reads of its experts included; chances are the proposer's confidences, corrected by what became
+// of such confidences before. What drafts may lose is bounded whatever they promise: every cycle
+// enters an account, plain tokens pay a small share into it, and nothing is drafted that it could
+// not bear. Knows no clock: times come in. Deterministic. Owned by one thread; lives across
+// requests.
 class BlockPolicy {
  public:
   explicit BlockPolicy(PolicyOptions options);
 
   void BeginRequest();
-  // Rows to draft for, anchor included, at most `most`; 1: decode plainly. certainty: the least
-  // margin of the last tokens (see Margin in decode_loop.cc), in logits.
+  // Rows to draft for, anchor included, at most `most`; 1: decode plainly. certainty: see
+  // Certainty.
   size_t DraftRows(size_t most, float certainty);
   // Of a draft, how many rows to verify: 1 to drafts.size() + 1.
   size_t VerifyRows(std::span<const Draft> drafts);
@@ -111,6 +112,8 @@ class BlockPolicy {
   double VerifyNs(size_t rows) const;
   double DraftCost(size_t rows) const;
   void Enter(double tokens);
+  // How much more (or less) a draft of this text gained than its degree of certainty gains.
+  double GainOfText() const;
   void ObserveDraft(const CycleResult& result, std::span<const Draft> drafts);
 
   const PolicyOptions options_;
@@ -120,10 +123,12 @@ class BlockPolicy {
   StallByRows stall_;    // besides the times of passes above
   std::array<Bin, kBins> bins_ = {};
   std::array<Degree, kDegrees> degrees_ = {};
-  size_t degree_ = 0;    // of this cycle
-  double expected_ = 0;  // of the last draft: gain by the chances, its own cost left out
-  double reach_ = 0;     // and the chance that all of it agrees
-  double credit_;        // tokens that drafts may still lose
+  size_t degree_ = 0;       // of this cycle
+  double expected_ = 0;     // of the last draft: gain by the chances, its own cost left out
+  double reach_ = 0;        // and the chance that all of it agrees
+  double text_gain_ = 0;    // decayed sum, for GainOfText
+  double text_drafts_ = 0;  // and number
+  double credit_;           // tokens that drafts may still lose
   size_t drafts_in_a_row_ = 0;
   bool low_ = false;
 };

@@ -225,6 +225,27 @@ TEST(Policy, EachDegreeOfCertaintyHasItsOwnExperience) {
   EXPECT_EQ(worse.drafted, 0u);
 }
 
+// Where drafts usually gain much, a text in which they do not is left alone after a few of them; the
+// next text is drafted again.
+TEST(Policy, ATextWhoseDraftsFailIsLeftAlone) {
+  BlockPolicy policy({});
+  World easy;
+  easy.Run(policy, 100);
+  policy.BeginRequest();
+  World hard{.draft = 1.5, .confidence = 0.05f, .agree = 0};
+  hard.Run(policy, 60);
+  EXPECT_GE(hard.drafted, 1u);
+  EXPECT_LE(hard.drafted, 3u);
+  policy.BeginRequest();
+  easy.Run(policy, 20);
+  EXPECT_GT(easy.drafted, 17u);
+  // A long text may get easier.
+  policy.BeginRequest();
+  hard.Run(policy, 150);
+  easy.Run(policy, 300);
+  EXPECT_GT(easy.drafted, 150u);
+}
+
 TEST(Policy, TheSameTimesGiveTheSameBlocks) {
   BlockPolicy a({}), b({});
   World wa, wb;

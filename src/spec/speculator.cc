@@ -1,7 +1,6 @@
 #include "spec/speculator.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/check.h"
 
@@ -20,10 +19,8 @@ void Speculator::BeginRequest(std::span<const TokenId> stops, cache::SequenceSta
   proposer_.Reset();
   if (state != nullptr) proposer_.Follow(*state);
   policy_.BeginRequest();
-  margins_.fill(std::numeric_limits<float>::infinity());
+  certainty_.Begin();
 }
-
-void Speculator::ObserveChoice(float margin) { margins_ = {margin, margins_[0], margins_[1]}; }
 
 void Speculator::ObservePrompt(const float* features, size_t rows) {
   if (!taps().empty()) proposer_.Observe(features, rows);
@@ -31,8 +28,7 @@ void Speculator::ObservePrompt(const float* features, size_t rows) {
 
 std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t most) {
   most = std::min(most, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
-  const float certainty = *std::min_element(margins_.begin(), margins_.end());
-  const size_t asked = policy_.DraftRows(most, certainty);
+  const size_t asked = policy_.DraftRows(most, certainty_.Value());
   MACH_CHECK(asked >= 1 && asked <= most);
   drafted_ = 0;
   useful_ = 0;

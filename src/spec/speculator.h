@@ -1,13 +1,13 @@
 // A proposer, its policy, and the account of both: what decides each cycle's block.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "base/clock.h"
 #include "spec/block_policy.h"
+#include "spec/certainty.h"
 #include "spec/proposer.h"
 #include "spec/statistics.h"
 
@@ -27,7 +27,7 @@ class Speculator {
   void Sync() { proposer_.Sync(); }
   // The target chose the next token, with its logit so far above all others; less than 0 where
   // another's was higher.
-  void ObserveChoice(float margin);
+  void ObserveChoice(float margin) { certainty_.Observe(margin); }
   // Features of prompt tokens.
   void ObservePrompt(const float* features, size_t rows);
   // The next block: the last token of sequence (its anchor), then drafts; at most `most` rows.
@@ -52,7 +52,7 @@ class Speculator {
   size_t useful_ = 0;  // of those, before the first stop token
   int64_t draft_ns_ = 0;
   std::vector<TokenId> block_;
-  std::array<float, 3> margins_ = {};  // of the last tokens, the newest first
+  Certainty certainty_;
 };
 
 }  // namespace mach::spec

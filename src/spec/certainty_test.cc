@@ -1,0 +1,37 @@
+#include "spec/certainty.h"
+
+#include <gtest/gtest.h>
+
+namespace mach::spec {
+namespace {
+
+TEST(Certainty, IsTheLeastOfThreeAtFirst) {
+  Certainty c;
+  EXPECT_EQ(c.Value(), 20);
+  c.Observe(8);
+  EXPECT_FLOAT_EQ(c.Value(), 8);
+  c.Begin();
+  EXPECT_EQ(c.Value(), 20);
+}
+
+TEST(Certainty, OneDoubtWeighsLittleInACertainText) {
+  Certainty certain, doubtful;
+  for (int i = 0; i < 30; ++i) {
+    certain.Observe(14);
+    doubtful.Observe(i % 3 == 0 ? 3.0f : 14.0f);
+  }
+  EXPECT_FLOAT_EQ(certain.Value(), 14);
+  EXPECT_FLOAT_EQ(doubtful.Value(), 3) << "of any three tokens one is doubtful";
+  certain.Observe(3);
+  EXPECT_GT(certain.Value(), 9);
+  EXPECT_LT(certain.Value(), 14);
+  // What lies far above all others lies no farther than anything.
+  for (int i = 0; i < 100; ++i) certain.Observe(1000);
+  EXPECT_NEAR(certain.Value(), 20, 0.01);
+  // And the recent counts more than what was long ago.
+  for (int i = 0; i < 30; ++i) certain.Observe(3);
+  EXPECT_LT(certain.Value(), 4);
+}
+
+}  // namespace
+}  // namespace mach::spec
