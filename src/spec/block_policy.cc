@@ -192,6 +192,15 @@ double BlockPolicy::VerifyNs(size_t rows) const {
   return std::max(pass, plain_ns_) + stall;
 }
 
+// The chance that a row is reached only falls.
+bool BlockPolicy::Wants(std::span<const Draft> so_far) const {
+  if (options_.fixed != 0 || plain_ns_ == 0) return true;
+  double reach = 1;
+  for (const Draft& draft : so_far) reach *= Chance(draft.confidence);
+  const size_t rows = so_far.size() + 1;
+  return reach * VerifyNs(1) > VerifyNs(rows + 1) - VerifyNs(rows);
+}
+
 size_t BlockPolicy::VerifyRows(std::span<const Draft> drafts) {
   if (options_.fixed != 0 || plain_ns_ == 0) return drafts.size() + 1;
   const double plain = VerifyNs(1);
@@ -250,7 +259,9 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
   d.accepted += kRunRate * (run - d.accepted);
 
   // What the draft promised, which varies less than what became of it.
-  const double gain = expected_ - DraftCost(result.drafted);
+  const double cost = std::min(static_cast<double>(result.draft_ns) / VerifyNs(1),
+                               kOutlier * DraftCost(result.drafted));
+  const double gain = expected_ - cost;
   if (d.gain > 0) {
     text_gain_ += gain - d.gain;
     text_drafts_ += 1;

@@ -54,7 +54,7 @@ Result<PolicyOptions> ParsePolicy(const std::string& name);
 std::string PolicyName(const PolicyOptions& options);
 
 struct CycleResult {
-  size_t drafted = 0;   // slots that were drafted, 0: none
+  size_t drafted = 0;   // slots that were asked for, 0: nothing was drafted
   size_t rows = 1;      // that were verified
   size_t accepted = 0;  // drafts, of rows - 1
   bool cut = false;     // the answer ended after `accepted`: the next slot was not judged
@@ -83,6 +83,8 @@ class BlockPolicy {
   // Rows to draft for, anchor included, at most `most`; 1: decode plainly. certainty: see
   // Certainty.
   size_t DraftRows(size_t most, float certainty);
+  // Whether drafts that follow these can be worth verifying.
+  bool Wants(std::span<const Draft> so_far) const;
   // Of a draft, how many rows to verify: 1 to drafts.size() + 1.
   size_t VerifyRows(std::span<const Draft> drafts);
   // drafts: what Propose gave, the first result.rows - 1 of which were verified.

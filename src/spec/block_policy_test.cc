@@ -225,8 +225,8 @@ TEST(Policy, EachDegreeOfCertaintyHasItsOwnExperience) {
   EXPECT_EQ(worse.drafted, 0u);
 }
 
-// Where drafts usually gain much, a text in which they do not is left alone after a few of them; the
-// next text is drafted again.
+// Where drafts usually gain much, a text in which they do not is left alone after a few of them;
+// the next text is drafted again.
 TEST(Policy, ATextWhoseDraftsFailIsLeftAlone) {
   BlockPolicy policy({});
   World easy;
@@ -244,6 +244,18 @@ TEST(Policy, ATextWhoseDraftsFailIsLeftAlone) {
   hard.Run(policy, 150);
   easy.Run(policy, 300);
   EXPECT_GT(easy.drafted, 150u);
+}
+
+TEST(Policy, DraftsThatNobodyWouldReachAreNotWanted) {
+  BlockPolicy policy({});
+  const std::vector<Draft> likely(4, Draft{1, 0.95f});
+  const std::vector<Draft> unlikely(4, Draft{1, 0.4f});
+  EXPECT_TRUE(policy.Wants(unlikely)) << "no costs are known yet";
+  World world{.row = 0.3, .confidence = 0.9f, .agree = 9};
+  world.Run(policy, 100);
+  EXPECT_TRUE(policy.Wants(likely));
+  EXPECT_FALSE(policy.Wants(unlikely));
+  EXPECT_TRUE(BlockPolicy({.fixed = 16}).Wants(unlikely));
 }
 
 TEST(Policy, TheSameTimesGiveTheSameBlocks) {

@@ -1,7 +1,7 @@
 // A drafter whose slots a long match of the text overrides.
 #pragma once
 
-#include <memory>
+#include <algorithm>
 
 #include "spec/dflash_proposer.h"
 #include "spec/ngram_proposer.h"
@@ -24,15 +24,22 @@ class CombinedProposer final : public Proposer {
   void Follow(cache::SequenceState& state) override { drafter_.Follow(state); }
   void Sync() override { drafter_.Sync(); }
   void Observe(const float* features, size_t rows) override { drafter_.Observe(features, rows); }
-  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) override {
-    const size_t known = ngram_.Propose(sequence, out);
+  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                 const MoreDrafts& more) override {
+    const size_t known = ngram_.Propose(sequence, out, more);
     const bool believed = ngram_.matched() >= kLongMatch;
     if (believed && known == out.size()) return known;
-    for (size_t i = 0; i < known; ++i) copied_[i] = out[i];
-    const size_t drafted = drafter_.Propose(sequence, out);
-    if (!believed) return drafted;
-    for (size_t i = 0; i < known; ++i) out[i] = copied_[i];
-    return drafted > known ? drafted : known;
+    if (!believed) return drafter_.Propose(sequence, out, more);
+    std::copy_n(out.begin(), known, copied_);
+    const auto override_first = [&](size_t drafted) {
+      std::copy_n(copied_, std::min(known, drafted), out.begin());
+    };
+    const size_t drafted = drafter_.Propose(sequence, out, [&](std::span<const Draft> so_far) {
+      override_first(so_far.size());
+      return so_far.size() < known || more(so_far);
+    });
+    override_first(known);
+    return std::max(drafted, known);
   }
 
  private:

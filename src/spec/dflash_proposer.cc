@@ -47,14 +47,22 @@ void DFlashProposer::Observe(const float* features, size_t rows) {
   waiting_rows_ += rows;
 }
 
-size_t DFlashProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out) {
+size_t DFlashProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                               const MoreDrafts& more) {
   const size_t n = std::min(out.size(), max_drafts());
   if (n == 0) return 0;
   Flush();
   MACH_CHECK(drafter_->length() + 1 == sequence.size());
-  drafter_->Draft(sequence.back(), std::span(tokens_).first(n), probability_.data());
-  for (size_t i = 0; i < n; ++i) out[i] = {tokens_[i], probability_[i]};
-  return n;
+  size_t filled = 0;
+  const auto fill = [&](size_t drafted) {
+    for (; filled < drafted; ++filled) out[filled] = {tokens_[filled], probability_[filled]};
+  };
+  fill(drafter_->Draft(sequence.back(), std::span(tokens_).first(n), probability_.data(), nullptr,
+                       [&](size_t drafted) {
+                         fill(drafted);
+                         return more(out.first(drafted));
+                       }));
+  return filled;
 }
 
 }  // namespace mach::spec

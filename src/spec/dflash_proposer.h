@@ -21,7 +21,8 @@ class DFlashProposer final : public Proposer {
   void Follow(cache::SequenceState& state) override;
   void Sync() override { Flush(); }
   void Observe(const float* features, size_t rows) override;
-  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) override;
+  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                 const MoreDrafts& more) override;
 
  private:
   void Flush();

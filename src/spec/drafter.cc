@@ -14,6 +14,8 @@ namespace mach::spec {
 namespace {
 
 constexpr size_t kAppendRows = 64;  // context rows that go through together
+// Slots whose tokens are known before the others: the panels of matrix products take four rows.
+constexpr size_t kFirstSlots = 4;
 
 size_t Window(const DraftLayerConfig& layer, size_t context) {
   const size_t most = layer.window != 0 ? std::min(layer.window, kDraftContext) : kDraftContext;
@@ -115,16 +117,18 @@ size_t Drafter::ScratchBytes(const DraftConfig& c, std::span<const ops::KvRing> 
                        ops::Activations::ScratchBytes(rows, q);
     layer = std::max(layer, mix);
   }
-  const size_t draft = 3 * floats(rows * c.hidden) + floats(rows * c.vocab) +
+  const size_t draft = 4 * floats(rows * c.hidden) + floats(rows * c.vocab) +
                        2 * ops::Activations::ScratchBytes(rows, c.hidden) + layer;
   return angles + std::max(append, draft);
 }
 
-void Drafter::Angles(size_t position, size_t rows, float* cos, float* sin) const {
-  for (size_t r = 0; r < rows; ++r) {
-    ops::RopeAngles(inv_freq_, position + r, cos + r * inv_freq_.size(),
-                    sin + r * inv_freq_.size());
-  }
+void Drafter::Angles(size_t position, size_t rows, float* cos, float* sin) {
+  const size_t n = inv_freq_.size();
+  ctx_.pool.ParallelFor(rows, ops::RowGrain(n, 32), [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      ops::RopeAngles(inv_freq_, position + r, cos + r * n, sin + r * n);
+    }
+  });
 }
 
 // Norms and rotates k in place, and puts both into the layer's ring.
@@ -134,18 +138,19 @@ void Drafter::StoreRows(size_t layer, size_t position, size_t rows, float* k, co
   const ops::KvRing& ring = rings_[layer];
   const size_t d = c.head_dim;
   const float* norm = draft_.layer(layer).attention.k_norm;
-  ctx_.pool.ParallelFor(rows, 4, [&](size_t begin, size_t end, size_t) {
-    for (size_t r = begin; r < end; ++r) {
-      for (size_t h = 0; h < c.kv_heads; ++h) {
-        float* head = k + (r * c.kv_heads + h) * d;
-        ctx_.kernels.rms_norm(head, norm, c.norm_eps, d, head);
-        ctx_.kernels.rope(head, cos + r * (d / 2), sin + r * (d / 2), d);
-        ctx_.kernels.store_kv(ring.Keys(h, position + r), ring.Values(h, position + r),
-                              (position + r) % kernels::kKvBlock, head,
-                              v + (r * c.kv_heads + h) * d, d, ring.f16);
-      }
-    }
-  });
+  ctx_.pool.ParallelFor(
+      rows, ops::RowGrain(c.kv_heads * d, 4), [&](size_t begin, size_t end, size_t) {
+        for (size_t r = begin; r < end; ++r) {
+          for (size_t h = 0; h < c.kv_heads; ++h) {
+            float* head = k + (r * c.kv_heads + h) * d;
+            ctx_.kernels.rms_norm(head, norm, c.norm_eps, d, head);
+            ctx_.kernels.rope(head, cos + r * (d / 2), sin + r * (d / 2), d);
+            ctx_.kernels.store_kv(ring.Keys(h, position + r), ring.Values(h, position + r),
+                                  (position + r) % kernels::kKvBlock, head,
+                                  v + (r * c.kv_heads + h) * d, d, ring.f16);
+          }
+        }
+      });
 }
 
 // Keys and values of every layer from context features, at most kAppendRows rows.
@@ -220,7 +225,7 @@ void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
   ops::Linear(ctx_, x,
               {{&w.q, {projected, q_width}}, {&w.k, {k, kv_width}}, {&w.v, {v, kv_width}}});
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  ctx_.pool.ParallelFor(rows, 2, [&](size_t begin, size_t end, size_t) {
+  ctx_.pool.ParallelFor(rows, ops::RowGrain(q_width, 4), [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
       for (size_t h = 0; h < c.heads; ++h) {
         float* head = q + ((h / group * rows + r) * group + h % group) * d;
@@ -246,7 +251,30 @@ void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
   ops::Linear(ctx_, result, {{&w.o, {out, c.hidden}}});
 }
 
-void Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, float* logits) {
+// Tokens from the last layer's output of their slots.
+void Drafter::Head(const float* x, std::span<TokenId> out, float* probability, float* logits) {
+  const ArenaScope scope(arena_);
+  const DraftConfig& c = draft_.config();
+  const size_t n = out.size();
+  auto* normed = arena_.Take<float>(n * c.hidden);
+  ops::RmsNorm(ctx_, x, n, c.hidden, draft_.final_norm(), c.norm_eps, normed);
+  ops::Activations result(normed, n, c.hidden);
+  auto* scores = arena_.Take<float>(n * c.vocab);
+  ops::Linear(ctx_, result, {{&target_.weights().head(), {scores, c.vocab}}});
+  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
+  ctx_.pool.ParallelFor(n, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t r = begin; r < end; ++r) {
+      float* row = scores + r * c.vocab;
+      out[r] = sample::Argmax({row, c.vocab});
+      if (probability == nullptr) continue;
+      ctx_.kernels.softmax(row, c.vocab);
+      probability[r] = row[out[r]];
+    }
+  });
+}
+
+size_t Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, float* logits,
+                      const std::function<bool(size_t)>& more) {
   const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
   const size_t rows = out.size() + 1;
@@ -259,10 +287,9 @@ void Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, 
   auto* update = arena_.Take<float>(rows * h);
   Angles(length_, rows, cos, sin);
   const quant::TiledMatrix& embedding = target_.weights().embedding();
-  for (size_t r = 0; r < rows; ++r) {
-    const TokenId token = r == 0 ? anchor : c.mask_token;
-    quant::UnpackRow(embedding, static_cast<size_t>(token), {x + r * h, h});
-  }
+  quant::UnpackRow(embedding, static_cast<size_t>(anchor), {x, h});
+  quant::UnpackRow(embedding, static_cast<size_t>(c.mask_token), {x + h, h});
+  for (size_t r = 2; r < rows; ++r) std::copy_n(x + h, h, x + r * h);
   for (size_t i = 0; i < c.layers.size(); ++i) {
     const DraftLayerWeights& w = draft_.layer(i);
     {
@@ -279,21 +306,13 @@ void Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, 
     ops::Add(ctx_, x, update, rows, h);
   }
   // The anchor's slot predicts nothing.
-  const size_t n = out.size();
-  ops::RmsNorm(ctx_, x + h, n, h, draft_.final_norm(), c.norm_eps, normed);
-  ops::Activations result(normed, n, h);
-  auto* scores = arena_.Take<float>(n * c.vocab);
-  ops::Linear(ctx_, result, {{&target_.weights().head(), {scores, c.vocab}}});
-  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
-  ctx_.pool.ParallelFor(n, 1, [&](size_t begin, size_t end, size_t) {
-    for (size_t r = begin; r < end; ++r) {
-      float* row = scores + r * c.vocab;
-      out[r] = sample::Argmax({row, c.vocab});
-      if (probability == nullptr) continue;
-      ctx_.kernels.softmax(row, c.vocab);
-      probability[r] = row[out[r]];
-    }
-  });
+  const size_t first = more ? std::min(out.size(), kFirstSlots) : out.size();
+  Head(x + h, out.first(first), probability, logits);
+  if (first == out.size() || !more(first)) return first;
+  Head(x + (1 + first) * h, out.subspan(first),
+       probability == nullptr ? nullptr : probability + first,
+       logits == nullptr ? nullptr : logits + first * c.vocab);
+  return out.size();
 }
 
 }  // namespace mach::spec

@@ -44,7 +44,8 @@ void NgramProposer::Index(std::span<const TokenId> sequence) {
   }
 }
 
-size_t NgramProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out) {
+size_t NgramProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                              const MoreDrafts&) {
   matched_ = 0;
   Index(sequence);
   const size_t n = options_.min_match;

@@ -24,7 +24,8 @@ class NgramProposer final : public Proposer {
   void Reset() override;
   void Observe(const float*, size_t) override {}
   // A longer match is believed further: at most twice its length is drafted.
-  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) override;
+  size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                 const MoreDrafts& more) override;
   // Tokens that the match behind the last proposal had.
   size_t matched() const { return matched_; }
 

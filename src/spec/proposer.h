@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "base/ids.h"
@@ -14,6 +15,9 @@ struct Draft {
   TokenId token = 0;
   float confidence = 0;  // the proposer's own probability that the target agrees, in [0, 1]
 };
+
+// Asked by a proposer that makes its drafts in parts: with those so far, whether more are wanted.
+using MoreDrafts = std::function<bool(std::span<const Draft> so_far)>;
 
 // Follows one sequence at a time. Owned by one thread.
 class Proposer {
@@ -33,8 +37,9 @@ class Proposer {
   // prompt's, then those of each pass that were kept. Without taps it is not called.
   virtual void Observe(const float* features, size_t rows) = 0;
   // sequence: prompt and output; the target has not seen the last token yet, all before it were
-  // observed. Fills drafts for the positions after it; returns how many.
-  virtual size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out) = 0;
+  // observed. Fills drafts for the positions after it; returns how many. May ask `more` in between.
+  virtual size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
+                         const MoreDrafts& more) = 0;
 };
 
 }  // namespace mach::spec

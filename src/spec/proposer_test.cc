@@ -12,7 +12,7 @@ namespace {
 std::vector<TokenId> Proposed(Proposer& proposer, const std::vector<TokenId>& sequence,
                               size_t most) {
   std::vector<Draft> out(most);
-  out.resize(proposer.Propose(sequence, out));
+  out.resize(proposer.Propose(sequence, out, [](auto) { return true; }));
   std::vector<TokenId> tokens;
   for (const Draft& d : out) {
     EXPECT_GT(d.confidence, 0);
@@ -63,7 +63,7 @@ class Constant final : public Proposer {
   size_t max_drafts() const override { return 15; }
   void Reset() override {}
   void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId>, std::span<Draft> out) override {
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts&) override {
     ++calls;
     for (Draft& d : out) d = {77, 0.5f};
     return out.size();
@@ -85,6 +85,40 @@ TEST(Combined, ALongMatchOverridesAndSparesTheDrafter) {
   const size_t calls = drafter.calls;
   EXPECT_THAT(Proposed(p, sequence, 3), ElementsAre(115, 116, 117));
   EXPECT_EQ(drafter.calls, calls);
+}
+
+// A drafter that asks after four drafts whether to go on.
+class InParts final : public Proposer {
+ public:
+  size_t max_drafts() const override { return 15; }
+  void Reset() override {}
+  void Observe(const float*, size_t) override {}
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts& more) override {
+    for (Draft& d : out) d = {77, 0.5f};
+    return out.size() <= 4 || !more(out.first(4)) ? std::min<size_t>(out.size(), 4) : out.size();
+  }
+};
+
+TEST(Combined, WhatIsAskedInBetweenSeesWhatTheMatchOverrode) {
+  InParts drafter;
+  NgramProposer ngram({.min_match = 3, .max_drafts = 3});
+  CombinedProposer p(drafter, ngram);
+  std::vector<TokenId> sequence;
+  for (int times = 0; times < 2; ++times) {
+    for (TokenId i = 100; i < 115; ++i) sequence.push_back(i);
+  }
+  std::vector<Draft> out(8);
+  for (const bool go_on : {true, false}) {
+    std::vector<TokenId> seen;
+    const size_t n = p.Propose(sequence, out, [&](std::span<const Draft> so_far) {
+      for (const Draft& d : so_far) seen.push_back(d.token);
+      return go_on;
+    });
+    EXPECT_EQ(n, go_on ? 8u : 4u);
+    EXPECT_THAT(seen, ElementsAre(100, 101, 102, 77));
+    EXPECT_EQ(out[2].token, 102);
+    EXPECT_EQ(out[3].token, 77);
+  }
 }
 
 TEST(Statistics, CountsByPosition) {

@@ -30,30 +30,37 @@ std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence
   most = std::min(most, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
   const size_t asked = policy_.DraftRows(most, certainty_.Value());
   MACH_CHECK(asked >= 1 && asked <= most);
+  asked_ = asked - 1;
   drafted_ = 0;
   useful_ = 0;
   draft_ns_ = 0;
   block_.assign(1, sequence.back());
   if (asked == 1) return block_;
   const int64_t start = clock_.NowNs();
-  drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(asked - 1));
+  drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(asked - 1),
+                               [this](std::span<const Draft> so_far) {
+                                 return UsefulOf(so_far) == so_far.size() && policy_.Wants(so_far);
+                               });
   draft_ns_ = clock_.NowNs() - start;
-  // The row before a stop token already tells whether the answer ends there.
-  useful_ = 0;
-  while (useful_ < drafted_ &&
-         std::find(stops_.begin(), stops_.end(), drafts_[useful_].token) == stops_.end()) {
-    ++useful_;
-  }
+  useful_ = UsefulOf(std::span(drafts_).first(drafted_));
   if (useful_ == 0) return block_;
   const size_t rows = policy_.VerifyRows(std::span(drafts_).first(useful_));
   for (size_t i = 0; i + 1 < rows; ++i) block_.push_back(drafts_[i].token);
   return block_;
 }
 
+// The row before a stop token already tells whether the answer ends there.
+size_t Speculator::UsefulOf(std::span<const Draft> drafts) const {
+  const auto stop = std::find_if(drafts.begin(), drafts.end(), [&](const Draft& draft) {
+    return std::find(stops_.begin(), stops_.end(), draft.token) != stops_.end();
+  });
+  return static_cast<size_t>(stop - drafts.begin());
+}
+
 void Speculator::Finish(size_t accepted, bool cut, const PassTime& time, const float* features) {
   const size_t drafts = block_.size() - 1;
   MACH_CHECK(accepted <= drafts);
-  policy_.Observe({.drafted = drafted_ == 0 ? 0 : drafted_ + 1,
+  policy_.Observe({.drafted = drafted_ == 0 ? 0 : asked_ + 1,
                    .rows = block_.size(),
                    .accepted = accepted,
                    .cut = cut,

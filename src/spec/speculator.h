@@ -42,12 +42,16 @@ class Speculator {
   void Finish(size_t accepted, bool cut, const PassTime& time, const float* features);
 
  private:
+  // Drafts before the first stop token.
+  size_t UsefulOf(std::span<const Draft> drafts) const;
+
   Proposer& proposer_;
   BlockPolicy policy_;
   const Clock& clock_;
   Statistics& statistics_;
   std::vector<TokenId> stops_;
   std::vector<Draft> drafts_;
+  size_t asked_ = 0;  // drafts that the policy wanted
   size_t drafted_ = 0;
   size_t useful_ = 0;  // of those, before the first stop token
   int64_t draft_ns_ = 0;

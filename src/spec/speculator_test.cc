@@ -19,7 +19,7 @@ class Counting final : public Proposer {
   size_t max_drafts() const override { return 15; }
   void Reset() override {}
   void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId>, std::span<Draft> out) override {
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts&) override {
     for (size_t i = 0; i < out.size(); ++i) out[i] = {static_cast<TokenId>(101 + i), 0.9f};
     return out.size();
   }
@@ -44,6 +44,36 @@ TEST(Speculator, NothingIsVerifiedAfterAStopToken) {
   speculator.BeginRequest(std::vector<TokenId>{101}, nullptr);
   EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2));
   speculator.Finish(0, true, {}, nullptr);
+}
+
+// Asks before each draft but the first.
+class Asking final : public Proposer {
+ public:
+  size_t max_drafts() const override { return 15; }
+  void Reset() override {}
+  void Observe(const float*, size_t) override {}
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts& more) override {
+    size_t n = 0;
+    do {
+      out[n] = {static_cast<TokenId>(101 + n), 0.9f};
+      ++n;
+    } while (n < out.size() && more(out.first(n)));
+    return n;
+  }
+};
+
+TEST(Speculator, NothingIsDraftedAfterAStopToken) {
+  const FrozenClock clock;
+  Asking proposer;
+  Statistics statistics;
+  Speculator speculator(proposer, {.fixed = 6}, clock, statistics);
+  const std::vector<TokenId> sequence = {1, 2};
+  speculator.BeginRequest(std::vector<TokenId>{103}, nullptr);
+  EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102));
+  speculator.Finish(2, false, {}, nullptr);
+  speculator.BeginRequest(std::vector<TokenId>{200}, nullptr);
+  EXPECT_THAT(speculator.NextBlock(sequence, 16), ElementsAre(2, 101, 102, 103, 104, 105));
+  speculator.Finish(5, false, {}, nullptr);
 }
 
 }  // namespace

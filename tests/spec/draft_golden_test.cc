@@ -103,6 +103,20 @@ TEST_F(DraftGolden, FeaturesLogitsAndProposals) {
     }
     drafter->Draft(expected[0], proposals, nullptr, logits.data());
     EXPECT_EQ(logits, at_once);
+    // In parts, and only the first of them.
+    std::vector<float> parts(logits.size());
+    std::vector<TokenId> again(15);
+    size_t asked_after = 0;
+    const auto more = [&](size_t n) {
+      asked_after = n;
+      return true;
+    };
+    EXPECT_EQ(drafter->Draft(expected[0], again, nullptr, parts.data(), more), 15u);
+    EXPECT_EQ(parts, at_once);
+    EXPECT_EQ(again, proposals);
+    EXPECT_GT(asked_after, 0u);
+    EXPECT_EQ(drafter->Draft(expected[0], again, nullptr, nullptr, [](size_t) { return false; }),
+              asked_after);
 
     fast->Reset();
     fast->Append(taps.data(), ids.size());

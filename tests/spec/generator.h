@@ -23,7 +23,8 @@ class ScriptedProposer final : public spec::Proposer {
   size_t max_drafts() const override { return spec::kMaxBlock - 1; }
   void Reset() override {}
   void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId> sequence, std::span<spec::Draft> out) override {
+  size_t Propose(std::span<const TokenId> sequence, std::span<spec::Draft> out,
+                 const spec::MoreDrafts&) override {
     size_t n = 0;
     for (size_t at = sequence.size(); n < out.size() && at < known.size(); ++at, ++n) {
       const bool wrong = wrong_every != 0 && at % wrong_every == 0;
@@ -41,7 +42,8 @@ class RandomProposer final : public spec::Proposer {
   size_t max_drafts() const override { return spec::kMaxBlock - 1; }
   void Reset() override {}
   void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId> sequence, std::span<spec::Draft> out) override {
+  size_t Propose(std::span<const TokenId> sequence, std::span<spec::Draft> out,
+                 const spec::MoreDrafts&) override {
     for (size_t i = 0; i < out.size(); ++i) {
       out[i] = {static_cast<TokenId>((sequence.size() * 2654435761u + i * 40503u) % 8192), 0.5f};
     }
