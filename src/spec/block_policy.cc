@@ -20,6 +20,9 @@ constexpr double kBinForget = 0.995;
 constexpr double kBinPrior = 4;  // trials that the proposer's own confidence counts as
 
 constexpr double kGainRate = 0.4;
+// That a draft must promise beyond its cost. What it leaves behind is not in its own time (caches
+// and bank hold other things than plain passes want), and in a new text promises are uncertain.
+constexpr double kProfit = 1;
 constexpr double kRunRate = 0.3;
 constexpr double kTextForget = 0.98;  // a cycle: a long text is tried again
 constexpr double kTextPrior = 1;      // drafts of a text that gains as much as any
@@ -72,14 +75,31 @@ void StallByRows::Add(size_t rows, double ns) {
 }
 
 double StallByRows::At(size_t rows) const {
+  // What rows of a neighbour say of others: how much it counts, and how many more misses. Several
+  // such sums are made for each token.
+  struct Relation {
+    double weight;
+    double growth;
+  };
+  using Relations = std::array<std::array<Relation, kMaxBlock + 1>, kMaxBlock + 1>;
+  static const Relations kRelations = [] {
+    Relations made = {};
+    for (size_t to = 1; to <= kMaxBlock; ++to) {
+      for (size_t from = 1; from <= kMaxBlock; ++from) {
+        const double ratio = static_cast<double>(to) / static_cast<double>(from);
+        made[to][from] = {std::pow(std::min(ratio, 1 / ratio), kNear),
+                          std::pow(ratio, kUnionPower)};
+      }
+    }
+    return made;
+  }();
+  const auto& relations = kRelations[std::min(rows, kMaxBlock)];
   double weights = 0;
   double sum = 0;
   for (size_t r = 1; r < means_.size(); ++r) {
-    if (means_[r].weight == 0) continue;
-    const double ratio = static_cast<double>(rows) / static_cast<double>(r);
-    const double weight = means_[r].weight * std::pow(std::min(ratio, 1 / ratio), kNear);
+    const double weight = means_[r].weight * relations[r].weight;
     weights += weight;
-    sum += weight * means_[r].ns * std::pow(ratio, kUnionPower);
+    sum += weight * means_[r].ns * relations[r].growth;
   }
   return weights == 0 ? 0 : sum / weights;
 }
@@ -261,7 +281,7 @@ void BlockPolicy::ObserveDraft(const CycleResult& result, std::span<const Draft>
   // What the draft promised, which varies less than what became of it.
   const double cost = std::min(static_cast<double>(result.draft_ns) / VerifyNs(1),
                                kOutlier * DraftCost(result.drafted));
-  const double gain = expected_ - cost;
+  const double gain = expected_ - cost - kProfit;
   if (d.gain > 0) {
     text_gain_ += gain - d.gain;
     text_drafts_ += 1;

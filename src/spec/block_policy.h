@@ -66,7 +66,7 @@ struct CycleResult {
 // Adaptive. All gains are in tokens: what a cycle yields, less what plain decoding would have
 // yielded in its time. How certain the target is of its text tells before anything is spent how
 // many drafts will agree, so experience is kept apart for each degree of certainty. Where the
-// decayed gain of the last drafts of a degree is positive it drafts, unless drafts in this text
+// decayed profit of the last drafts of a degree is positive it drafts, unless drafts in this text
 // gained that much less than usual; else it decodes plainly, and tries a short draft again after a
 // wait that doubles with each failure, and only as long as the next higher degree pays. A draft's
 // tokens are verified as long as the chance that one is reached and accepted is worth its row, the

@@ -93,7 +93,7 @@ TEST(Policy, LongBlocksWhereDraftsAgree) {
   BlockPolicy policy({});
   World world;
   world.Run(policy, 300);
-  EXPECT_GT(world.drafted, 280u);
+  EXPECT_GT(world.drafted, 270u);
   EXPECT_GT(world.speed(), 3);
   EXPECT_EQ(policy.DraftRows(16, 20), 16u);
 }

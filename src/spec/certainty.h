@@ -30,7 +30,7 @@ class Certainty {
 
  private:
   static constexpr float kMost = 20;  // beyond, nothing more follows from it
-  static constexpr float kKept = 0.9f;
+  static constexpr float kKept = 0.95f;
   static constexpr float kOfNow = 0.2f;
   float Least() const { return *std::min_element(margins_.begin(), margins_.end()); }
 
