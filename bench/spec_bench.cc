@@ -3,13 +3,14 @@
 //   MACH_BENCH_MODEL=models/mach-tiny MACH_BENCH_DRAFT=models/mach-tiny-dflash
 //   MACH_BENCH_CHATS=chats.jsonl [MACH_BENCH_COUNT=300] [MACH_BENCH_TOKENS=64]
 //   [MACH_BENCH_CLOCK=wall] [MACH_BENCH_THREADS=1] [MACH_BENCH_DRAFT_BITS=8]
-//   [MACH_BENCH_TEMPERATURES=0,0.7,1] [MACH_BENCH_ROUNDS=1]
+//   [MACH_BENCH_TEMPERATURES=0,0.7,1] [MACH_BENCH_ROUNDS=1] [MACH_BENCH_FIXED=16]
 //   [MACH_BENCH_BANK=0.25 MACH_BENCH_SIDECAR=DIR] spec_bench
 //
 // With a bank, experts stream: MACH_BENCH_BANK is the share of them that stays in memory, the
 // sidecar is `mach export-sidecar`'s; each way to decode has a bank of its own, and what it read is
 // printed. Each chat is answered three times, one after the other, so that a busy machine slows all
-// of them alike: one token at a time, with the adaptive policy, and with blocks of 16. The order of
+// of them alike: one token at a time, with the adaptive policy, and with blocks of 16 (or
+// MACH_BENCH_FIXED: 1 shows what a drafter costs that only looks on). The order of
 // the first two alternates. Speed is that of decoding, from the first token to the last. The clock
 // "cpu" counts the processor time of the program instead (use one thread), which other programs
 // disturb less. More rounds over the same chats average out what a busy machine does to the
@@ -194,8 +195,8 @@ class Bench {
                                     model(kPlain).config(), model(kPlain).ledger()));
     decoders_[kPlain] = Must(engine::Decoder::Create(model(kPlain), clock_, {draft_, {}}));
     decoders_[kAdaptive] = Must(engine::Decoder::Create(model(kAdaptive), clock_, {draft_, {}}));
-    decoders_[kFixed] =
-        Must(engine::Decoder::Create(model(kFixed), clock_, {draft_, {.fixed = spec::kMaxBlock}}));
+    decoders_[kFixed] = Must(engine::Decoder::Create(
+        model(kFixed), clock_, {draft_, {.fixed = EnvNumber("MACH_BENCH_FIXED", "16")}}));
     chats_ = LoadChats(model(kPlain).checkpoint(), EnvNumber("MACH_BENCH_COUNT", "300"));
     most_ = EnvNumber("MACH_BENCH_TOKENS", "64");
     rounds_ = EnvNumber("MACH_BENCH_ROUNDS", "1");
