@@ -22,10 +22,10 @@ constexpr size_t kMaxBuffers = 16384;
 constexpr std::chrono::microseconds kIdle(100);
 constexpr int kMaxIdle = 50000;
 
-// The kernel has at most options.at_once reads. The rest waits in the backlog, and as long as it does
-// a thread, the feeder, takes completions and begins new reads, so that the disk works whatever the
-// caller does meanwhile; else that thread sleeps and the caller takes completions itself, which is
-// sooner. Whoever does it owns the completion queue.
+// The kernel has at most options.at_once reads. The rest waits in the backlog, and as long as it
+// does a thread, the feeder, takes completions and begins new reads, so that the disk works
+// whatever the caller does meanwhile; else that thread sleeps and the caller takes completions
+// itself, which is sooner. Whoever does it owns the completion queue.
 class UringReader final : public AsyncReader {
  public:
   // Takes the ring over.
