@@ -10,11 +10,11 @@
 // sidecar is `mach export-sidecar`'s; each way to decode has a bank of its own, and what it read is
 // printed. Each chat is answered three times, one after the other, so that a busy machine slows all
 // of them alike: one token at a time, with the adaptive policy, and with blocks of 16 (or
-// MACH_BENCH_FIXED: 1 shows what a drafter costs that only looks on). The order of
-// the first two alternates. Speed is that of decoding, from the first token to the last. The clock
-// "cpu" counts the processor time of the program instead (use one thread), which other programs
-// disturb less. More rounds over the same chats average out what a busy machine does to the
-// categories with few tokens.
+// MACH_BENCH_FIXED: 1 shows what a drafter costs that only looks on). The order of the first two
+// alternates. Speed is that of decoding, from the first token to the last. The clock "cpu" counts
+// the processor time of the program instead (use one thread), which other programs disturb less.
+// More rounds over the same chats average out what a busy machine does to the categories with few
+// tokens.
 #include <algorithm>
 #include <array>
 #include <cstdio>

@@ -34,6 +34,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
     next_layer_[layer] = next;
     if (layer_records_[layer] != 0) next = layer;
   }
+  first_layer_ = next;
   missing_.reserve(catalog_.experts);
   ahead_.reserve(catalog_.experts);
   first_rows_.reserve(catalog_.experts);
@@ -96,10 +97,7 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
   draft_ = pass.draft && !transient_ && !holds_all_;
   predicting_ = false;
   if (transient_ && rows_ >= full_rows_) {
-    // The first layer's experts, while its attention computes.
-    PlanReadAhead(static_cast<uint32_t>(std::find_if(layer_records_.begin(), layer_records_.end(),
-                                                     [](uint32_t n) { return n != 0; }) -
-                                        layer_records_.begin()));
+    PlanReadAhead(first_layer_);  // while its attention computes
     Pump();
   }
   if (!holds_all_ && pass.rows < kTransientRows) {

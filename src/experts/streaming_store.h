@@ -141,6 +141,7 @@ class StreamingStore final : public ExpertStore {
   const bool holds_all_;
   std::vector<uint32_t> layer_records_;  // by layer
   std::vector<uint32_t> next_layer_;     // by layer: the next one with experts, or kNone
+  uint32_t first_layer_ = kNone;         // with experts
   size_t layer_share_ = 0;               // slots of the bank that belong to each such layer
 
   BankCounters counters_;

@@ -1,6 +1,7 @@
 #include "experts/streaming_store.h"
 
 #include <map>
+#include <numeric>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -50,6 +51,11 @@ class StreamingStoreTest : public testing::TestWithParam<io::ReadMode> {
     return made;
   }
 
+  static std::vector<uint32_t> First(uint32_t n) {
+    std::vector<uint32_t> experts(n);
+    std::iota(experts.begin(), experts.end(), 0u);
+    return experts;
+  }
   static std::vector<ExpertId> Ids(const std::vector<uint32_t>& experts) {
     std::vector<ExpertId> ids;
     for (const uint32_t e : experts) ids.push_back(ExpertId(e));
@@ -247,8 +253,7 @@ TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   const TestFiles files(3, 16, kBytes);
   const Harness h = Make(files.catalog(), 9);
   REQUIRE_STORE(h);
-  std::vector<uint32_t> all;
-  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  const std::vector<uint32_t> all = First(16);
   // The bank is filled in equal shares: three of each layer, then nothing is evicted.
   for (uint64_t pass = 0; pass < 3; ++pass) {
     h.store->BeginPass({.rows = kTransientRows});
@@ -275,8 +280,7 @@ TEST_P(StreamingStoreTest, TheFirstLayerOfALargeChunkIsReadAheadToo) {
   const TestFiles files(2, 16, kBytes);
   const Harness h = Make(files.catalog(), 2);
   REQUIRE_STORE(h);
-  std::vector<uint32_t> all;
-  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  const std::vector<uint32_t> all = First(16);
   const auto begin = [&](size_t rows) {
     const uint64_t before = h.store->counters().read_ahead.issued.Get();
     h.store->BeginPass({.rows = rows});
@@ -300,8 +304,7 @@ TEST_P(StreamingStoreTest, ALargeChunkIsHandedOutInPartsWhileTheDiskGoesOn) {
   const TestFiles files(2, 16, kBytes);
   const Harness h = Make(files.catalog(), 2);
   REQUIRE_STORE(h);
-  std::vector<ExpertId> ids;
-  for (uint32_t e = 0; e < 16; ++e) ids.push_back(ExpertId(e));
+  const std::vector<ExpertId> ids = Ids(First(16));
   h.store->BeginPass({.rows = kTransientRows});
   for (uint32_t layer = 0; layer < 2; ++layer) {
     Acquisition out;
@@ -321,8 +324,7 @@ TEST_P(StreamingStoreTest, WhatWasReadAheadInVainIsDropped) {
   const TestFiles files(2, 16, kBytes);
   const Harness h = Make(files.catalog(), 2);
   REQUIRE_STORE(h);
-  std::vector<uint32_t> all;
-  for (uint32_t e = 0; e < 16; ++e) all.push_back(e);
+  const std::vector<uint32_t> all = First(16);
   for (int i = 0; i < 5; ++i) {
     h.store->BeginPass({.rows = kTransientRows});
     EXPECT_TRUE(Use(*h.store, 0, all).ok());

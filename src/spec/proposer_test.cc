@@ -58,15 +58,17 @@ TEST(Ngram, GrowsWithTheSequence) {
   EXPECT_GT(proposed, 3u * 170u);
 }
 
+// Asks after four drafts whether to go on.
 class Constant final : public Proposer {
  public:
   size_t max_drafts() const override { return 15; }
   void Reset() override {}
   void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts&) override {
+  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts& more) override {
     ++calls;
     for (Draft& d : out) d = {77, 0.5f};
-    return out.size();
+    const size_t part = std::min<size_t>(out.size(), 4);
+    return part == out.size() || !more(out.first(part)) ? part : out.size();
   }
   size_t calls = 0;
 };
@@ -87,20 +89,8 @@ TEST(Combined, ALongMatchOverridesAndSparesTheDrafter) {
   EXPECT_EQ(drafter.calls, calls);
 }
 
-// A drafter that asks after four drafts whether to go on.
-class InParts final : public Proposer {
- public:
-  size_t max_drafts() const override { return 15; }
-  void Reset() override {}
-  void Observe(const float*, size_t) override {}
-  size_t Propose(std::span<const TokenId>, std::span<Draft> out, const MoreDrafts& more) override {
-    for (Draft& d : out) d = {77, 0.5f};
-    return out.size() <= 4 || !more(out.first(4)) ? std::min<size_t>(out.size(), 4) : out.size();
-  }
-};
-
 TEST(Combined, WhatIsAskedInBetweenSeesWhatTheMatchOverrode) {
-  InParts drafter;
+  Constant drafter;
   NgramProposer ngram({.min_match = 3, .max_drafts = 3});
   CombinedProposer p(drafter, ngram);
   std::vector<TokenId> sequence;
