@@ -11,6 +11,11 @@ namespace {
 constexpr size_t kHotShare = 2;
 // A chunk that needs so much of one layer will need about as much of the next.
 constexpr double kReadAheadShare = 0.9;
+// The last read of a layer begins when the first of the others lands, if those are this part of
+// what may be in flight: a disk that reports a batch all at once leaves nothing to do meanwhile,
+// and then a batch to verify and to compute. That takes longer than the pause of such a disk; one
+// that reports each read still has enough to be busy with.
+constexpr size_t kPartBeforeLast = 4;
 
 }  // namespace
 
@@ -188,6 +193,9 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
     ++waiting_;
     return true;
   });
+  hold_last_ = !transient_ && missing_.size() > 1 &&
+               (missing_.size() - 1) * catalog_.record_bytes >=
+                   options_.in_flight_bytes / kPartBeforeLast;
   missed_ = !transient_ && !AllRead();
   if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.record_bytes);
   DropUnused(at);
@@ -266,6 +274,7 @@ void StreamingStore::Pump() {
   const size_t window = transient_ ? reads_->depth() : plan_.window;
   while (next_missing_ < missing_.size() && waiting_ < window &&
          reads_->in_flight() < reads_->depth()) {
+    if (hold_last_ && waiting_ != 0 && next_missing_ + 1 == missing_.size()) break;
     const Missing& missing = missing_[next_missing_];
     const auto slot = StartRead(missing.key, ClaimFor(missing));
     if (!slot) break;
@@ -341,7 +350,10 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
   for (LandedRecord& record : landed_) {
     const uint32_t slot = record.slot;
     const uint32_t index = std::exchange(want_[slot], kNone);
-    if (index != kNone) --waiting_;
+    if (index != kNone) {
+      --waiting_;
+      hold_last_ = false;
+    }
     if (!record.status) {
       Wasted(slot);
       bank_->Drop(slot);
@@ -452,6 +464,7 @@ void StreamingStore::Abandon() {
   first_rows_.clear();
   current_ = nullptr;
   missed_ = false;
+  hold_last_ = false;
 }
 
 void StreamingStore::CheckIdle() {

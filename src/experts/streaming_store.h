@@ -168,6 +168,7 @@ class StreamingStore final : public ExpertStore {
   size_t waiting_ = 0;            // slots with a want
   std::vector<Missing> missing_;  // without a slot yet, from next_missing_ on
   size_t next_missing_ = 0;
+  bool hold_last_ = false;  // the last of those begins when one of the others has landed
   std::vector<LandedRecord> landed_;
   std::vector<bool> verified_;    // by slot: its checksum was right
   std::vector<Arrived> arrived_;  // to be verified and handed out; pinned unless still loading

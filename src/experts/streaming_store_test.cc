@@ -249,6 +249,29 @@ TEST_P(StreamingStoreTest, AnAbandonedAcquisitionLeavesNothingPinnedAndItsReadsA
   h.store->CheckIdle();
 }
 
+TEST_P(StreamingStoreTest, TheLastReadOfALayerFollowsTheFirstThatLands) {
+  const TestFiles files(1, 16, kBytes);
+  // Of a window of three records, what counts as a batch is less than one.
+  const Harness h = Make(files.catalog(), 10);
+  REQUIRE_STORE(h);
+  const Counter& reads = h.store->counters().reads;
+  const auto started = [&](const std::vector<uint32_t>& experts, size_t rows) {
+    h.store->BeginPass({.rows = rows});
+    const uint64_t before = reads.Get();
+    Acquisition out;
+    EXPECT_TRUE(h.store->Acquire({LayerId(0), Ids(experts)}, out).ok());
+    const uint64_t after_acquire = reads.Get() - before;
+    EXPECT_TRUE(h.store->Wait(out).ok());
+    EXPECT_EQ(reads.Get() - before, experts.size());
+    while (!out.complete()) EXPECT_TRUE(h.store->Wait(out).ok());
+    return after_acquire;
+  };
+  EXPECT_EQ(started({0, 1, 2}, 1), 2u);
+  EXPECT_EQ(started({3}, 1), 1u);
+  EXPECT_EQ(started({4, 5, 6}, kTransientRows), 3u);
+  h.store->CheckIdle();
+}
+
 TEST_P(StreamingStoreTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   const TestFiles files(3, 16, kBytes);
   const Harness h = Make(files.catalog(), 9);
