@@ -8,10 +8,6 @@
 #include <sys/mman.h>
 
 namespace mach {
-namespace {
-constexpr size_t kHugePageBytes = size_t{2} << 20;
-}  // namespace
-
 Result<AlignedBuffer> AlignedBuffer::Allocate(size_t bytes) {
   AlignedBuffer buffer;
   if (bytes == 0) return buffer;

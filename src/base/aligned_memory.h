@@ -10,10 +10,16 @@
 namespace mach {
 
 inline constexpr size_t kPageBytes = 4096;
+inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 inline constexpr size_t kCacheLineBytes = 64;
 
 constexpr size_t RoundUp(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
+}
+
+// The size of a buffer all of whose pages are huge; below one such page, just bytes.
+constexpr size_t WholeHugePages(size_t bytes) {
+  return bytes < kHugePageBytes ? bytes : RoundUp(bytes, kHugePageBytes);
 }
 
 // Owns a private anonymous mapping, zeroed, kPageBytes-aligned (2 MiB-aligned, and advised to use

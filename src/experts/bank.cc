@@ -27,9 +27,12 @@ Result<std::unique_ptr<Bank>> Bank::Create(const Catalog& catalog, const BankOpt
   std::unique_ptr<Bank> made(new Bank(catalog, options, counters));
   const size_t record = catalog.record_bytes;
   MACH_TRY(made->experts_reservation_, ledger.Reserve(MemoryTag::kExperts, options.slots * record));
+  // A read into small pages takes a disk longer (a segment a page), and slots of bank and staging
+  // change places: the last ones must not lie in small pages either.
+  const size_t memory = WholeHugePages(made->slots_.size() * record);
   MACH_TRY(made->staging_reservation_,
-           ledger.Reserve(MemoryTag::kStaging, options.staging_slots * record));
-  MACH_TRY(made->memory_, AlignedBuffer::Allocate(made->slots_.size() * record));
+           ledger.Reserve(MemoryTag::kStaging, memory - options.slots * record));
+  MACH_TRY(made->memory_, AlignedBuffer::Allocate(memory));
   return made;
 }
 

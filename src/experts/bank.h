@@ -28,8 +28,8 @@ struct BankOptions {
 // leaves. Used by one thread; the counters are for all.
 class Bank {
  public:
-  // Reserves the slots under `experts` and the staging slots under `staging`. The catalog and the
-  // counters must outlive the bank.
+  // Reserves the slots under `experts`, the staging slots and what fills the last huge page under
+  // `staging`. The catalog and the counters must outlive the bank.
   static Result<std::unique_ptr<Bank>> Create(const Catalog& catalog, const BankOptions& options,
                                               MemoryLedger& ledger, BankCounters& counters);
 

@@ -6,7 +6,7 @@ namespace mach::experts {
 namespace {
 
 // Counts of different layers are compared as they were at the last visits: a layer's visits all
-// come once a pass, so that they differ by one at most.
+// come once a token, so that they differ by one at most.
 class Lfu final : public EvictionPolicy {
  public:
   Lfu(size_t layers, size_t experts, double half_life)

@@ -68,11 +68,13 @@ struct ExpertPass {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-// Distinct experts of a layer. Of a pass with drafts, first_rows has the first row that chose each.
+// Distinct experts of a layer. A pass with drafts says which rows chose each: rows[begins[i]] to
+// rows[begins[i + 1]], ascending, chose ids[i].
 struct ExpertRequest {
   LayerId layer;
   std::span<const ExpertId> ids;
-  std::span<const uint32_t> first_rows = {};
+  std::span<const uint32_t> rows = {};
+  std::span<const uint32_t> begins = {};
 };
 
 // Used by one forward pass at a time.

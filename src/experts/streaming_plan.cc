@@ -57,7 +57,7 @@ Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions opti
     const size_t middle = low + (high - low) / 2;
     options.bank_bytes = middle * catalog.record_bytes;
     const auto plan = PlanStreaming(catalog, options);
-    const bool fits = !plan || plan->bank_bytes + plan->staging_bytes <= available;
+    const bool fits = !plan || plan->memory_bytes() <= available;
     (fits ? low : high) = middle;
   }
   options.bank_bytes = low * catalog.record_bytes;

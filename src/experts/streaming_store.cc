@@ -100,6 +100,7 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
   rows_ = pass.rows;
   transient_ = options_.transient_prefill && pass.rows >= kTransientRows && !holds_all_;
   draft_ = pass.draft && !transient_ && !holds_all_;
+  if (draft_ && touched_.size() < rows_) touched_.resize(rows_);
   predicting_ = false;
   if (transient_ && rows_ >= full_rows_) {
     PlanReadAhead(first_layer_);  // while its attention computes
@@ -112,10 +113,19 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
 }
 
 void StreamingStore::Commit(size_t rows) {
-  for (const Touched& touched : touched_) {
-    if (touched.row < rows) bank_->OnUse(touched.key);
+  // As if the rows had been decoded one by one: what eviction learns of time are tokens.
+  for (size_t row = 0; row < touched_.size(); ++row) {
+    uint32_t layer = kNone;
+    for (const ExpertKey key : touched_[row]) {
+      if (row >= rows) break;
+      if (catalog_.LayerOf(key) != layer) {
+        layer = catalog_.LayerOf(key);
+        bank_->OnVisit(layer);
+      }
+      bank_->OnUse(key);
+    }
+    touched_[row].clear();
   }
-  touched_.clear();
   for (const Held& held : held_) {
     if (held.row < rows && !bank_->resident(held.slot)) bank_->Promote(held.slot);
     bank_->Unpin(held.slot);
@@ -137,7 +147,9 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   Begin(out, ids.size());
   Abandon();
   current_ = &out;
-  if (draft_) first_rows_.assign(request.first_rows.begin(), request.first_rows.end());
+  for (size_t i = 0; draft_ && i < ids.size(); ++i) {
+    first_rows_.push_back(request.rows[request.begins[i]]);
+  }
   if (!holds_all_) asked_ns_ = clock_.NowNs();
   MACH_RETURN_IF_ERROR(TakeLanded(false, out));
 
@@ -161,10 +173,11 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
     MACH_CHECK(at < catalog_.layers && Index(ids[i]) < catalog_.experts &&
                catalog_.records[key].bytes != 0);
     if (!transient_) {
-      if (RowOf(i) == 0) {
-        bank_->OnUse(key);
-      } else {
-        touched_.push_back({key, RowOf(i)});
+      if (RowOf(i) == 0) bank_->OnUse(key);
+      if (draft_) {
+        for (uint32_t at_pair = request.begins[i]; at_pair < request.begins[i + 1]; ++at_pair) {
+          if (request.rows[at_pair] > 0) touched_[request.rows[at_pair]].push_back(key);
+        }
       }
     }
     const std::optional<uint32_t> slot = bank_->Find(key);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/aligned_memory.h"
 #include "base/clock.h"
 #include "experts/bank.h"
 #include "experts/expert_store.h"
@@ -43,6 +44,8 @@ struct StreamingPlan {
   size_t window = 0;
   size_t bank_bytes = 0;
   size_t staging_bytes = 0;
+  // Both, with what fills the last huge page.
+  size_t memory_bytes() const { return WholeHugePages(bank_bytes + staging_bytes); }
 };
 
 // kInvalidArgument when the bank is below its floor, with both numbers. A bank that can hold every
@@ -96,14 +99,10 @@ class StreamingStore final : public ExpertStore {
     uint32_t slot;
     uint32_t index;  // in the acquisition
   };
-  // What a draft touches, until it is known which of its rows stay.
-  struct Touched {
-    ExpertKey key;
-    uint32_t row;  // the first one that chose it
-  };
+  // What a draft reads, until it is known which of its rows stay.
   struct Held {
     uint32_t slot;  // staged, with a pin
-    uint32_t row;
+    uint32_t row;   // the first one that chose it
   };
 
   StreamingStore(Catalog catalog, const StreamingOptions& options, const StreamingPlan& plan,
@@ -156,7 +155,7 @@ class StreamingStore final : public ExpertStore {
   bool transient_ = false;  // goes through staging
   bool draft_ = false;
   const std::atomic<bool>* cancel_ = nullptr;
-  std::vector<Touched> touched_;
+  std::vector<std::vector<ExpertKey>> touched_;  // by row of a draft, but for the first; by layer
   std::vector<Held> held_;
 
   // The acquisition under way.

@@ -466,7 +466,8 @@ TEST_P(StreamingStoreTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
   Acquisition out;
   const std::vector<ExpertId> ids = Ids({0, 1, 8, 9});
   const std::vector<uint32_t> rows = {0, 2, 1, 2};
-  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids, rows}, out).ok());
+  const std::vector<uint32_t> begins = {0, 1, 2, 3, 4};
+  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids, rows, begins}, out).ok());
   while (!out.complete()) ASSERT_TRUE(h.store->Wait(out).ok());
   out.Clear();
   EXPECT_EQ(c.evictions.Get(), 0u);
@@ -481,6 +482,64 @@ TEST_P(StreamingStoreTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
   EXPECT_TRUE(Use(*h.store, 0, {9}).ok());
   EXPECT_EQ(c.reads.Get(), reads + 1);
   h.store->CheckIdle();
+}
+
+// A pass whose row r uses rows[r], all of which stay.
+void Draft(StreamingStore& store, const std::vector<uint32_t>& rows) {
+  store.BeginPass({.rows = rows.size(), .draft = true});
+  std::map<uint32_t, std::vector<uint32_t>> by_expert;
+  for (uint32_t r = 0; r < rows.size(); ++r) by_expert[rows[r]].push_back(r);
+  std::vector<ExpertId> ids;
+  std::vector<uint32_t> users;
+  std::vector<uint32_t> begins = {0};
+  for (const auto& [expert, of] : by_expert) {
+    ids.push_back(ExpertId(expert));
+    users.insert(users.end(), of.begin(), of.end());
+    begins.push_back(static_cast<uint32_t>(users.size()));
+  }
+  Acquisition out;
+  EXPECT_TRUE(store.Acquire({LayerId(0), ids, users, begins}, out).ok());
+  while (!out.complete()) EXPECT_TRUE(store.Wait(out).ok());
+  out.Clear();
+  store.Commit(rows.size());
+}
+
+TEST_P(StreamingStoreTest, EveryRowThatStaysIsAUse) {
+  const TestFiles files(1, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
+  REQUIRE_STORE(h);
+  const auto plain = [&](const std::vector<uint32_t>& experts) {
+    h.store->BeginPass({.rows = 1});
+    EXPECT_TRUE(Use(*h.store, 0, experts).ok());
+  };
+  plain({0, 1, 2, 3});
+  Draft(*h.store, {0, 1, 0});  // 1 is the least recent of the two
+  plain({2, 3});
+  plain({8});
+  const uint64_t reads = h.store->counters().reads.Get();
+  plain({0});
+  EXPECT_EQ(h.store->counters().reads.Get(), reads);
+  plain({1});
+  EXPECT_EQ(h.store->counters().reads.Get(), reads + 1);
+}
+
+TEST_P(StreamingStoreTest, TimePassesByRowsThatStay) {
+  const TestFiles files(1, 16, kBytes);
+  const Harness h = Make(files.catalog(), 3, {.eviction = Eviction::kLfu});
+  REQUIRE_STORE(h);
+  const auto plain = [&](const std::vector<uint32_t>& experts) {
+    h.store->BeginPass({.rows = 1});
+    EXPECT_TRUE(Use(*h.store, 0, experts).ok());
+  };
+  for (int i = 0; i < 3; ++i) plain({1});
+  for (int i = 0; i < 32; ++i) Draft(*h.store, std::vector<uint32_t>(16, 0));
+  plain({2});
+  plain({3});  // for 1, whose uses are 512 tokens ago, not 32
+  const uint64_t reads = h.store->counters().reads.Get();
+  plain({2});
+  EXPECT_EQ(h.store->counters().reads.Get(), reads);
+  plain({1});
+  EXPECT_EQ(h.store->counters().reads.Get(), reads + 1);
 }
 
 TEST_P(StreamingStoreTest, ACancelledPassStopsBeforeTheNextRead) {

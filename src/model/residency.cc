@@ -113,7 +113,7 @@ Status UseExperts(const DiskExperts& disk, const ModelConfig& config, const Side
   experts::StreamingOptions least = OptionsOf(config, wish);
   least.bank_bytes = needs.floor_slots * needs.expert_record;
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, least));
-  needs.least_bank = plan.bank_bytes + plan.staging_bytes + SliceBytes(disk, plan);
+  needs.least_bank = plan.memory_bytes() + SliceBytes(disk, plan);
   return Ok();
 }
 

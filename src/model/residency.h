@@ -52,7 +52,7 @@ Status UseExperts(const DiskExperts& experts, const ModelConfig& config,
 struct BankFit {
   experts::StreamingPlan plan;
   size_t slice_bytes = 0;  // of staging, besides the plan's, for experts of the checkpoint
-  size_t staging_bytes() const { return plan.staging_bytes + slice_bytes; }
+  size_t staging_bytes() const { return plan.memory_bytes() - plan.bank_bytes + slice_bytes; }
 };
 
 // Fits the bank into what a ceiling leaves beside the rest of the model. REQUIRES: UseExperts.

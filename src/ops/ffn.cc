@@ -251,8 +251,6 @@ void GroupPairs(const MoeShape& shape, size_t rows, const Routing& routing, MoeS
     s.pair_token[pair] = static_cast<uint32_t>(i / shape.top_k);
     s.pair_of[i] = pair;
   }
-  s.first_rows.clear();
-  for (size_t i = 0; i < s.ids.size(); ++i) s.first_rows.push_back(s.pair_token[s.first_pair[i]]);
 }
 
 }  // namespace
@@ -291,7 +289,7 @@ void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router
 Status AcquireExperts(const MoeShape& shape, LayerId layer, experts::ExpertStore& store,
                       MoeScratch& scratch, size_t rows, const Routing& routing) {
   GroupPairs(shape, rows, routing, scratch);
-  return store.Acquire({layer, scratch.ids, scratch.first_rows}, scratch.acquisition);
+  return store.Acquire({layer, scratch.ids, scratch.pair_token, scratch.first_pair}, scratch.acquisition);
 }
 
 Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::ExpertStore& store,

@@ -65,7 +65,6 @@ struct MoeScratch {
   std::vector<uint32_t> pair_token;  // pairs sorted by expert, then token
   std::vector<uint32_t> pair_of;     // [rows, top_k] -> pair
   std::vector<uint32_t> next_pair;   // by expert, while sorting
-  std::vector<uint32_t> first_rows;  // of each of ids, the first row that chose it
 };
 
 // Which experts each row chose: ids [rows, top_k] in order of falling probability, and their

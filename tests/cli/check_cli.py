@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+HUGE_PAGE = 2 << 20
 GIB = 1 << 30
 
 
@@ -51,15 +52,18 @@ def check_verdicts(mach, model):
     least = with_ceiling(resident, 2)["residency"]["streaming"]["bytes"]
     assert least > resident + experts["floor_bytes"]
     assert with_ceiling(least - (1 << 20), 2)["verdict"] == "wont_fit"
-    assert with_ceiling(least, 1)["verdict"] == "tight"  # it would hit too rarely
+    # Slots fill what is left of the last huge page.
+    smallest = with_ceiling(least, 0)["residency"]["streaming"]
+    assert smallest["bank_slots"] >= experts["floor_slots"], smallest
     each = experts["bytes_each"]
     plan = with_ceiling(least + 100 * each, 0)
     some = plan["residency"]["streaming"]
     # An eighth of it goes to the prefix cache.
     assert abs(some["prefix_bytes"] - 100 * each // 8) < 1000, some
     memory = some["memory"]
-    assert memory["experts"] == some["bank_slots"] * each and memory["staging"] % each == 0, some
-    assert plan["wired_bytes"] - 2 * each < some["bytes"] <= plan["wired_bytes"], plan
+    assert memory["experts"] == some["bank_slots"] * each, some
+    assert (memory["experts"] + memory["staging"]) % HUGE_PAGE == 0, some
+    assert plan["wired_bytes"] - HUGE_PAGE - 2 * each < some["bytes"] <= plan["wired_bytes"], plan
     refused = plan["residency"]["bf16_streaming"]
     assert refused["verdict"] == "wont_fit" and "4-bit affine, group 64" in refused["reason"]
     assert 0.5 < some["estimated_hit_rate"] < 1
@@ -120,6 +124,9 @@ def check_kept(mach, model, work):
          "--experts", "64", "--tokenizer", model], 0)
     absent = check(mach, dense)
     assert "has no expert sidecar" in absent["sidecar_problem"]
+    least = check(mach, dense, "--wired-gb", "0.01", code=2)["residency"]["streaming"]["bytes"]
+    plan = check(mach, dense, "--wired-gb", f"{(least + 600) / GIB:.6f}", code=1)
+    assert plan["verdict"] == "tight", plan  # it would hit too rarely
     assert absent["residency"]["streaming"]["expert_format"] == "BF16"
     ceiling = ["--wired-gb", "0.08"]
     bf16 = compare(dense, "bf16_streaming", ["--streaming", "--bf16-streaming"], *ceiling)
