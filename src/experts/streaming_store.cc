@@ -206,9 +206,9 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
     ++waiting_;
     return true;
   });
-  hold_last_ = !transient_ && missing_.size() > 1 &&
-               (missing_.size() - 1) * catalog_.record_bytes >=
-                   options_.in_flight_bytes / kPartBeforeLast;
+  hold_last_ =
+      !transient_ && missing_.size() > 1 &&
+      (missing_.size() - 1) * catalog_.record_bytes >= options_.in_flight_bytes / kPartBeforeLast;
   missed_ = !transient_ && !AllRead();
   if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.record_bytes);
   DropUnused(at);

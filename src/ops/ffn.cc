@@ -289,7 +289,8 @@ void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router
 Status AcquireExperts(const MoeShape& shape, LayerId layer, experts::ExpertStore& store,
                       MoeScratch& scratch, size_t rows, const Routing& routing) {
   GroupPairs(shape, rows, routing, scratch);
-  return store.Acquire({layer, scratch.ids, scratch.pair_token, scratch.first_pair}, scratch.acquisition);
+  return store.Acquire({layer, scratch.ids, scratch.pair_token, scratch.first_pair},
+                       scratch.acquisition);
 }
 
 Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::ExpertStore& store,
