@@ -175,8 +175,8 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
     if (!transient_) {
       if (RowOf(i) == 0) bank_->OnUse(key);
       if (draft_) {
-        for (uint32_t at_pair = request.begins[i]; at_pair < request.begins[i + 1]; ++at_pair) {
-          if (request.rows[at_pair] > 0) touched_[request.rows[at_pair]].push_back(key);
+        for (uint32_t j = request.begins[i]; j < request.begins[i + 1]; ++j) {
+          if (request.rows[j] > 0) touched_[request.rows[j]].push_back(key);
         }
       }
     }
