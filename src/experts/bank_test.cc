@@ -53,6 +53,16 @@ TEST_F(BankTest, ReservesWhatItHolds) {
   EXPECT_EQ(small.reserved(), 0u);
 }
 
+TEST_F(BankTest, EndsWithAWholeHugePage) {
+  const Catalog catalog = MakeCatalog(2, 512);
+  MemoryLedger ledger(size_t{8} << 20);
+  const auto bank = Bank::Create(catalog, {.slots = 500, .staging_slots = 100}, ledger, counters_);
+  ASSERT_TRUE(bank.ok());
+  EXPECT_EQ((*bank)->memory().size(), 2 * kHugePageBytes);
+  EXPECT_EQ(ledger.reserved(MemoryTag::kExperts), 500 * kPageBytes);
+  EXPECT_EQ(ledger.reserved(MemoryTag::kStaging), 2 * kHugePageBytes - 500 * kPageBytes);
+}
+
 TEST_F(BankTest, EvictsWhenFullAndOnlyThen) {
   const auto bank = Make({.slots = 2, .eviction = Eviction::kLru});
   const uint32_t first = Load(*bank, 0);

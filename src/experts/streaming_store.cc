@@ -113,17 +113,8 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
 }
 
 void StreamingStore::Commit(size_t rows) {
-  // As if the rows had been decoded one by one: what eviction learns of time are tokens.
   for (size_t row = 0; row < touched_.size(); ++row) {
-    uint32_t layer = kNone;
-    for (const ExpertKey key : touched_[row]) {
-      if (row >= rows) break;
-      if (catalog_.LayerOf(key) != layer) {
-        layer = catalog_.LayerOf(key);
-        bank_->OnVisit(layer);
-      }
-      bank_->OnUse(key);
-    }
+    if (row < rows) LearnToken(touched_[row]);
     touched_[row].clear();
   }
   for (const Held& held : held_) {
@@ -131,6 +122,18 @@ void StreamingStore::Commit(size_t rows) {
     bank_->Unpin(held.slot);
   }
   held_.clear();
+}
+
+// As if a row had been decoded by itself: eviction reckons time in tokens.
+void StreamingStore::LearnToken(std::span<const ExpertKey> used) {
+  uint32_t layer = kNone;
+  for (const ExpertKey key : used) {
+    if (catalog_.LayerOf(key) != layer) {
+      layer = catalog_.LayerOf(key);
+      bank_->OnVisit(layer);
+    }
+    bank_->OnUse(key);
+  }
 }
 
 void StreamingStore::Predict(LayerId layer, std::span<const ExpertId> ids) {
@@ -147,8 +150,12 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   Begin(out, ids.size());
   Abandon();
   current_ = &out;
-  for (size_t i = 0; draft_ && i < ids.size(); ++i) {
-    first_rows_.push_back(request.rows[request.begins[i]]);
+  if (draft_) {
+    MACH_CHECK(request.begins.size() == ids.size() + 1 &&
+               request.begins.back() == request.rows.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      first_rows_.push_back(request.rows[request.begins[i]]);
+    }
   }
   if (!holds_all_) asked_ns_ = clock_.NowNs();
   MACH_RETURN_IF_ERROR(TakeLanded(false, out));

@@ -109,6 +109,8 @@ class StreamingStore final : public ExpertStore {
                  const Clock& clock);
   void Unpin(uint32_t slot) override;
 
+  void LearnToken(std::span<const ExpertKey> used);  // by layer
+
   // Starts reads as far as slots and depth allow: demand, then what is ahead.
   void Pump();
   std::optional<uint32_t> StartRead(ExpertKey key, std::optional<uint32_t> slot);

@@ -93,6 +93,34 @@ class StreamingStoreTest : public testing::TestWithParam<io::ReadMode> {
     return Use(store, layer, experts, out);
   }
 
+  // Reads that a token which uses these experts of layer 0 takes.
+  static uint64_t ReadsOf(StreamingStore& store, const std::vector<uint32_t>& experts) {
+    const uint64_t before = store.counters().reads.Get();
+    store.BeginPass({.rows = 1});
+    EXPECT_TRUE(Use(store, 0, experts).ok());
+    return store.counters().reads.Get() - before;
+  }
+  // A draft whose row r uses the experts rows[r] of layer 0, not yet committed.
+  static void Draft(StreamingStore& store, const std::vector<std::vector<uint32_t>>& rows) {
+    store.BeginPass({.rows = rows.size(), .draft = true});
+    std::map<uint32_t, std::vector<uint32_t>> rows_of;
+    for (uint32_t r = 0; r < rows.size(); ++r) {
+      for (const uint32_t expert : rows[r]) rows_of[expert].push_back(r);
+    }
+    std::vector<ExpertId> ids;
+    std::vector<uint32_t> users;
+    std::vector<uint32_t> begins = {0};
+    for (const auto& [expert, of] : rows_of) {
+      ids.push_back(ExpertId(expert));
+      users.insert(users.end(), of.begin(), of.end());
+      begins.push_back(static_cast<uint32_t>(users.size()));
+    }
+    Acquisition out;
+    ASSERT_TRUE(store.Acquire({LayerId(0), ids, users, begins}, out).ok());
+    while (!out.complete()) ASSERT_TRUE(store.Wait(out).ok());
+    out.Clear();
+  }
+
   MemoryLedger ledger_{size_t{64} << 20};
   StepClock clock_;
 };
@@ -457,89 +485,46 @@ TEST_P(StreamingStoreTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
   const TestFiles files(1, 32, kBytes);
   const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
   REQUIRE_STORE(h);
-  h.store->BeginPass({.rows = 1});
-  EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3}).ok());  // the bank is full
   const BankCounters& c = h.store->counters();
+  EXPECT_EQ(ReadsOf(*h.store, {0, 1, 2, 3}), 4u);  // the bank is full
 
-  // Row 0 chooses 0, row 1 chooses 8, row 2 chooses 1 and 9; rows 0 and 1 stay.
-  h.store->BeginPass({.rows = 3, .draft = true});
-  Acquisition out;
-  const std::vector<ExpertId> ids = Ids({0, 1, 8, 9});
-  const std::vector<uint32_t> rows = {0, 2, 1, 2};
-  const std::vector<uint32_t> begins = {0, 1, 2, 3, 4};
-  ASSERT_TRUE(h.store->Acquire({LayerId(0), ids, rows, begins}, out).ok());
-  while (!out.complete()) ASSERT_TRUE(h.store->Wait(out).ok());
-  out.Clear();
+  Draft(*h.store, {{0}, {8}, {1, 9}});
   EXPECT_EQ(c.evictions.Get(), 0u);
   h.store->Commit(2);
   h.store->CheckIdle();
   EXPECT_EQ(c.evictions.Get(), 1u);  // of 1, whose last use was in a row that went
 
-  const uint64_t reads = c.reads.Get();
-  h.store->BeginPass({.rows = 1});
-  EXPECT_TRUE(Use(*h.store, 0, {0, 8, 2, 3}).ok());
-  EXPECT_EQ(c.reads.Get(), reads);
-  EXPECT_TRUE(Use(*h.store, 0, {9}).ok());
-  EXPECT_EQ(c.reads.Get(), reads + 1);
+  EXPECT_EQ(ReadsOf(*h.store, {0, 8, 2, 3}), 0u);
+  EXPECT_EQ(ReadsOf(*h.store, {9}), 1u);
   h.store->CheckIdle();
-}
-
-// A pass whose row r uses rows[r], all of which stay.
-void Draft(StreamingStore& store, const std::vector<uint32_t>& rows) {
-  store.BeginPass({.rows = rows.size(), .draft = true});
-  std::map<uint32_t, std::vector<uint32_t>> by_expert;
-  for (uint32_t r = 0; r < rows.size(); ++r) by_expert[rows[r]].push_back(r);
-  std::vector<ExpertId> ids;
-  std::vector<uint32_t> users;
-  std::vector<uint32_t> begins = {0};
-  for (const auto& [expert, of] : by_expert) {
-    ids.push_back(ExpertId(expert));
-    users.insert(users.end(), of.begin(), of.end());
-    begins.push_back(static_cast<uint32_t>(users.size()));
-  }
-  Acquisition out;
-  EXPECT_TRUE(store.Acquire({LayerId(0), ids, users, begins}, out).ok());
-  while (!out.complete()) EXPECT_TRUE(store.Wait(out).ok());
-  out.Clear();
-  store.Commit(rows.size());
 }
 
 TEST_P(StreamingStoreTest, EveryRowThatStaysIsAUse) {
   const TestFiles files(1, 16, kBytes);
   const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
   REQUIRE_STORE(h);
-  const auto plain = [&](const std::vector<uint32_t>& experts) {
-    h.store->BeginPass({.rows = 1});
-    EXPECT_TRUE(Use(*h.store, 0, experts).ok());
-  };
-  plain({0, 1, 2, 3});
-  Draft(*h.store, {0, 1, 0});  // 1 is the least recent of the two
-  plain({2, 3});
-  plain({8});
-  const uint64_t reads = h.store->counters().reads.Get();
-  plain({0});
-  EXPECT_EQ(h.store->counters().reads.Get(), reads);
-  plain({1});
-  EXPECT_EQ(h.store->counters().reads.Get(), reads + 1);
+  EXPECT_EQ(ReadsOf(*h.store, {0, 1, 2, 3}), 4u);
+  Draft(*h.store, {{0}, {1}, {0}});  // 1 is the least recent of the two
+  h.store->Commit(3);
+  EXPECT_EQ(ReadsOf(*h.store, {2, 3}), 0u);
+  EXPECT_EQ(ReadsOf(*h.store, {8}), 1u);
+  EXPECT_EQ(ReadsOf(*h.store, {0}), 0u);
+  EXPECT_EQ(ReadsOf(*h.store, {1}), 1u);
 }
 
 TEST_P(StreamingStoreTest, TimePassesByRowsThatStay) {
   const TestFiles files(1, 16, kBytes);
   const Harness h = Make(files.catalog(), 3, {.eviction = Eviction::kLfu});
   REQUIRE_STORE(h);
-  const auto plain = [&](const std::vector<uint32_t>& experts) {
-    h.store->BeginPass({.rows = 1});
-    EXPECT_TRUE(Use(*h.store, 0, experts).ok());
-  };
-  for (int i = 0; i < 3; ++i) plain({1});
-  for (int i = 0; i < 32; ++i) Draft(*h.store, std::vector<uint32_t>(16, 0));
-  plain({2});
-  plain({3});  // for 1, whose uses are 512 tokens ago, not 32
-  const uint64_t reads = h.store->counters().reads.Get();
-  plain({2});
-  EXPECT_EQ(h.store->counters().reads.Get(), reads);
-  plain({1});
-  EXPECT_EQ(h.store->counters().reads.Get(), reads + 1);
+  for (int i = 0; i < 3; ++i) ReadsOf(*h.store, {1});
+  for (int i = 0; i < 32; ++i) {
+    Draft(*h.store, std::vector<std::vector<uint32_t>>(16, {0}));
+    h.store->Commit(16);
+  }
+  EXPECT_EQ(ReadsOf(*h.store, {2}), 1u);
+  EXPECT_EQ(ReadsOf(*h.store, {3}), 1u);  // for 1, whose uses are 512 tokens ago, not 32
+  EXPECT_EQ(ReadsOf(*h.store, {2}), 0u);
+  EXPECT_EQ(ReadsOf(*h.store, {1}), 1u);
 }
 
 TEST_P(StreamingStoreTest, ACancelledPassStopsBeforeTheNextRead) {
