@@ -225,20 +225,17 @@ void StoreKv(std::byte* k_block, std::byte* v_block, size_t position, const floa
   }
 }
 
-const char* Fill(KernelTable& table) {
-  table.attention = Attention;
-  table.attention_merge = AttentionMerge;
-  table.store_kv = StoreKv;
-  return hwy::TargetName(HWY_TARGET);
-}
-
 }  // namespace
+
+constexpr AttentionKernels kKernels = {
+    .attention = Attention, .attention_merge = AttentionMerge, .store_kv = StoreKv};
+
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MACH_VECTOR_TARGET
 
 #if HWY_ONCE
 namespace mach::kernels {
-const char* FillAttention(KernelTable& table) { MACH_PER_ISA(table.isa, Fill(table), nullptr) }
+const AttentionKernels* AttentionFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
 }  // namespace mach::kernels
 #endif

@@ -92,18 +92,16 @@ void DeltaRule(const DeltaRuleArgs& args) {
   }
 }
 
-const char* Fill(KernelTable& table) {
-  table.delta_rule = DeltaRule;
-  return hwy::TargetName(HWY_TARGET);
-}
-
 }  // namespace
+
+constexpr DeltaRuleKernels kKernels = {.delta_rule = DeltaRule};
+
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MACH_VECTOR_TARGET
 
 #if HWY_ONCE
 namespace mach::kernels {
-const char* FillDeltaRule(KernelTable& table) { MACH_PER_ISA(table.isa, Fill(table), nullptr) }
+const DeltaRuleKernels* DeltaRuleFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
 }  // namespace mach::kernels
 #endif

@@ -11,47 +11,50 @@
 #define MACH_KERNELS_LANES_INL_H_
 #endif
 
-// MACH_PER_ISA(isa, call, otherwise) returns N_xxx::call for the target of isa, for HWY_ONCE.
-#define MACH_PER_ISA(isa, call, otherwise) \
-  switch (isa) {                           \
-    MACH_CASE_AVX2(call)                   \
-    MACH_CASE_AVX3(call)                   \
-    MACH_CASE_AVX3_DL(call)                \
-    MACH_CASE_NEON(call)                   \
-    default:                               \
-      return otherwise;                    \
-  }
+// MACH_RETURN_PER_ISA(isa, prefix, name, otherwise); returns `prefix N_xxx::name` for the target of
+// isa. For HWY_ONCE, outside of every target's attributes.
+#define MACH_RETURN_PER_ISA(isa, prefix, name, otherwise) \
+  do {                                                    \
+    switch (isa) {                                        \
+      MACH_CASE_AVX2(prefix, name)                        \
+      MACH_CASE_AVX3(prefix, name)                        \
+      MACH_CASE_AVX3_DL(prefix, name)                     \
+      MACH_CASE_NEON(prefix, name)                        \
+      default:                                            \
+        return otherwise;                                 \
+    }                                                     \
+  } while (false)
 #undef MACH_CASE_AVX2
 #undef MACH_CASE_AVX3
 #undef MACH_CASE_AVX3_DL
 #undef MACH_CASE_NEON
 #if HWY_TARGETS & HWY_AVX2
-#define MACH_CASE_AVX2(call) \
-  case Isa::kAvx2:           \
-    return N_AVX2::call;
+#define MACH_CASE_AVX2(prefix, name) \
+  case Isa::kAvx2:                   \
+    return prefix N_AVX2::name;
 #else
-#define MACH_CASE_AVX2(call)
+#define MACH_CASE_AVX2(prefix, name)
 #endif
 #if HWY_TARGETS & HWY_AVX3
-#define MACH_CASE_AVX3(call) \
-  case Isa::kAvx512:         \
-    return N_AVX3::call;
+#define MACH_CASE_AVX3(prefix, name) \
+  case Isa::kAvx512:                 \
+    return prefix N_AVX3::name;
 #else
-#define MACH_CASE_AVX3(call)
+#define MACH_CASE_AVX3(prefix, name)
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL
-#define MACH_CASE_AVX3_DL(call) \
-  case Isa::kAvx512Vnni:        \
-    return N_AVX3_DL::call;
+#define MACH_CASE_AVX3_DL(prefix, name) \
+  case Isa::kAvx512Vnni:                \
+    return prefix N_AVX3_DL::name;
 #else
-#define MACH_CASE_AVX3_DL(call)
+#define MACH_CASE_AVX3_DL(prefix, name)
 #endif
 #if HWY_TARGETS & HWY_NEON
-#define MACH_CASE_NEON(call) \
-  case Isa::kNeon:           \
-    return N_NEON::call;
+#define MACH_CASE_NEON(prefix, name) \
+  case Isa::kNeon:                   \
+    return prefix N_NEON::name;
 #else
-#define MACH_CASE_NEON(call)
+#define MACH_CASE_NEON(prefix, name)
 #endif
 
 // Before a loop over registers, whose count is a constant.

@@ -220,18 +220,16 @@ void MatmulF32(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end, 
   }
 }
 
-const char* Fill(KernelTable& table) {
-  table.matmul_f32 = MatmulF32;
-  return hwy::TargetName(HWY_TARGET);
-}
-
 }  // namespace
+
+constexpr MatmulF32Kernels kKernels = {.matmul_f32 = MatmulF32};
+
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MACH_VECTOR_TARGET
 
 #if HWY_ONCE
 namespace mach::kernels {
-const char* FillMatmulF32(KernelTable& table) { MACH_PER_ISA(table.isa, Fill(table), nullptr) }
+const MatmulF32Kernels* MatmulF32For(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
 }  // namespace mach::kernels
 #endif

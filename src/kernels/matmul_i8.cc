@@ -565,21 +565,18 @@ HWY_NOINLINE uint64_t Probe(size_t rounds) {
   return uint64_t{rounds} * kDots * kChains * kVectorBytes;
 }
 
-const char* Fill(KernelTable& table) {
-  table.matmul_i8 = MatmulI8;
-  return hwy::TargetName(HWY_TARGET);
-}
-
 }  // namespace
+
+constexpr MatmulI8Kernels kKernels = {.matmul_i8 = MatmulI8};
+
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MACH_VECTOR_TARGET
 
 #if HWY_ONCE
 namespace mach::kernels {
-const char* FillMatmulI8(KernelTable& table){MACH_PER_ISA(table.isa, Fill(table), nullptr)} uint64_t
-    ProbeDotProducts(Isa isa, size_t rounds) {
-  MACH_PER_ISA(isa, Probe(rounds), 0)
-}
+const MatmulI8Kernels* MatmulI8For(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
+
+uint64_t ProbeDotProducts(Isa isa, size_t rounds) { MACH_RETURN_PER_ISA(isa, , Probe(rounds), 0); }
 }  // namespace mach::kernels
 #endif

@@ -6,9 +6,10 @@
 
 namespace mach::kernels {
 
-void FillScalarMatmul(KernelTable& table);
-void FillScalarVector(KernelTable& table);
-void FillScalarAttention(KernelTable& table);
-void FillScalarDeltaRule(KernelTable& table);
+extern const MatmulI8Kernels kScalarMatmulI8;
+extern const MatmulF32Kernels kScalarMatmulF32;
+extern const VectorKernels kScalarVector;
+extern const AttentionKernels kScalarAttention;
+extern const DeltaRuleKernels kScalarDeltaRule;
 
 }  // namespace mach::kernels

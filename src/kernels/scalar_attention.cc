@@ -74,10 +74,7 @@ void StoreKv(std::byte* k_block, std::byte* v_block, size_t position, const floa
 
 }  // namespace
 
-void FillScalarAttention(KernelTable& table) {
-  table.attention = Attention;
-  table.attention_merge = AttentionMerge;
-  table.store_kv = StoreKv;
-}
+const AttentionKernels kScalarAttention = {
+    .attention = Attention, .attention_merge = AttentionMerge, .store_kv = StoreKv};
 
 }  // namespace mach::kernels

@@ -34,6 +34,6 @@ void DeltaRule(const DeltaRuleArgs& args) {
 
 }  // namespace
 
-void FillScalarDeltaRule(KernelTable& table) { table.delta_rule = DeltaRule; }
+const DeltaRuleKernels kScalarDeltaRule = {.delta_rule = DeltaRule};
 
 }  // namespace mach::kernels

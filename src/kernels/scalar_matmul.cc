@@ -90,9 +90,7 @@ void MatmulF32(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end, 
 
 }  // namespace
 
-void FillScalarMatmul(KernelTable& table) {
-  table.matmul_i8 = MatmulI8;
-  table.matmul_f32 = MatmulF32;
-}
+const MatmulI8Kernels kScalarMatmulI8 = {.matmul_i8 = MatmulI8};
+const MatmulF32Kernels kScalarMatmulF32 = {.matmul_f32 = MatmulF32};
 
 }  // namespace mach::kernels

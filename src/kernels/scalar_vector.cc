@@ -103,18 +103,16 @@ void ConvSilu(const float* const* rows, const float* weight, size_t taps, size_t
 
 }  // namespace
 
-void FillScalarVector(KernelTable& table) {
-  table.quantize_row = QuantizeRow;
-  table.rms_norm = RmsNorm;
-  table.rms_norm_gated = RmsNormGated;
-  table.l2_norm = L2Norm;
-  table.silu_mul = SiluMul;
-  table.sigmoid_mul = SigmoidMulInPlace;
-  table.add = Add;
-  table.axpy = Axpy;
-  table.rope = Rope;
-  table.softmax = Softmax;
-  table.conv_silu = ConvSilu;
-}
+const VectorKernels kScalarVector = {.quantize_row = QuantizeRow,
+                                     .rms_norm = RmsNorm,
+                                     .rms_norm_gated = RmsNormGated,
+                                     .l2_norm = L2Norm,
+                                     .silu_mul = SiluMul,
+                                     .sigmoid_mul = SigmoidMulInPlace,
+                                     .add = Add,
+                                     .axpy = Axpy,
+                                     .rope = Rope,
+                                     .softmax = Softmax,
+                                     .conv_silu = ConvSilu};
 
 }  // namespace mach::kernels

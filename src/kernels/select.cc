@@ -19,17 +19,19 @@ constexpr std::array<IsaRow, 5> kIsas = {{{Isa::kAvx512Vnni, "avx512_vnni", HWY_
                                           {Isa::kNeon, "neon", HWY_NEON},
                                           {Isa::kScalar, "scalar", 0}}};
 
-constexpr std::array<const char* (*)(KernelTable&), kVectorFamilies> kVectorFills = {
-    FillMatmulI8, FillMatmulF32, FillVectorOps, FillAttention, FillDeltaRule};
+template <class Group>
+void Take(const Group* of_isa, const Group& scalar, KernelTable& table) {
+  static_cast<Group&>(table) = of_isa != nullptr ? *of_isa : scalar;
+}
 
 KernelTable MakeTable(Isa isa) {
   KernelTable table;
   table.isa = isa;
-  FillScalarMatmul(table);
-  FillScalarVector(table);
-  FillScalarAttention(table);
-  FillScalarDeltaRule(table);
-  for (const auto fill : kVectorFills) fill(table);
+  Take(MatmulI8For(isa), kScalarMatmulI8, table);
+  Take(MatmulF32For(isa), kScalarMatmulF32, table);
+  Take(VectorKernelsFor(isa), kScalarVector, table);
+  Take(AttentionFor(isa), kScalarAttention, table);
+  Take(DeltaRuleFor(isa), kScalarDeltaRule, table);
   return table;
 }
 
@@ -47,16 +49,6 @@ std::optional<Isa> IsaFromName(std::string_view name) {
     if (row.name == name) return row.isa;
   }
   return std::nullopt;
-}
-
-std::vector<std::string_view> CompiledTargets(Isa isa) {
-  KernelTable table;
-  table.isa = isa;
-  std::vector<std::string_view> names;
-  for (const auto fill : kVectorFills) {
-    if (const char* name = fill(table)) names.emplace_back(name);
-  }
-  return names;
 }
 
 std::vector<Isa> AvailableIsas() {

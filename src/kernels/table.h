@@ -102,60 +102,76 @@ struct DeltaRuleArgs {
   size_t out_stride = 0;
 };
 
-struct KernelTable {
-  Isa isa = Isa::kScalar;
-
+// The kernels of one source file. Each instruction set has one constant object of each group.
+struct MatmulI8Kernels {
   // out[r, n] = sum_k w[n, k] * x[r, k] for n in tiles [tile_begin, tile_end), with integer dots:
   //   acc = 0; for each group g: acc = fma((float)dot, w_scale * x_scale, acc); acc = fma(w_bias,
   //   x_sum, acc)
   // REQUIRES: w is affine and x was quantized with w's group.
   void (*matmul_i8)(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
-                    const QuantizedRows& x, size_t rows, const OutputRows& out);
+                    const QuantizedRows& x, size_t rows, const OutputRows& out) = nullptr;
+};
 
-  // The same product in f32, for every format: w as UnpackRow gives it, four partial sums a[k % 4],
-  // each acc = fma(x[k], w[k], acc) in ascending k, result (a[0] + a[1]) + (a[2] + a[3]).
+struct MatmulF32Kernels {
+  // The product of matmul_i8 in f32, for every format: w as UnpackRow gives it, four partial sums
+  // a[k % 4], each acc = fma(x[k], w[k], acc) in ascending k, result (a[0] + a[1]) + (a[2] + a[3]).
   void (*matmul_f32)(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
-                     const FloatRows& x, size_t rows, const OutputRows& out);
+                     const FloatRows& x, size_t rows, const OutputRows& out) = nullptr;
+};
 
+struct VectorKernels {
   // Symmetric int8 per group: scale = max|x| / 127, q = round to nearest even of x / scale
   // (computed as x * (127 / max|x|)); a group without a magnitude of 2^-100 counts as all zero and
   // gets scale 0. REQUIRES: group (32, 64 or 128) divides cols; x is finite.
   void (*quantize_row)(const float* x, size_t cols, size_t group, int8_t* q, float* scale,
-                       float* sum);
+                       float* sum) = nullptr;
 
   // The norms multiply by the reciprocal of the root, then by what follows it from left to right.
   // out = x / sqrt(mean(x^2) + eps) * weight. out may be x.
-  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out) = nullptr;
   // out = x / sqrt(mean(x^2) + eps) * weight * silu(z). out may be x.
   void (*rms_norm_gated)(const float* x, const float* weight, const float* z, float eps, size_t n,
-                         float* out);
+                         float* out) = nullptr;
   // out = x / sqrt(sum(x^2) + eps) * scale. out may be x.
-  void (*l2_norm)(const float* x, float eps, float scale, size_t n, float* out);
+  void (*l2_norm)(const float* x, float eps, float scale, size_t n, float* out) = nullptr;
   // x * sigmoid(y) is computed as x / (1 + exp(-y)); silu(x) = x * sigmoid(x).
   // out = silu(gate) * up. out may be gate or up.
-  void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
+  void (*silu_mul)(const float* gate, const float* up, size_t n, float* out) = nullptr;
   // x *= sigmoid(gate).
-  void (*sigmoid_mul)(float* x, const float* gate, size_t n);
-  void (*add)(float* x, const float* y, size_t n);            // x += y
-  void (*axpy)(float* x, float a, const float* y, size_t n);  // x = fma(a, y, x)
+  void (*sigmoid_mul)(float* x, const float* gate, size_t n) = nullptr;
+  void (*add)(float* x, const float* y, size_t n) = nullptr;            // x += y
+  void (*axpy)(float* x, float a, const float* y, size_t n) = nullptr;  // x = fma(a, y, x)
   // Rotates the first `rotary` of a head's dimensions: pairs (i, i + rotary/2), i < rotary/2,
   //   a' = fma(a, cos[i], -(b sin[i])),  b' = fma(b, cos[i], a sin[i]).
-  void (*rope)(float* head, const float* cos, const float* sin, size_t rotary);
+  void (*rope)(float* head, const float* cos, const float* sin, size_t rotary) = nullptr;
   // In place: exp(x - max) / sum. REQUIRES: n > 0.
-  void (*softmax)(float* x, size_t n);
+  void (*softmax)(float* x, size_t n) = nullptr;
   // out[c] = silu(sum_j weight[j, c] * rows[j][c]), j = 0 .. taps-1 ascending, for c < channels.
   void (*conv_silu)(const float* const* rows, const float* weight, size_t taps, size_t channels,
-                    float* out);
+                    float* out) = nullptr;
+};
 
-  void (*attention)(const AttentionArgs& args);
+struct AttentionKernels {
+  void (*attention)(const AttentionArgs& args) = nullptr;
   // Folds a partial result into another: (maximum, sum, out[dim]) of one head, in place into the
   // first. A sink logit is the partial result (logit, 1, zeros).
   void (*attention_merge)(float* maximum, float* sum, float* out, const float* maximum2,
-                          const float* sum2, const float* out2, size_t dim);
+                          const float* sum2, const float* out2, size_t dim) = nullptr;
   // Writes k and v [head_dim] of one position into a KV block (column of k, row of v).
   void (*store_kv)(std::byte* k_block, std::byte* v_block, size_t position, const float* k,
-                   const float* v, size_t head_dim, bool f16);
-  void (*delta_rule)(const DeltaRuleArgs& args);
+                   const float* v, size_t head_dim, bool f16) = nullptr;
+};
+
+struct DeltaRuleKernels {
+  void (*delta_rule)(const DeltaRuleArgs& args) = nullptr;
+};
+
+struct KernelTable : MatmulI8Kernels,
+                     MatmulF32Kernels,
+                     VectorKernels,
+                     AttentionKernels,
+                     DeltaRuleKernels {
+  Isa isa = Isa::kScalar;
 };
 
 // Best first; kScalar is last and always there.

@@ -15,22 +15,21 @@
 
 namespace mach::kernels {
 
-// Each sets its kernels of table to those of table.isa and returns Highway's name of the target
-// that they were compiled for; nullptr, and table as it was, when this binary has none for the ISA.
-const char* FillMatmulI8(KernelTable& table);
-const char* FillMatmulF32(KernelTable& table);
-const char* FillVectorOps(KernelTable& table);
-const char* FillAttention(KernelTable& table);
-const char* FillDeltaRule(KernelTable& table);
-inline constexpr size_t kVectorFamilies = 5;
+// The kernels that were compiled for `isa`; nullptr when this binary has none. They are constant
+// data, and these functions are compiled for the baseline processor: nothing of a vector target
+// runs before a kernel is called. A function that stores the pointers must not be compiled for the
+// target of its kernels: the compiler would join its stores into vector moves, which end the
+// process on a processor without that target.
+const MatmulI8Kernels* MatmulI8For(Isa isa);
+const MatmulF32Kernels* MatmulF32For(Isa isa);
+const VectorKernels* VectorKernelsFor(Isa isa);
+const AttentionKernels* AttentionFor(Isa isa);
+const DeltaRuleKernels* DeltaRuleFor(Isa isa);
 
 // Byte dot products as matmul_i8 issues them on `isa`, on registers alone, `rounds` times; returns
 // the products (multiply-accumulates) of all rounds, 0 when this binary has no such target.
 // REQUIRES: isa is among AvailableIsas(). What a benchmark divides by.
 uint64_t ProbeDotProducts(Isa isa, size_t rounds);
-
-// What the Fill functions returned for `isa`: proof of what its table calls.
-std::vector<std::string_view> CompiledTargets(Isa isa);
 
 }  // namespace mach::kernels
 

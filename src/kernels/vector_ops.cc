@@ -137,28 +137,26 @@ void ConvSilu(const float* const* rows, const float* weight, size_t taps, size_t
   });
 }
 
-const char* Fill(KernelTable& table) {
-  table.quantize_row = QuantizeRow;
-  table.rms_norm = RmsNorm;
-  table.rms_norm_gated = RmsNormGated;
-  table.l2_norm = L2Norm;
-  table.silu_mul = SiluMul;
-  table.sigmoid_mul = SigmoidMulInPlace;
-  table.add = AddInPlace;
-  table.axpy = Axpy;
-  table.rope = Rope;
-  table.softmax = Softmax;
-  table.conv_silu = ConvSilu;
-  return hwy::TargetName(HWY_TARGET);
-}
-
 }  // namespace
+
+constexpr VectorKernels kKernels = {.quantize_row = QuantizeRow,
+                                    .rms_norm = RmsNorm,
+                                    .rms_norm_gated = RmsNormGated,
+                                    .l2_norm = L2Norm,
+                                    .silu_mul = SiluMul,
+                                    .sigmoid_mul = SigmoidMulInPlace,
+                                    .add = AddInPlace,
+                                    .axpy = Axpy,
+                                    .rope = Rope,
+                                    .softmax = Softmax,
+                                    .conv_silu = ConvSilu};
+
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MACH_VECTOR_TARGET
 
 #if HWY_ONCE
 namespace mach::kernels {
-const char* FillVectorOps(KernelTable& table) { MACH_PER_ISA(table.isa, Fill(table), nullptr) }
+const VectorKernels* VectorKernelsFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
 }  // namespace mach::kernels
 #endif
