@@ -64,21 +64,42 @@ void ForEachAncestor(const std::string& root, std::string path, F visit) {
   }
 }
 
+// What a cgroup can give back of its usage. Shared memory is in neither of the file lists. v1 has a
+// group's own pages and, as total_*, those of its descendants, which its usage counts too.
+size_t ReclaimableBytes(const std::string& memory_stat) {
+  size_t own = 0;
+  size_t total = 0;
+  std::istringstream stat(ReadSmall(memory_stat).value_or(""));
+  size_t value = 0;
+  for (std::string key; stat >> key >> value;) {
+    if (key == "inactive_file" || key == "active_file" || key == "slab_reclaimable") own += value;
+    if (key == "total_inactive_file" || key == "total_active_file") total += value;
+  }
+  return std::max(own, total);
+}
+
 }  // namespace
 
-size_t AvailableCpus() {
+size_t AvailableCpus(std::string_view proc_root, std::string_view cgroup_root) {
   cpu_set_t set;
   CPU_ZERO(&set);
   size_t cpus =
       sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<size_t>(CPU_COUNT(&set)) : 1;
-  for (const CgroupPath& group : CgroupsOf("/proc", "cpu")) {
-    if (!group.v2) continue;
-    ForEachAncestor("/sys/fs/cgroup", group.path, [&](const std::string& dir) {
-      std::istringstream text(ReadSmall(dir + "/cpu.max").value_or(""));
-      double quota = 0;
-      double period = 0;
-      if (text >> quota >> period && period > 0) {
-        cpus = std::min(cpus, static_cast<size_t>(std::max(1.0, std::ceil(quota / period))));
+  const auto limit = [&](double quota, double period) {
+    if (period <= 0) return;
+    cpus = std::min(cpus, static_cast<size_t>(std::max(1.0, std::ceil(quota / period))));
+  };
+  for (const CgroupPath& group : CgroupsOf(std::string(proc_root), "cpu")) {
+    const std::string root = std::string(cgroup_root) + (group.v2 ? "" : "/cpu");
+    ForEachAncestor(root, group.path, [&](const std::string& dir) {
+      if (group.v2) {
+        std::istringstream text(ReadSmall(dir + "/cpu.max").value_or(""));
+        double quota = 0;
+        double period = 0;
+        if (text >> quota >> period) limit(quota, period);
+      } else if (const auto quota = ReadNumber(dir + "/cpu.cfs_quota_us")) {
+        limit(static_cast<double>(*quota),
+              static_cast<double>(ReadNumber(dir + "/cpu.cfs_period_us").value_or(0)));
       }
     });
   }
@@ -109,15 +130,7 @@ Result<size_t> FreeMemoryBytes(std::string_view proc_root, std::string_view cgro
     const auto ceiling = ReadNumber(dir + max);
     if (!ceiling) return;
     const size_t usage = ReadNumber(dir + used).value_or(0);
-    // Reclaimable page cache of the group counts as free, as it does in MemAvailable.
-    size_t cache = 0;
-    std::istringstream stat(ReadSmall(dir + "/memory.stat").value_or(""));
-    for (std::string key, value; stat >> key >> value;) {
-      if (key == "inactive_file" || key == "total_inactive_file") {
-        cache = static_cast<size_t>(std::stoull(value));
-      }
-    }
-    const size_t held = usage - std::min(usage, cache);
+    const size_t held = usage - std::min(usage, ReclaimableBytes(dir + "/memory.stat"));
     free = std::min(free, *ceiling - std::min(*ceiling, held));
   };
   for (const CgroupPath& group : CgroupsOf(proc, "memory")) {
