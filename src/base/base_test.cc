@@ -109,6 +109,32 @@ TEST(ThreadPool, OthersTakeTheShareOfAWorkerThatIsHeldUp) {
   EXPECT_EQ(done.load(), 8);
 }
 
+TEST(ThreadPool, ALimitedTeamRunsEverythingOnFewerWorkers) {
+  ThreadPool pool(4);
+  for (const size_t active : {4, 1, 3, 2, 4}) {
+    pool.Limit(active);
+    EXPECT_EQ(pool.active(), active);
+    EXPECT_EQ(pool.threads(), 4u);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> hits(40);
+      pool.ParallelFor(hits.size(), 1, [&](size_t begin, size_t end, size_t worker) {
+        // A worker that was active until now may still help; its number stays within the pool.
+        EXPECT_LT(worker, 4u);
+        for (size_t i = begin; i < end; ++i) ++hits[i];
+      });
+      for (const auto& h : hits) EXPECT_EQ(h.load(), 1);
+    }
+    // Long enough for the others to fall asleep.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+TEST(ThreadPool, WorkersAtRestDoNotHoldUpTheEnd) {
+  ThreadPool pool(8);
+  pool.Limit(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+}
+
 // Known answers of the Random123 distribution (kat_vectors, philox4x32 10 rounds).
 TEST(Random, PhiloxKnownAnswers) {
   EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),
@@ -148,6 +174,7 @@ class FakeTree {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
+  size_t Cpus() const { return AvailableCpus((root_ / "proc").string(), (root_ / "cg").string()); }
   Result<size_t> Free() const {
     return FreeMemoryBytes((root_ / "proc").string(), (root_ / "cg").string());
   }
@@ -171,6 +198,42 @@ TEST(Topology, FreeMemoryIsTheLeastOfMachineAndCgroups) {
   tree.Put("cg/memory/old/memory.limit_in_bytes", "9000\n");
   tree.Put("cg/memory/old/memory.usage_in_bytes", "9500\n");
   EXPECT_EQ(*tree.Free(), 0u);
+}
+
+// A process that has just read a large file is not short of memory.
+TEST(Topology, PageCacheOfACgroupIsFree) {
+  FakeTree tree;
+  tree.Put("proc/meminfo", "MemAvailable: 1000000 kB\n");
+  tree.Put("proc/self/cgroup", "0::/v2\n5:memory:/v1\n");
+  tree.Put("cg/v2/memory.max", "100000\n");
+  tree.Put("cg/v2/memory.current", "95000\n");
+  tree.Put("cg/v2/memory.stat",
+           "anon 10000\nfile 80000\nshmem 7000\ninactive_file 40000\nactive_file 30000\n"
+           "slab_reclaimable 3000\n");
+  EXPECT_EQ(*tree.Free(), 78000u);
+  // The hierarchy's lists, not the group's own, belong to the hierarchy's usage.
+  tree.Put("cg/memory/v1/memory.limit_in_bytes", "50000\n");
+  tree.Put("cg/memory/v1/memory.usage_in_bytes", "45000\n");
+  tree.Put("cg/memory/v1/memory.stat",
+           "cache 30000\ninactive_file 100\nactive_file 100\ntotal_inactive_file 10000\n"
+           "total_active_file 20000\n");
+  EXPECT_EQ(*tree.Free(), 35000u);
+}
+
+TEST(Topology, CpuQuotasOfCgroupsCount) {
+  FakeTree tree;
+  const size_t all = tree.Cpus();
+  tree.Put("proc/self/cgroup", "4:cpu,cpuacct:/v1\n");
+  tree.Put("cg/cpu/v1/cpu.cfs_quota_us", "-1\n");
+  tree.Put("cg/cpu/v1/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(tree.Cpus(), all);
+  tree.Put("cg/cpu/v1/cpu.cfs_quota_us", "90000\n");
+  EXPECT_EQ(tree.Cpus(), 1u);
+  tree.Put("proc/self/cgroup", "0::/v2/in\n");
+  EXPECT_EQ(tree.Cpus(), all);
+  tree.Put("cg/v2/cpu.max", "50000 100000\n");
+  tree.Put("cg/v2/in/cpu.max", "max 100000\n");
+  EXPECT_EQ(tree.Cpus(), 1u);
 }
 
 // Who may run on one processor only stays there; others go, and remain free to go anywhere.

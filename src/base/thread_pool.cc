@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #endif
 
+#include "base/check.h"
 #include "base/topology.h"
 
 namespace mach {
@@ -31,7 +32,7 @@ constexpr size_t kRangesPerWorker = 4;
 }  // namespace
 
 ThreadPool::ThreadPool(size_t threads)
-    : shares_(new Share[threads]), spread_(threads <= AvailableCpus()) {
+    : shares_(new Share[threads]), cpus_(AvailableCpus()), active_(threads) {
   for (size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
@@ -42,7 +43,19 @@ ThreadPool::~ThreadPool() {
     generation_.fetch_add(1);
   }
   wake_.notify_all();
+  rest_.notify_all();
   for (std::thread& t : workers_) t.join();
+}
+
+void ThreadPool::Limit(size_t threads) {
+  MACH_CHECK(threads >= 1 && threads <= this->threads());
+  {
+    std::lock_guard lock(mu_);
+    active_.store(threads);
+    generation_.fetch_add(1);  // no share holds a range, so that workers only look at active_ again
+  }
+  wake_.notify_all();
+  rest_.notify_all();
 }
 
 bool ThreadPool::Take(Share& share, bool front, size_t& range) {
@@ -64,8 +77,9 @@ bool ThreadPool::Take(Share& share, bool front, size_t& range) {
 // Of the worker's own share from the front, then of the others' from the back.
 void ThreadPool::RunRanges(size_t worker) {
   size_t done = 0;
-  for (size_t i = 0; i < threads(); ++i) {
-    Share& share = shares_[(worker + i) % threads()];
+  const size_t team = active();
+  for (size_t i = 0; i < team; ++i) {
+    Share& share = shares_[(worker + i) % team];
     for (size_t range; Take(share, i == 0, range); ++done) {
       const size_t grains = (job_.n + job_.grain - 1) / job_.grain;
       const size_t begin = grains * range / job_.ranges * job_.grain;
@@ -78,11 +92,11 @@ void ThreadPool::RunRanges(size_t worker) {
 
 void ThreadPool::Run(Job job) {
   if (job.n == 0) return;
-  if (workers_.empty() || job.n <= job.grain) {
+  const size_t team = active();
+  if (team == 1 || job.n <= job.grain) {
     job.call(job.context, 0, job.n, 0);
     return;
   }
-  const size_t team = threads();
   job.ranges = std::min((job.n + job.grain - 1) / job.grain, team * kRangesPerWorker);
   job_ = job;
   pending_.store(job.ranges, std::memory_order_relaxed);
@@ -92,7 +106,7 @@ void ThreadPool::Run(Job job) {
     const uint64_t end = job.ranges * (w + 1) / team;
     shares_[w].left.store(number | begin << 16 | end, std::memory_order_release);
   }
-  if (spread_) caller_cpu_.store(sched_getcpu(), std::memory_order_relaxed);
+  caller_cpu_.store(team <= cpus_ ? sched_getcpu() : -1, std::memory_order_relaxed);
   generation_.fetch_add(1);  // sequentially consistent against sleepers_, see WorkerLoop
   if (sleepers_.load() != 0) {
     { std::lock_guard lock(mu_); }
@@ -108,9 +122,15 @@ void ThreadPool::Run(Job job) {
   }
 }
 
+void ThreadPool::Rest(size_t worker) {
+  std::unique_lock lock(mu_);
+  rest_.wait(lock, [&] { return stop_.load() || worker < active_.load(); });
+}
+
 void ThreadPool::WorkerLoop(size_t worker) {
   uint64_t seen = 0;
   while (true) {
+    if (worker >= active_.load(std::memory_order_relaxed)) Rest(worker);
     int spins = 0;
     while (generation_.load(std::memory_order_acquire) == seen) {
       if (++spins < kSpins) {

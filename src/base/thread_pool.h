@@ -15,12 +15,12 @@
 namespace mach {
 
 // ParallelFor calls fn(begin, end, worker) on disjoint ranges that cover [0, n), and returns when
-// all are done. Every worker has a share of some ranges; who is done with his own takes from the
-// shares of others, so that a worker whom the machine gave to somebody else holds up at most the
-// range that he is at. The split depends only on n and threads(), who runs what is open; results
-// must depend on neither (DESIGN promise 1). A worker runs one range at a time: scratch by worker
-// is safe. One caller at a time; the caller is worker 0. Waiting workers spin for some tens of
-// microseconds, since decode calls come that close together, then sleep.
+// all are done. Every worker has a share of the ranges; an idle worker steals ranges from the
+// shares of others, so a preempted worker delays the loop by at most its current range. The split
+// depends on n and active() alone, which worker runs a range is open; results must depend on
+// neither (DESIGN promise 1). A worker runs one range at a time: scratch by worker, of threads()
+// workers, is safe. One caller at a time; the caller is worker 0. Waiting workers spin for some
+// tens of microseconds, since decode calls come that close together, then sleep.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads);
@@ -29,6 +29,11 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   size_t threads() const { return workers_.size() + 1; }
+
+  // How many of them take part from the next ParallelFor on; all, at first. The others sleep.
+  // REQUIRES: 1 <= threads <= threads(); called by the caller of ParallelFor, between two of them.
+  void Limit(size_t threads);
+  size_t active() const { return active_.load(std::memory_order_relaxed); }
 
   // grain: ranges are multiples of it (but for the last), so that tiny loops stay on one thread.
   template <class F>
@@ -58,6 +63,7 @@ class ThreadPool {
   void RunRanges(size_t worker);
   static bool Take(Share& share, bool front, size_t& range);
   void WorkerLoop(size_t worker);
+  void Rest(size_t worker);
 
   std::vector<std::thread> workers_;
   std::unique_ptr<Share[]> shares_;  // by worker
@@ -68,11 +74,13 @@ class ThreadPool {
   // idle, and leave the two to share it for long: the worker goes elsewhere. -1: there are fewer
   // processors than threads, so some must share.
   std::atomic<int> caller_cpu_{-1};
-  const bool spread_;
+  const size_t cpus_;
+  std::atomic<size_t> active_;  // changed with mu_
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};
   std::mutex mu_;
   std::condition_variable wake_;  // with mu_: a sleeping worker waits for generation_
+  std::condition_variable rest_;  // with mu_: a worker beyond active_ waits to be needed
 };
 
 }  // namespace mach

@@ -9,7 +9,11 @@
 namespace mach::cli {
 namespace {
 
-std::string OneLine(const std::string& reason) { return reason.empty() ? "works" : reason; }
+// reason: why `what` does not work; empty: it does.
+std::string Found(const char* what, const std::string& reason) {
+  if (reason.empty()) return std::string(what) + " works";
+  return reason.starts_with(what) ? reason : std::string(what) + ": " + reason;
+}
 
 }  // namespace
 
@@ -23,8 +27,8 @@ int RunSelftest(const SelftestOptions& options) {
   std::printf("kernels %s: %s\n",
               table ? std::string(kernels::IsaName((*table)->isa)).c_str() : options.isa.c_str(),
               kernels ? "equal the scalar code" : kernels.error().message.c_str());
-  std::printf("direct reads of %s: io_uring %s; pread %s\n", options.file.c_str(),
-              OneLine(reads.io_uring).c_str(), OneLine(reads.pread).c_str());
+  std::printf("direct reads of %s: %s; %s\n", options.file.c_str(),
+              Found("io_uring", reads.io_uring).c_str(), Found("pread", reads.pread).c_str());
   const bool ready = kernels.ok() && direct;
   std::printf("native_extension=%s\n", ready ? "ready" : "missing");
   return ready ? kExitOk : kExitFailure;

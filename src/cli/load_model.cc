@@ -134,6 +134,7 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   load.checkpoint = options.checkpoint;
   load.context_tokens = options.ctx_size;
   load.threads = options.threads;
+  load.measure_threads = true;
   load.max_rows = options.chunk;
   load.isa = options.isa == "auto" ? std::nullopt : kernels::IsaFromName(options.isa);
   load.compute = options.compute_f32 ? ops::Compute::kF32 : ops::Compute::kInt8;
@@ -204,6 +205,10 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   model.isa = kernels::IsaName(loaded->kernels().isa);
   model.compute = options.compute_f32 ? "f32" : "int8";
   model.threads = loaded->threads();
+  if (!loaded->thread_choice().timings.empty()) {
+    LogInfo(model::ToText(loaded->thread_choice(), loaded->pool().threads()) +
+            "; --threads N sets the number");
+  }
   const std::string sidecar = !options.sidecar_dir.empty()
                                   ? options.sidecar_dir
                                   : options.checkpoint + "/" + std::string(io::kSidecarDirectory);

@@ -16,10 +16,25 @@
 #include "cli/cmd_serve.h"
 #include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
+#include "cli/illegal_instruction.h"
 #include "cli/version.h"
+#include "kernels/table.h"
 
 namespace mach::cli {
 namespace {
+
+void ExplainFaults(const Invocation& invocation) {
+  std::string available;
+  for (const kernels::Isa isa : kernels::AvailableIsas()) {
+    available += (available.empty() ? "" : ", ") + std::string(kernels::IsaName(isa));
+  }
+  std::string chosen = "auto";
+  for (const Option& option : invocation.command->options) {
+    if (option.name == "isa") chosen = invocation.values.Text("isa");
+  }
+  ExplainIllegalInstructions(
+      chosen == "auto" ? kernels::IsaName(kernels::AvailableIsas().front()) : chosen, available);
+}
 
 int Run(const Invocation& invocation) {
   const Values& values = invocation.values;
@@ -56,5 +71,7 @@ int main(int argc, char** argv) {
     std::fputs(answer->err.c_str(), stderr);
     return answer->exit_code;
   }
-  return Run(std::get<Invocation>(parsed));
+  const Invocation& invocation = std::get<Invocation>(parsed);
+  ExplainFaults(invocation);
+  return Run(invocation);
 }

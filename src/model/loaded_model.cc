@@ -72,6 +72,11 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
+  made->thread_choice_.threads = made->pool_->threads();
+  if (options.measure_threads && options.threads == 0) {
+    MACH_TRY(made->thread_choice_, MeasureThreads(*made->model_, *made->kernels_, options.compute,
+                                                  *made->pool_, *made->ledger_, SystemClock()));
+  }
   if (streaming) {
     auto experts = MakeStreamingStore(config, made->model_->expert_layout(), *streaming,
                                       *made->ledger_, *made->pool_);

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/plan.h"
 #include "model/residency.h"
+#include "model/thread_choice.h"
 
 namespace mach::model {
 
@@ -21,6 +22,7 @@ struct LoadOptions {
   std::string checkpoint;           // directory
   size_t context_tokens = 0;        // 0: the model's own, at most kDefaultContext
   size_t threads = 0;               // 0: the processors there are
+  bool measure_threads = false;     // with threads == 0: then only as many as decode fastest
   size_t max_rows = 256;            // tokens of one forward pass
   std::optional<kernels::Isa> isa;  // nothing: the best
   ops::Compute compute = ops::Compute::kInt8;
@@ -51,7 +53,9 @@ class LoadedModel {
   experts::StreamingStore* streaming() { return streaming_; }
   const kernels::KernelTable& kernels() const { return *kernels_; }
   ThreadPool& pool() { return *pool_; }
-  size_t threads() const { return pool_->threads(); }
+  size_t threads() const { return pool_->active(); }
+  // What the number of threads was chosen by; without a measurement it has no timings.
+  const ThreadChoice& thread_choice() const { return thread_choice_; }
   // Whether experts that stream are read past the page cache.
   bool direct_reads() const { return direct_reads_; }
   size_t context_tokens() const { return context_tokens_; }
@@ -71,6 +75,7 @@ class LoadedModel {
   std::unique_ptr<io::Checkpoint> checkpoint_;
   std::unique_ptr<MemoryLedger> ledger_;
   std::unique_ptr<ThreadPool> pool_;
+  ThreadChoice thread_choice_;
   const kernels::KernelTable* kernels_ = nullptr;
   std::unique_ptr<Model> model_;
   std::unique_ptr<experts::ExpertStore> experts_;

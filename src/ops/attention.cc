@@ -42,7 +42,7 @@ class Attender {
         state_(state),
         out_(out) {
     group_ = shape.heads / shape.kv_heads;
-    split_ = SplitsSpans(shape, rows, ctx.pool.threads());
+    split_ = SplitsSpans(shape, rows, ctx.pool.active());
     spans_ = split_ ? Spans(state.length() + rows) : 2;
     workers_ = ctx.pool.threads();
     slots_ = split_ ? rows * shape.kv_heads : workers_;

@@ -24,7 +24,7 @@ import time
 import urllib.request
 
 TIMEOUT = 900  # seconds; an emulated processor is slow, and machines are shared
-GOLDEN_CASES = (5, 3)  # a short prompt and a short answer; JSON
+GOLDEN_CASES = (5,)  # short: an emulator computes each fused multiply-add of f32 in software
 END = 2  # the token that ends a turn
 
 
