@@ -3,6 +3,8 @@ JOBS ?= $(shell nproc)
 BUILD = build/release
 PORT ?= 8080
 MODEL ?= models/mach-tiny
+# Options of `mach serve` for `make serve`; none: as the model fits this machine.
+SERVE ?=
 DATA ?=
 
 .PHONY: load help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
@@ -18,7 +20,7 @@ help:
 	@echo "make format, lint clang-format, clang-tidy        make clean  remove the build folders"
 
 deps:
-	@tools/install_deps.sh tools/packages.txt
+	@tools/install_deps.sh tools/packages.txt tools/packages-test.txt
 
 dev-deps: deps
 	@tools/install_deps.sh tools/packages-dev.txt
@@ -27,10 +29,8 @@ build: deps
 	@cmake --preset release >/dev/null
 	cmake --build --preset release -j $(JOBS)
 
-serve: deps
-	@cmake --preset release >/dev/null
-	cmake --build --preset release -j $(JOBS) --target mach
-	$(BUILD)/bin/mach serve $(MODEL) --no-streaming --port $(PORT)
+serve:
+	@tools/serve.sh $(BUILD) $(MODEL) $(PORT) $(JOBS) $(SERVE)
 
 test: build
 	@tests/clients/install.sh

@@ -9,8 +9,8 @@
 namespace mach::model {
 namespace {
 
-// Within this of the fastest, more threads win.
-constexpr double kTie = 1.03;
+// Within this of the fastest, more threads win: prompts gain from each, and a measurement is noisy.
+constexpr double kTie = 1.10;
 // Fewer threads that take this much longer than the fastest end the search.
 constexpr double kClearlySlower = 1.25;
 
@@ -99,11 +99,15 @@ ThreadChoice ChooseThreads(size_t most, const std::function<int64_t(size_t)>& to
     fastest = std::min(fastest, ns);
     if (static_cast<double>(ns) > static_cast<double>(fastest) * kClearlySlower) break;
   }
-  for (const ThreadTiming& timing : choice.timings) {
-    if (static_cast<double>(timing.token_ns) <= static_cast<double>(fastest) * kTie) {
-      choice.threads = timing.threads;
-      break;
-    }
+  for (ThreadTiming& timing : choice.timings) {
+    const auto wins = [&] {
+      return static_cast<double>(timing.token_ns) <= static_cast<double>(fastest) * kTie;
+    };
+    // Other programs may have had a processor for that moment, and the choice is kept for long.
+    if (!wins()) timing.token_ns = std::min(timing.token_ns, token_ns(timing.threads));
+    if (!wins()) continue;
+    choice.threads = timing.threads;
+    break;
   }
   return choice;
 }

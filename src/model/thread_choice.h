@@ -26,8 +26,8 @@ struct ThreadChoice {
 };
 
 // Tries `most` threads, then half as many, and so on down to one, until fewer are clearly slower.
-// The largest number within a few percent of the fastest wins, since prompts gain from every
-// thread. token_ns: the time of a token with that many threads.
+// The largest number within a tenth of the fastest wins, since prompts gain from every thread; one
+// that would lose is measured again first. token_ns: the time of a token with that many threads.
 ThreadChoice ChooseThreads(size_t most, const std::function<int64_t(size_t)>& token_ns);
 
 // Measures forward passes of one token with the model's own weights, the routed experts replaced by

@@ -12,14 +12,15 @@ using testing::ElementsAre;
 
 // What is chosen where a token takes so long with each number of threads, and what was tried.
 struct Found {
-  size_t threads;
+  size_t threads = 0;
   std::vector<size_t> tried;
 };
 Found ChooseOf(size_t most, const std::map<size_t, int64_t>& token_ns) {
-  const ThreadChoice choice =
-      ChooseThreads(most, [&](size_t threads) { return token_ns.at(threads); });
-  Found found{choice.threads, {}};
-  for (const ThreadTiming& timing : choice.timings) found.tried.push_back(timing.threads);
+  Found found;
+  found.threads = ChooseThreads(most, [&](size_t threads) {
+                    found.tried.push_back(threads);
+                    return token_ns.at(threads);
+                  }).threads;
   return found;
 }
 
@@ -30,17 +31,26 @@ TEST(ChooseThreads, TakesAllWhereTheyAreFastest) {
 }
 
 TEST(ChooseThreads, TakesOneWhereTwoMeetTooSlowly) {
-  EXPECT_EQ(ChooseOf(2, {{2, 1400}, {1, 1000}}).threads, 1u);
+  const Found found = ChooseOf(2, {{2, 1400}, {1, 1000}});
+  EXPECT_EQ(found.threads, 1u);
+  EXPECT_THAT(found.tried, ElementsAre(2, 1, 2));  // the loser once more
+}
+
+TEST(ChooseThreads, ADelayOfOneMomentDoesNotDecide) {
+  int times = 0;
+  const ThreadChoice choice = ChooseThreads(
+      2, [&](size_t threads) { return threads == 2 ? (++times == 1 ? 5000 : 700) : 1000; });
+  EXPECT_EQ(choice.threads, 2u);
 }
 
 TEST(ChooseThreads, MoreWinATie) {
-  EXPECT_EQ(ChooseOf(4, {{4, 1010}, {2, 1000}, {1, 1100}}).threads, 4u);
+  EXPECT_EQ(ChooseOf(4, {{4, 1080}, {2, 1000}, {1, 1100}}).threads, 4u);
 }
 
 TEST(ChooseThreads, GoesOnPastAFlatPart) {
   const Found found = ChooseOf(8, {{8, 2000}, {4, 2100}, {2, 1500}, {1, 1600}});
   EXPECT_EQ(found.threads, 2u);
-  EXPECT_THAT(found.tried, ElementsAre(8, 4, 2, 1));
+  EXPECT_THAT(found.tried, ElementsAre(8, 4, 2, 1, 8, 4));
 }
 
 TEST(ChooseThreads, CountsThatAreNoPowersOfTwo) {
