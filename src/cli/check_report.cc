@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "base/topology.h"
+#include "cli/load_codec.h"
 #include "cli/load_model.h"
 #include "experts/hit_rate.h"
 #include "model/headers.h"
@@ -148,6 +150,10 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
   const model::ModelConfig& config = headers.config;
 
+  const SystemClock clock;
+  if (const auto codec = LoadCodec(*headers.checkpoint, clock); !codec) {
+    report.text_problem = codec.error().message;
+  }
   report.architecture = config.architecture;
   report.layers = config.layers.size();
   report.context_tokens = options.ctx_size != 0
@@ -234,6 +240,7 @@ json::Value ToJson(const CheckReport& r) {
                                {"floor_slots", number(n.floor_slots)},
                                {"floor_bytes", number(n.floor_slots * n.expert_record)}}},
       {"sidecar_problem", r.sidecar_problem},
+      {"text_problem", r.text_problem},
       {"residency", std::move(modes)},
       {"continuous_batching", false},
   };
@@ -253,6 +260,8 @@ std::string ToText(const CheckReport& r) {
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
                        BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
                        BytesText(n.decode));
+  line("text", r.text_problem.empty() ? "the tokenizer and the chat template work"
+                                      : "cannot be served: " + r.text_problem);
   line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"
                   : r.drafter_problem.empty() ? r.drafter + ", pairs with the model"
                                               : "does not pair: " + r.drafter_problem);

@@ -32,7 +32,7 @@ int RunCheck(const CheckCommandOptions& options) {
       options.json ? json::Write(ToJson(*report), {.indent = 2, .key_separator = ": "}) + "\n"
                    : ToText(*report);
   std::fputs(text.c_str(), stdout);
-  return static_cast<int>(report->verdict());
+  return report->text_problem.empty() ? static_cast<int>(report->verdict()) : kExitUnreadable;
 }
 
 }  // namespace mach::cli

@@ -5,7 +5,8 @@
 
 namespace mach::cli {
 
-inline constexpr int kExitUnreadable = 3;  // no verdict: the checkpoint cannot be read
+// The checkpoint, its tokenizer or its chat template cannot be used.
+inline constexpr int kExitUnreadable = 3;
 
 // 0 fits, 1 tight, 2 will not fit, or kExitUnreadable.
 int RunCheck(const CheckCommandOptions& options);

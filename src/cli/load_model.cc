@@ -5,11 +5,12 @@
 
 #include "base/log.h"
 #include "base/topology.h"
+#include "cli/load_codec.h"
 #include "engine/local_engine.h"
 #include "io/file.h"
-#include "json/parse.h"
+#include "io/writable.h"
+#include "model/headers.h"
 #include "model/loaded_model.h"
-#include "server/text_codec.h"
 #include "spec/block_policy.h"
 #include "spec/draft_model.h"
 #include "spec/memory.h"
@@ -17,56 +18,10 @@
 namespace mach::cli {
 namespace {
 
-constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
-constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
-
 // The directory's name: "models/mach-tiny/" is served as "mach-tiny".
 std::string ModelId(std::string directory) {
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
   return directory.substr(directory.find_last_of('/') + 1);
-}
-
-// chat_template.jinja, else "chat_template" of tokenizer_config.json: a string, or a list of named
-// ones with a default.
-Result<std::string> ChatTemplate(const io::Checkpoint& checkpoint, const json::Value& config) {
-  if (checkpoint.HasFile("chat_template.jinja")) {
-    return checkpoint.ReadText("chat_template.jinja", kMaxTemplateBytes);
-  }
-  const json::Value* found = config.Find("chat_template");
-  if (found != nullptr && found->is_string()) return found->AsString();
-  if (found != nullptr && found->is_array()) {
-    for (const json::Value& named : found->AsArray()) {
-      const json::Value* name = named.Find("name");
-      const json::Value* source = named.Find("template");
-      if (name != nullptr && name->is_string() && name->AsString() == "default" &&
-          source != nullptr && source->is_string()) {
-        return source->AsString();
-      }
-    }
-  }
-  return Error{Code::kNotFound, checkpoint.directory() +
-                                    ": there is neither chat_template.jinja nor a chat_template in "
-                                    "tokenizer_config.json; a chat server needs one"};
-}
-
-Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
-                                                       const Clock& clock) {
-  server::TextCodecFiles files;
-  MACH_TRY(files.tokenizer_json, checkpoint.ReadText("tokenizer.json", kMaxTokenizerBytes));
-  files.tokenizer_config = json::Object();
-  if (checkpoint.HasFile("tokenizer_config.json")) {
-    MACH_TRY(const std::string text,
-             checkpoint.ReadText("tokenizer_config.json", kMaxTokenizerBytes));
-    auto parsed = json::ParseLarge(text);
-    if (!parsed) {
-      return std::move(parsed).error().In(checkpoint.directory() + "/tokenizer_config.json");
-    }
-    files.tokenizer_config = *std::move(parsed);
-  }
-  MACH_TRY(files.chat_template, ChatTemplate(checkpoint, files.tokenizer_config));
-  auto codec = server::MakeTextCodec(files, clock);
-  if (!codec) return std::move(codec).error().In(checkpoint.directory());
-  return codec;
 }
 
 // decode_bytes: that will be reserved besides keys and values. planned: by the plan of a streaming
@@ -106,6 +61,24 @@ Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
     if (options.disk_lru) cache.disk->eviction = cache::DiskEviction::kLru;
   }
   return std::optional(std::move(cache));
+}
+
+// What small files and directories tell, before gigabytes are read.
+Result<std::shared_ptr<const server::Codec>> CheckBeforeLoad(const ServingOptions& serving,
+                                                             const spec::DraftModelOptions& drafter,
+                                                             const Clock& clock) {
+  io::FileSystem& fs = io::PosixFileSystem();
+  MACH_TRY(const auto headers, model::Headers::Open(fs, serving.model.checkpoint));
+  MACH_TRY(auto codec, LoadCodec(*headers.checkpoint, clock));
+  if (!drafter.directory.empty()) {
+    MACH_RETURN_IF_ERROR(spec::DraftModel::Measure(fs, drafter, headers.config));
+  }
+  if (serving.prefix.enabled && !serving.prefix.disk_directory.empty()) {
+    if (Status writable = io::CheckWritable(serving.prefix.disk_directory); !writable) {
+      return std::move(writable).error().In("--disk-kv-dir");
+    }
+  }
+  return codec;
 }
 
 }  // namespace
@@ -197,11 +170,11 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
       return *prefix_bytes;
     };
   }
+  ServingModel model;
+  MACH_TRY(model.codec, CheckBeforeLoad(serving, drafter, clock));
   MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
 
   engine::DecoderOptions decoder{.policy = policy};
-  ServingModel model;
-  MACH_TRY(model.codec, LoadCodec(loaded->checkpoint(), clock));
   model.isa = kernels::IsaName(loaded->kernels().isa);
   model.compute = options.compute_f32 ? "f32" : "int8";
   model.threads = loaded->threads();

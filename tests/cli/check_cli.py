@@ -165,6 +165,19 @@ def check_unreadable(mach, model, work):
     shards[-1].unlink()
     done = run([mach, "check", broken], 3)
     assert shards[-1].name in done.stderr, done.stderr
+    # Weights that fit, and a text side that would fail after they were read.
+    for name, change, needle in (
+            ("tokenizer.json", lambda path: path.unlink(), "tokenizer.json"),
+            ("tokenizer_config.json", lambda path: path.write_text("{"), "tokenizer_config.json"),
+            ("chat_template.jinja", lambda path: path.write_text("{% for m in messages %}x"), "template"),
+            ("chat_template.jinja", lambda path: path.write_text("{{ raise_exception('no') }}"),
+             "does not render a conversation of one user message")):
+        text = work / "text"
+        shutil.copytree(model, text)
+        change(text / name)
+        done = run([mach, "check", text], 3)
+        assert "cannot be served: " in done.stdout and needle in done.stdout, (name, done.stdout)
+        shutil.rmtree(text)
     print("check: what cannot be read")
 
 

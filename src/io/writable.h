@@ -1,0 +1,14 @@
+// Whether a directory can be written to, tried before the work whose results belong there.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace mach::io {
+
+// Makes the directory where it is missing, and a file in it that is removed at once. kIo names the
+// directory and the system's reason.
+Status CheckWritable(const std::string& directory);
+
+}  // namespace mach::io
