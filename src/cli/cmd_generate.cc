@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "cli/load_model.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "io/file.h"
 #include "json/parse.h"
@@ -120,12 +121,12 @@ class Printer final : public engine::Sink {
     done_.notify_all();
   }
 
-  // Returns when the request has ended, cancelling it on an interrupt.
+  // Returns when the request has ended, cancelling it on an interrupt and when nobody reads it.
   void Wait(engine::Generation& generation) {
     std::unique_lock lock(mu_);
     while (
         !done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
-      if (g_interrupted.load()) generation.Cancel();
+      if (g_interrupted.load() || output_failed_.load()) generation.Cancel();
     }
   }
 
@@ -134,15 +135,15 @@ class Printer final : public engine::Sink {
   const engine::Timings& timings() const { return timings_; }
   const std::string& text() const { return text_; }
   const std::vector<TokenId>& tokens() const { return tokens_; }
+  bool output_failed() const { return output_failed_.load(); }
 
  private:
   void Print() {
-    for (const server::OutputPiece& piece : pieces_) {
-      text_ += piece.text;
-      if (!quiet_) std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
-    }
-    if (!quiet_ && !pieces_.empty()) std::fflush(stdout);
+    std::string text;
+    for (const server::OutputPiece& piece : pieces_) text += piece.text;
     pieces_.clear();
+    text_ += text;
+    if (!quiet_ && !text.empty() && !WriteOutput(text)) output_failed_.store(true);
   }
 
   const std::unique_ptr<server::TokenDecoder> decoder_;
@@ -150,6 +151,7 @@ class Printer final : public engine::Sink {
   std::vector<server::OutputPiece> pieces_;
   std::vector<TokenId> tokens_;
   std::string text_;
+  std::atomic<bool> output_failed_{false};
   std::mutex mu_;
   std::condition_variable done_;
   std::optional<Result<engine::FinishReason>> result_;  // guarded by mu_
@@ -238,7 +240,7 @@ int RunGenerate(const GenerateOptions& options) {
   auto generation = model->engine->Submit(std::move(request), printer);
   if (!generation) return Fail(generation.error().message);
   printer->Wait(**generation);
-  if (!options.json) std::fputs("\n", stdout);
+  if (printer->output_failed() || (!options.json && !WriteOutput("\n"))) return kExitOutput;
   if (!printer->result()) return Fail(printer->result().error().message);
   if (options.json) {
     PrintJson(*printer, seed);

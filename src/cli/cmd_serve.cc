@@ -3,10 +3,12 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "base/log.h"
 #include "cli/load_model.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/version.h"
 #include "server/http_server.h"
@@ -15,9 +17,15 @@
 namespace mach::cli {
 namespace {
 
+// Whoever reads the lines may leave; the server goes on.
 void PrintLine(const std::string& line) {
-  std::fputs((line + "\n").c_str(), stdout);
-  std::fflush(stdout);
+  static bool gone = false;
+  if (gone) return;
+  if (const int error = WriteStandardOutput(line + "\n"); error != 0) {
+    gone = true;
+    LogWarning(std::string("standard output took no start-up lines: ") + std::strerror(error) +
+               "; the server goes on");
+  }
 }
 
 int Fail(const Error& error) {

@@ -17,6 +17,7 @@
 #include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
 #include "cli/illegal_instruction.h"
+#include "cli/output.h"
 #include "cli/version.h"
 #include "kernels/table.h"
 
@@ -63,15 +64,16 @@ int Run(const Invocation& invocation) {
 
 int main(int argc, char** argv) {
   using namespace mach::cli;
+  MakeWritesFail();
   const std::vector<std::string> args(argv, argv + argc);
   const auto parsed = ParseCommandLine(
       args, [](const char* name) { return std::getenv(name); }, kVersion);
   if (const auto* answer = std::get_if<Answer>(&parsed)) {
-    std::fputs(answer->out.c_str(), stdout);
+    WriteOutput(answer->out);
     std::fputs(answer->err.c_str(), stderr);
-    return answer->exit_code;
+    return FinishOutput(answer->exit_code);
   }
   const Invocation& invocation = std::get<Invocation>(parsed);
   ExplainFaults(invocation);
-  return Run(invocation);
+  return FinishOutput(Run(invocation));
 }

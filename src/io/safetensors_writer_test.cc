@@ -113,7 +113,9 @@ TEST_F(WriterTest, AFullDiskIsAnErrorThatNamesTheFile) {
   std::signal(SIGXFSZ, handler);
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.error().code, Code::kIo);
-  EXPECT_EQ(written.error().message, "cannot write '" + path_ + "': File too large");
+  EXPECT_EQ(
+      written.error().message,
+      "cannot write '" + path_ + "': File too large; raise the limit of file sizes (ulimit -f)");
   EXPECT_TRUE(Names().empty());
 }
 

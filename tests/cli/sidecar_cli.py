@@ -74,7 +74,8 @@ def check_refusals(mach, model, work, out):
     shutil.rmtree(precious)
     # A full disk: the limit of file sizes stands in for it.
     full = work / "full"
-    refused("cannot write", "--output", full, preexec_fn=lambda: limit_files(100_000))
+    refused("File too large; raise the limit of file sizes (ulimit -f)", "--output", full,
+            preexec_fn=lambda: limit_files(100_000))
     assert not full.exists()
     run([mach, "export-sidecar", model, "--output", full])
     assert content(full) == content(out)
@@ -83,7 +84,6 @@ def check_refusals(mach, model, work, out):
 
 
 def limit_files(size):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
