@@ -9,6 +9,7 @@
 
 #include "base/aligned_memory.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/memory_ledger.h"
 #include "base/random.h"
 #include "base/result.h"
@@ -25,6 +26,21 @@ Result<int> Half(int n) {
 Result<int> Quarter(int n) {
   MACH_TRY(const int half, Half(n));
   return Half(half);
+}
+
+TEST(LogLimit, LetsABurstThroughAndThenARate) {
+  LogLimit limit(3, std::chrono::nanoseconds(100));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limit.Admit(1000), std::optional<uint64_t>(0));
+  EXPECT_EQ(limit.Admit(1000), std::nullopt);
+  EXPECT_EQ(limit.Admit(1099), std::nullopt);
+  EXPECT_EQ(limit.Admit(1100), std::optional<uint64_t>(2));  // as many were left out
+  EXPECT_EQ(limit.Admit(1100), std::nullopt);
+  EXPECT_EQ(limit.Admit(900), std::nullopt);  // a clock that goes back gives nothing
+  // Silence fills it, and no more than that.
+  EXPECT_EQ(limit.Admit(1'000'000), std::optional<uint64_t>(2));
+  EXPECT_EQ(limit.Admit(1'000'000), std::optional<uint64_t>(0));
+  EXPECT_EQ(limit.Admit(1'000'000), std::optional<uint64_t>(0));
+  EXPECT_EQ(limit.Admit(1'000'000), std::nullopt);
 }
 
 TEST(Result, TryReturnsTheFirstError) {

@@ -173,7 +173,7 @@ void DiskTier::PruneDamaged() const {
 }
 
 void DiskTier::Quarantine(const std::string& name, const Error& why) {
-  LogWarning("prefix cache: " + why.message + "; moved to '" + std::string(kDamaged) + "'");
+  Warn(why.message + "; moved to '" + std::string(kDamaged) + "'");
   std::error_code failed;
   const std::string directory = PathOf(std::string(kDamaged));
   std::filesystem::create_directories(directory, failed);

@@ -124,6 +124,14 @@ std::shared_ptr<PrefixImage> DiskTier::Load(const Candidate& candidate,
   return *std::move(image);
 }
 
+void DiskTier::Warn(const std::string& message) {
+  const auto left_out = lines_.Admit(clock_.NowNs());
+  if (!left_out) return;
+  const std::string more =
+      *left_out > 0 ? " (" + std::to_string(*left_out) + " lines like this were left out)" : "";
+  LogWarning("prefix cache: " + message + more);
+}
+
 void DiskTier::LoadFailed(const Candidate& candidate, const Error& error) {
   if (error.code == Code::kNoMemory) return;
   Forget(candidate.name);
@@ -135,7 +143,7 @@ void DiskTier::LoadFailed(const Candidate& candidate, const Error& error) {
     loads_.push_back({candidate, true});
     return;
   }
-  LogWarning("prefix cache: " + error.message);
+  Warn(error.message);
   ++stats_.errors;
 }
 
@@ -244,7 +252,7 @@ void DiskTier::Write(const Job& job) {
         index_->Begin(row, options_.budget_bytes - std::min(options_.budget_bytes, damaged),
                       options_.eviction, row.touched);
     if (!begun) {
-      LogWarning("prefix cache: " + begun.error().message);
+      Warn(begun.error().message);
       const std::lock_guard stats_lock(mu_);
       ++(begun.error().code == Code::kNoMemory ? stats_.dropped : stats_.errors);
       return;
@@ -270,7 +278,7 @@ void DiskTier::Write(const Job& job) {
   stats_.evictions += gone.size();
   for (const Status* status : {&written, &std::as_const(listed)}) {
     if (status->ok()) continue;
-    LogWarning("prefix cache: " + status->error().message);
+    Warn(status->error().message);
     ++stats_.errors;
   }
   if (!written.ok()) return;

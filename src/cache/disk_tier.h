@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_limit.h"
 #include "base/memory_ledger.h"
 #include "cache/disk_index.h"
 #include "cache/entry_reader.h"
@@ -117,11 +118,13 @@ class DiskTier {
   Status Mirror();  // REQUIRES index_mu_
   void Forget(const std::string& name);
   void LoadFailed(const Candidate& candidate, const Error& error);
+  void Warn(const std::string& message);
 
   const DiskTierOptions options_;
   io::FileSystem& fs_;
   const Clock& clock_;
-  io::Descriptor in_use_;  // locked, shared, as long as this lives
+  io::Descriptor in_use_;               // locked, shared, as long as this lives
+  LogLimit lines_{10, std::chrono::seconds(10)};  // every prompt may fail to be written, or read
 
   std::mutex index_mu_;  // before mu_
   std::unique_ptr<DiskIndex> index_;

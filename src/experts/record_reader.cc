@@ -4,6 +4,8 @@
 
 #include "base/aligned_memory.h"
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "io/xxh3.h"
 
 namespace mach::experts {
@@ -82,7 +84,10 @@ void RecordReader::FailQueued(const Error& error, std::vector<LandedRecord>& out
     const auto slot = static_cast<uint32_t>(request.tag);
     const ExpertKey key = reads_[slot].key;
     counters_.read_failures.Add();
-    out.push_back({slot, key, Error(error).In(catalog_.Describe(key))});
+    const Error failure =
+        Error(error).In("offset " + std::to_string(request.offset)).In(catalog_.Describe(key));
+    Report(failure, false);
+    out.push_back({slot, key, failure});
   }
   queued_.clear();
 }
@@ -112,6 +117,8 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
   if (completion.bytes) {
     counters_.bytes_read.Add(*completion.bytes);
   } else {
+    Error error = std::move(completion.bytes).error().In(catalog_.Describe(read.key));
+    Report(error, !read.retried);
     if (!read.retried) {
       read.retried = true;
       counters_.read_retries.Add();
@@ -119,7 +126,7 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
       return;
     }
     counters_.read_failures.Add();
-    status = std::move(completion.bytes).error().In(catalog_.Describe(read.key));
+    status = std::move(error);
   }
   out.push_back({slot, read.key, std::move(status)});
 }
@@ -153,7 +160,16 @@ void RecordReader::ComputeChecksums(std::span<const uint32_t> slots) {
   }
 }
 
-Status RecordReader::Verify(uint32_t slot) const {
+void RecordReader::Report(const Error& error, bool again) {
+  const auto left_out = lines_.Admit(SystemClock().NowNs());
+  if (!left_out) return;
+  std::string line = again ? "an expert is read again: " : "an expert cannot be read: ";
+  line += error.message;
+  if (*left_out > 0) line += " (" + std::to_string(*left_out) + " lines like this were left out)";
+  LogLine(again ? LogLevel::kWarning : LogLevel::kError, line);
+}
+
+Status RecordReader::Verify(uint32_t slot) {
   const Read& read = reads_[slot];
   const ExpertRecord& r = catalog_.records[read.key];
   const uint64_t found = checksums_[slot];
@@ -164,7 +180,9 @@ Status RecordReader::Verify(uint32_t slot) const {
                 "file is damaged, write it again with 'mach export-sidecar'",
                 static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.offset),
                 static_cast<unsigned long long>(found), static_cast<unsigned long long>(r.xxh3));
-  return Error{Code::kCorrupt, message}.In(catalog_.Describe(read.key));
+  Error error = Error{Code::kCorrupt, message}.In(catalog_.Describe(read.key));
+  Report(error, !read.retried);
+  return error;
 }
 
 }  // namespace mach::experts

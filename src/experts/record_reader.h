@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/log_limit.h"
 #include "base/thread_pool.h"
 #include "experts/catalog.h"
 #include "experts/counters.h"
@@ -19,7 +20,8 @@ struct LandedRecord {
   Status status;  // names layer, expert and file
 };
 
-// Used by one thread.
+// Used by one thread. Failures of reads and wrong checksums go to the log: as a warning where the
+// record is read again, else as an error.
 class RecordReader {
  public:
   // Opens the catalog's files; kCorrupt when one is shorter than its records say. Checksums are
@@ -48,7 +50,7 @@ class RecordReader {
   // Computes the checksums of landed records, for Verify, which compares one: kCorrupt, naming
   // layer, expert and file, when it is wrong. Without checksums in the catalog nothing is.
   void ComputeChecksums(std::span<const uint32_t> slots);
-  Status Verify(uint32_t slot) const;
+  Status Verify(uint32_t slot);
   // Reads a landed record once more; false when it was read twice already.
   bool ReadAgain(uint32_t slot);
 
@@ -69,6 +71,7 @@ class RecordReader {
   void Queue(uint32_t slot);
   void FailQueued(const Error& error, std::vector<LandedRecord>& out);
   void Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out);
+  void Report(const Error& error, bool again);
 
   const Catalog& catalog_;
   BankCounters& counters_;
@@ -79,6 +82,7 @@ class RecordReader {
   std::vector<LandedRecord> failed_;  // that the system never took
   std::vector<io::ReadCompletion> completions_;
   size_t in_flight_ = 0;
+  LogLimit lines_{20, std::chrono::seconds(1)};  // a request for a damaged record can be repeated
   std::unique_ptr<io::AsyncReader> reader_;
 };
 

@@ -66,9 +66,23 @@ json::Value ToJson(const ApiError& error) {
   return json::Object{{"error", std::move(body)}};
 }
 
+std::string LogText(const ApiError& error) {
+  constexpr size_t kMostBytes = 100;
+  std::string text = " code=" + (error.code.empty() ? "none" : error.code);
+  if (error.param.empty()) return text;
+  text += " param=";
+  for (const char c : std::string_view(error.param).substr(0, kMostBytes)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || c == '.' || c == '[' || c == ']';
+    text += plain ? c : '?';
+  }
+  return text;
+}
+
 HttpResponse ToResponse(const ApiError& error) {
   HttpResponse response;
   response.status = error.status;
+  response.log = LogText(error);
   response.body = json::Write(ToJson(error));
   if (error.retry_after_s > 0) {
     response.headers.push_back(

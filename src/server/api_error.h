@@ -32,4 +32,8 @@ ApiError FromError(const Error& error);
 json::Value ToJson(const ApiError& error);
 HttpResponse ToResponse(const ApiError& error);
 
+// " code=CODE param=PARAM" for the log. Nothing that a client wrote but the names of fields,
+// without what could be taken for another pair.
+std::string LogText(const ApiError& error);
+
 }  // namespace mach::server

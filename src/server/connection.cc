@@ -71,6 +71,7 @@ struct Connection::Exchange {
   bool head_sent = false;
   bool client_gone = false;
   int status = 0;
+  std::string log;  // of the answer's head
 };
 
 // Shared with the coroutine that reads while an answer is under way.
@@ -440,6 +441,7 @@ asio::awaitable<void> Connection::WatchClient(std::shared_ptr<Connection> self,
 
 std::string Connection::FormatHead(Exchange& exchange, const HttpResponse& response) const {
   exchange.status = response.status;
+  exchange.log = response.log;
   const bool bodiless = response.status == 204;
   exchange.chunked = response.streaming && exchange.http11;
   if (context_.draining || (response.streaming && !exchange.http11)) exchange.keep_alive = false;
@@ -519,20 +521,29 @@ asio::awaitable<void> Connection::Linger() {
   Disarm();
 }
 
+// details: of a reply that came over time; empty: the answer was there at once.
 void Connection::LogExchange(const Exchange& exchange, std::string_view details) const {
-  const auto ms = std::chrono::duration_cast<std::chrono::duration<double, std::milli>>(
-      Clock::now() - exchange.began);
+  const Clock::time_point now = Clock::now();
+  const std::chrono::duration<double, std::milli> ms = now - exchange.began;
   char time[32];
   std::snprintf(time, sizeof time, "%.1f", ms.count());
   // 499 as nginx has it: the client left before the end.
   const int status = exchange.client_gone ? 499 : exchange.status;
   context_.options.counters->Count(status);
+  const bool refused = status >= 400 && !exchange.client_gone;
+  std::optional<uint64_t> left_out = 0;
+  if (refused || details.empty()) {
+    LogLimit& limit = refused ? context_.refused_lines : context_.answered_lines;
+    left_out = limit.Admit(now.time_since_epoch() / std::chrono::nanoseconds(1));
+    if (!left_out) return;
+  }
   std::string line = "request id=" + exchange.request.id + " client=" + client_ +
                      " method=" + exchange.request.method.substr(0, 20) +
                      " path=" + exchange.request.path.substr(0, 200) +
-                     " status=" + std::to_string(status) + " ms=" + time;
+                     " status=" + std::to_string(status) + " ms=" + time + exchange.log;
   line += details;
-  LogInfo(line);
+  if (*left_out > 0) line += " left_out=" + std::to_string(*left_out);
+  LogLine(refused ? LogLevel::kWarning : LogLevel::kInfo, line);
 }
 
 }  // namespace mach::server

@@ -14,6 +14,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
+#include "base/log_limit.h"
 #include "server/http_server.h"
 
 namespace mach::server {
@@ -31,6 +32,9 @@ struct ConnectionContext {
   std::set<Connection*> open;
   std::atomic<size_t> open_count{0};
   std::function<void()> on_closed;  // after a connection left `open`
+  // Lines of requests.
+  LogLimit answered_lines{options.limits.log_burst, options.limits.log_interval};
+  LogLimit refused_lines{options.limits.log_burst, options.limits.log_interval};
 };
 
 // Wakes the coroutine that waits on it. Notify from any thread, the rest on the loop thread.

@@ -168,6 +168,7 @@ ReplyStep GenerationReply::TakeStreamed() {
     if (!choices_[i]->finished()) AddUpdate(i, Update(i), step.bytes);
   }
   if (error_) {
+    failed_in_stream_ = true;
     step.bytes += SseEvent(ToJson(*error_));
     step.bytes += kSseDone;
     step.done = true;
@@ -210,7 +211,8 @@ void GenerationReply::AddStopReason(size_t index, json::Object& choice) const {
 
 std::string GenerationReply::Summary() const {
   return std::string(" stream=") + (options_.request.stream ? "1" : "0") +
-         SummaryText(prompt_tokens_, choices_, ttft_ms_);
+         SummaryText(prompt_tokens_, choices_, ttft_ms_) +
+         (failed_in_stream_ ? LogText(*error_) : "");
 }
 
 }  // namespace mach::server

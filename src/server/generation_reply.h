@@ -93,6 +93,7 @@ class GenerationReply : public Reply {
   double ttft_ms_ = 0;
   bool head_sent_ = false;
   std::optional<ApiError> error_;
+  bool failed_in_stream_ = false;  // after the head had told of success
 };
 
 }  // namespace mach::server

@@ -32,6 +32,7 @@ struct HttpResponse {
   std::vector<Header> headers;
   std::string body;
   bool streaming = false;  // more parts follow `body`
+  std::string log;         // " key=value" pairs for the request's line in the log
 };
 
 std::string_view ReasonPhrase(int status);

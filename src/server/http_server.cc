@@ -39,7 +39,11 @@ class Server final : public HttpServer {
   Server(HttpServerOptions options, const Router& router)
       : options_(std::move(options)),
         security_(options_.security),
-        context_{loop_, workers_, options_, security_, router, false, {}, {}, {}},
+        context_{.loop = loop_,
+                 .workers = workers_,
+                 .options = options_,
+                 .security = security_,
+                 .router = router},
         workers_(std::max<size_t>(1, options_.workers)),
         acceptor_(loop_),
         signals_(loop_),
@@ -110,7 +114,7 @@ class Server final : public HttpServer {
       co_await acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
       if (ec) {
         if (!acceptor_.is_open()) break;
-        LogWarning("cannot accept a connection: " + ec.message());
+        LogLimited(accept_lines_, "cannot accept a connection: " + ec.message());
         backoff.expires_after(kAcceptBackoff);
         co_await backoff.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
@@ -125,7 +129,7 @@ class Server final : public HttpServer {
   }
 
   // Says why in one packet, without a connection's state.
-  void Refuse(tcp::socket socket) const {
+  void Refuse(tcp::socket socket) {
     options_.counters->Count(503);
     ApiError error = ShuttingDown();
     error.code = "too_many_connections";
@@ -140,6 +144,16 @@ class Server final : public HttpServer {
     socket.non_blocking(true, ignored);
     socket.write_some(asio::buffer(text), ignored);
     socket.shutdown(tcp::socket::shutdown_send, ignored);
+    LogLimited(refuse_lines_, "request refused: status=503" + LogText(error) +
+                                  " limit=" + std::to_string(options_.limits.connections));
+  }
+
+  static void LogLimited(LogLimit& limit, std::string line) {
+    const auto left_out = limit.Admit(std::chrono::steady_clock::now().time_since_epoch() /
+                                      std::chrono::nanoseconds(1));
+    if (!left_out) return;
+    if (*left_out > 0) line += " left_out=" + std::to_string(*left_out);
+    LogWarning(line);
   }
 
   void AwaitSignal() {
@@ -202,6 +216,8 @@ class Server final : public HttpServer {
   tcp::acceptor acceptor_;
   asio::signal_set signals_;
   asio::steady_timer drain_timer_;
+  LogLimit accept_lines_{5, std::chrono::seconds(10)};
+  LogLimit refuse_lines_{5, std::chrono::seconds(10)};
   uint16_t port_ = 0;
   bool cut_off_ = false;
 };

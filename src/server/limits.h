@@ -7,6 +7,11 @@
 namespace mach::server {
 
 struct Limits {
+  // Lines of the log that a client can cause at no cost: so many at once, then one in an interval.
+  // Generations that succeed are never left out.
+  int64_t log_burst = 200;
+  std::chrono::milliseconds log_interval{20};
+
   size_t body_bytes = size_t{32} << 20;
   size_t header_bytes = size_t{32} << 10;  // request line included
   size_t header_fields = 100;

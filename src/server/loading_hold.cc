@@ -74,7 +74,9 @@ class HeldReply final : public Reply {
   std::optional<TimePoint> WakeAt() const override {
     return inner_ != nullptr ? inner_->WakeAt() : deadline_;
   }
-  std::string Summary() const override { return inner_ == nullptr ? " held=1" : inner_->Summary(); }
+  std::string Summary() const override {
+    return (inner_ == nullptr ? " held=1" : inner_->Summary()) + failed_in_stream_;
+  }
 
  private:
   std::optional<HandlerResult> TakeAnswer() {
@@ -87,6 +89,7 @@ class HeldReply final : public Reply {
     ReplyStep step;
     step.done = true;
     if (head_sent_) {
+      failed_in_stream_ = response.log;
       step.bytes = "data: " + response.body + "\n\n" + std::string(kSseDone);
     } else {
       step.head = std::move(response);
@@ -98,6 +101,7 @@ class HeldReply final : public Reply {
     ReplyStep step = inner_->Take();
     if (step.head && head_sent_) {
       if (!step.head->streaming) {  // an error after all
+        failed_in_stream_ = step.head->log;
         step.bytes = "data: " + step.head->body + "\n\n" + std::string(kSseDone);
         step.done = true;
       }
@@ -112,6 +116,7 @@ class HeldReply final : public Reply {
   std::unique_ptr<Reply> inner_;
   std::optional<ApiError> aborted_;
   bool head_sent_ = false;
+  std::string failed_in_stream_;  // for the log, after the head had told of success
 };
 
 }  // namespace

@@ -266,6 +266,13 @@ def check_sidecar(bench, work):
                 assert answer == bench.text, answer
             else:
                 assert answer[0] == 500 and "layer 3 expert" in answer[1], answer
+        # The log names the file, layer, expert and offset, and why the requests failed.
+        log = server.warnings()
+        record = r"layer 3 expert \d+ \('[^']*/layer-003.bin'\): \d+ bytes at offset \d+ have the XXH3"
+        assert re.search(r" W an expert is read again: " + record, log), log
+        assert re.search(r" E an expert cannot be read: " + record, log), log
+        assert len(re.findall(r" W request id=\S+ .*status=500 .*code=corrupt", log)) == 2, log
+        assert "Who are you" not in log
     broken(["but --bf16-streaming reads"], "--bf16-streaming")
     print("sidecars: missing, of another checkpoint, damaged; mended by export")
 

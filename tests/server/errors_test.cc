@@ -190,5 +190,88 @@ TEST_F(ErrorsTest, OfTheStateOfTheServer) {
   Check(answer, {"draining", "", 503, "unavailable_error", "draining", "", "retry-after"});
 }
 
+// ---- what the log says ----
+
+TEST(LogText, NamesCodeAndFieldAndNothingElse) {
+  EXPECT_EQ(LogText(BadRequest("invalid_value", "messages[2].content", "secret text")),
+            " code=invalid_value param=messages[2].content");
+  EXPECT_EQ(LogText(BadRequest("", "", "secret text")), " code=none");
+  // A field's name is the client's: it ends no pair and no line, and is short.
+  EXPECT_EQ(LogText(BadRequest("x", "a b=c\n\xff", "")), " code=x param=a?b?c??");
+  EXPECT_EQ(LogText(BadRequest("x", std::string(1000, 'y'), "")).size(),
+            std::string(" code=x param=").size() + 100);
+}
+
+// The lines of a server that has come and gone.
+template <class Use>
+std::string LogOf(TestServerOptions options, LogLevel level, const Use& use) {
+  testing::internal::CaptureStderr();
+  ConfigureLog({.level = level});
+  {
+    TestServer server(std::move(options));
+    use(server);
+  }
+  ConfigureLog({.level = LogLevel::kOff});
+  return testing::internal::GetCapturedStderr();
+}
+
+size_t Count(const std::string& text, const std::string& part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TEST_F(ErrorsTest, TheLogTellsWhyARequestWasRefused) {
+  const auto use = [](TestServer& server) {
+    Ask(server.port(), Chat(R"("top_p":2)", "the secret prompt"));
+    Ask(server.port(), Chat(R"("grammar":"x")"));
+    Ask(server.port(), Get("/nothing"));
+    Ask(server.port(), Chat(R"("stream":true)", "REFUSE"));
+    Ask(server.port(), Chat(""));
+  };
+  std::string log = LogOf({}, LogLevel::kInfo, use);
+  for (const char* part :
+       {" W request id=", "status=400", " code=invalid_value param=top_p",
+        " code=unsupported_parameter param=grammar", "path=/nothing status=404",
+        " code=route_not_found", " code=invalid_value param=messages", "status=200"}) {
+    EXPECT_THAT(log, testing::HasSubstr(part));
+  }
+  EXPECT_THAT(log, testing::Not(testing::HasSubstr("secret")));
+  EXPECT_EQ(Count(log, "\n"), 5u);
+  // Refusals are warnings.
+  log = LogOf({}, LogLevel::kWarning, use);
+  EXPECT_EQ(Count(log, "\n"), 4u);
+}
+
+TEST_F(ErrorsTest, TheLogTellsWhatEndsAStream) {
+  TestServerOptions failing;
+  failing.engine.fails = true;
+  const std::string log = LogOf(std::move(failing), LogLevel::kInfo, [](TestServer& server) {
+    Ask(server.port(), Chat(R"("stream":true)"));
+  });
+  EXPECT_THAT(log, testing::HasSubstr(" status=200 "));
+  EXPECT_THAT(log, testing::HasSubstr(" code=io"));
+}
+
+TEST_F(ErrorsTest, AClientCannotFillTheLog) {
+  TestServerOptions options;
+  options.http.limits.log_burst = 5;
+  options.http.limits.log_interval = std::chrono::hours(1);
+  const std::string log = LogOf(std::move(options), LogLevel::kInfo, [](TestServer& server) {
+    TestClient client(server.port());
+    for (int i = 0; i < 50; ++i) {
+      client.Send(Get("/nothing"));
+      EXPECT_EQ(client.Read().status, 404);
+      client.Send(Get("/livez"));
+      EXPECT_EQ(client.Read().status, 200);
+    }
+    // Generations cost something; what is left out hides none of them.
+    for (int i = 0; i < 10; ++i) Ask(server.port(), Chat(""));
+  });
+  EXPECT_EQ(Count(log, "status=404"), 5u);
+  EXPECT_EQ(Count(log, "path=/livez status=200"), 5u);
+  EXPECT_EQ(Count(log, "path=/v1/chat/completions status=200"), 10u);
+}
+
 }  // namespace
 }  // namespace mach::server
