@@ -17,6 +17,7 @@ Bank::Bank(const Catalog& catalog, const BankOptions& options, BankCounters& cou
       slots_(options.slots + options.staging_slots),
       slot_of_(catalog.keys(), kNone),
       resident_in_(catalog.layers, 0) {
+  if (!holds_all_) reuse_.emplace(catalog.keys(), catalog.RecordCount());
   free_.reserve(slots_.size());
   for (size_t i = slots_.size(); i > 0; --i) free_.push_back(static_cast<uint32_t>(i - 1));
 }
@@ -46,6 +47,7 @@ void Bank::OnVisit(uint32_t layer) {
 void Bank::OnUse(ExpertKey key) {
   policy_->OnUse(key);
   hot_.OnUse(key);
+  if (reuse_) reuse_->OnUse(key);
 }
 
 std::optional<uint32_t> Bank::Claim(ExpertKey key) {

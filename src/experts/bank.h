@@ -12,6 +12,7 @@
 #include "experts/counters.h"
 #include "experts/eviction.h"
 #include "experts/hot_pins.h"
+#include "experts/reuse_distances.h"
 
 namespace mach::experts {
 
@@ -45,6 +46,9 @@ class Bank {
   void OnVisit(uint32_t layer);
   void OnUse(ExpertKey key);
   void OnPredict(ExpertKey key) { policy_->OnPredict(key); }
+
+  // Of the uses that the policy learns from; null where the bank holds everything. Any thread.
+  const ReuseDistances* reuse() const { return reuse_ ? &*reuse_ : nullptr; }
 
   std::optional<uint32_t> Find(ExpertKey key) const {
     return slot_of_[key] == kNone ? std::nullopt : std::optional(slot_of_[key]);
@@ -105,6 +109,7 @@ class Bank {
 
   std::unique_ptr<EvictionPolicy> policy_;
   HotPins hot_;
+  std::optional<ReuseDistances> reuse_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;
   std::vector<uint32_t> slot_of_;      // by key

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace mach::experts {
 
@@ -52,6 +53,14 @@ struct BankCounters {
   GuessCounters read_ahead;  // the next layer's file, while a large chunk goes through
 };
 
+// What a bank of another size would have hit, evicting by recency.
+struct BankSize {
+  uint64_t slots = 0;
+  uint64_t bank_bytes = 0;
+  uint64_t memory_bytes = 0;  // with its staging
+  uint64_t hits = 0;
+};
+
 // One moment's values.
 struct BankStats {
   uint64_t slots = 0;
@@ -66,6 +75,12 @@ struct BankStats {
   uint64_t prefetch_issued = 0;
   uint64_t prefetch_used = 0;
   uint64_t prefetch_wasted = 0;
+  uint64_t memory_bytes = 0;  // bank and staging
+  // Uses that eviction learns from, and what other sizes would have had of them; nothing for a bank
+  // that holds everything.
+  uint64_t uses = 0;
+  uint64_t first_uses = 0;
+  std::vector<BankSize> sizes;
 };
 
 }  // namespace mach::experts

@@ -108,6 +108,7 @@ class StreamingStore final : public ExpertStore {
   StreamingStore(Catalog catalog, const StreamingOptions& options, const StreamingPlan& plan,
                  const Clock& clock);
   void Unpin(uint32_t slot) override;
+  void PlanSizes();
 
   void LearnToken(std::span<const ExpertKey> used);  // by layer
 
@@ -147,6 +148,7 @@ class StreamingStore final : public ExpertStore {
 
   BankCounters counters_;
   std::unique_ptr<Bank> bank_;
+  std::vector<BankSize> sizes_;          // of bank_->reuse(), without hits; constant after Create
   std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
 
   // Rows from which on a chunk is known to need nearly all experts of a layer.
