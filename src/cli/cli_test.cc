@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/command_line.h"
+#include "cli/environment.h"
 #include "cli/help.h"
 #include "cli/options.h"
 
@@ -82,7 +83,135 @@ TEST(CommandLine, FlagsWinOverTheEnvironment) {
   EXPECT_THAT(from_env.environment(), ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env"));
   const Values given = Parsed({"mach", "serve", "given"}, environment);
   EXPECT_EQ(given.Text("checkpoint"), "given");
-  EXPECT_THAT(given.environment(), IsEmpty());
+  EXPECT_EQ(given.Source("checkpoint"), "");
+  EXPECT_THAT(
+      given.environment(),
+      ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env (not used: <checkpoint> wins)"));
+  EXPECT_THAT(Parsed({"mach", "serve", "given"}).environment(), IsEmpty());
+}
+
+// Every documented variable, where it is read and what it comes to.
+TEST(CommandLine, ReadsTheDocumentedEnvironment) {
+  const ServeOptions options = ServeOptionsFrom(
+      Parsed({"mach", "serve", "--streaming"}, {{"MANIAC_LOCAL_MOE_CHECKPOINT_PATH", "m"},
+                                                {"LME_TRANSIENT_PREFILL", "0"},
+                                                {"LME_DECODE_RESIDENCY", "pin-hot"},
+                                                {"LME_BANK_EVICTION_POLICY", "lfu"},
+                                                {"LME_BF16_STACKED_STREAMING", "1"},
+                                                {"LME_CONTINUOUS_BATCHING", "0"},
+                                                {"LME_DISK_KV_EVICTION_POLICY", "lru"},
+                                                {"LME_DIRECT_PREAD", "off"},
+                                                {"LME_ALLOW_DIAGNOSTIC_FALLBACK", "1"}}));
+  EXPECT_EQ(options.model.checkpoint, "m");
+  EXPECT_FALSE(options.model.transient_prefill);
+  EXPECT_TRUE(options.model.pin_hot);
+  EXPECT_EQ(options.model.eviction, "lfu");
+  EXPECT_TRUE(options.model.bf16_streaming);
+  EXPECT_TRUE(options.prefix.disk_lru);
+  EXPECT_EQ(options.model.direct_pread, "off");
+  EXPECT_TRUE(options.model.allow_fallback);
+  const std::pair<const char*, const char*> wrong[] = {
+      {"LME_TRANSIENT_PREFILL", "LME_TRANSIENT_PREFILL is 'x', expected one of 0, 1"},
+      {"LME_DECODE_RESIDENCY", "LME_DECODE_RESIDENCY is 'x', expected one of lru-only, pin-hot"},
+      {"LME_BANK_EVICTION_POLICY", "is 'x', expected one of lookahead, lru, lfu"},
+      {"LME_BF16_STACKED_STREAMING", "LME_BF16_STACKED_STREAMING is 'x', expected 0 or 1"},
+      {"LME_DISK_KV_EVICTION_POLICY", "is 'x', expected one of value, lru"},
+      {"LME_DIRECT_PREAD", "is 'x', expected one of auto, io_uring, pread, off"},
+      {"LME_CONTINUOUS_BATCHING", "LME_CONTINUOUS_BATCHING is 'x', expected 0 or 1"},
+  };
+  for (const auto& [name, message] : wrong) {
+    const Answer answer = Answered({"mach", "serve", "m", "--streaming"}, {{name, "x"}});
+    EXPECT_EQ(answer.exit_code, kExitUsage) << name;
+    EXPECT_THAT(answer.err, HasSubstr(message));
+  }
+}
+
+TEST(CommandLine, TheDiagnosticSwitchIsZeroOrOne) {
+  constexpr const char* kName = "LME_ALLOW_DIAGNOSTIC_FALLBACK";
+  constexpr const char* kDocumented = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK";
+  const std::vector<std::string> plain = {"mach", "serve", "m"};
+  const auto policy = [&](const std::vector<std::string>& more, const Environment& environment) {
+    std::vector<std::string> args = plain;
+    args.insert(args.end(), more.begin(), more.end());
+    const ModelOptions model = ServeOptionsFrom(Parsed(args, environment)).model;
+    EXPECT_EQ(model.allow_fallback, model.fallback_policy != "fail-fast");
+    return model.fallback_policy;
+  };
+  EXPECT_EQ(policy({}, {}), "fail-fast");
+  EXPECT_EQ(policy({}, {{kName, "1"}}), "diagnostic");
+  EXPECT_EQ(policy({}, {{kDocumented, "1"}}), "diagnostic-python");
+  EXPECT_EQ(policy({}, {{kName, "1"}, {kDocumented, "1"}}), "diagnostic");
+  EXPECT_EQ(policy({}, {{kName, "0"}, {kDocumented, "0"}}), "fail-fast");
+  EXPECT_EQ(policy({}, {{kName, ""}, {kDocumented, ""}}), "fail-fast");
+  EXPECT_EQ(policy({"--allow-diagnostic-fallback"}, {{kDocumented, "1"}}), "diagnostic");
+  EXPECT_EQ(policy({"--allow-diagnostic-fallback=1"}, {{kName, "0"}}), "diagnostic");
+  EXPECT_EQ(policy({"--allow-diagnostic-fallback=0"}, {{kName, "1"}}), "fail-fast");
+
+  for (const char* wrong : {"yes", "true", "2", "01", " 1", "-1"}) {
+    for (const char* name : {kName, kDocumented}) {
+      const Answer answer = Answered(plain, {{name, wrong}});
+      EXPECT_EQ(answer.exit_code, kExitUsage);
+      EXPECT_THAT(answer.err,
+                  HasSubstr(std::string(name) + " is '" + wrong + "', expected 0 or 1"));
+    }
+    std::vector<std::string> args = plain;
+    args.push_back("--allow-diagnostic-fallback=" + std::string(wrong));
+    EXPECT_THAT(Answered(args).err, HasSubstr("--allow-diagnostic-fallback is '" +
+                                              std::string(wrong) + "', expected 0 or 1"));
+  }
+  EXPECT_THAT(Answered(plain, {{kName, "1"}, {kDocumented, "0"}}).err,
+              HasSubstr("LME_ALLOW_DIAGNOSTIC_FALLBACK is '1' and "
+                        "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK is '0', which are two names of "
+                        "--allow-diagnostic-fallback; set one"));
+}
+
+TEST(Environment, BatchingIsRefusedUntilThereIsOne) {
+  const std::vector<std::string> serve = {"mach", "serve", "m"};
+  for (const Environment& environment :
+       {Environment{{"LME_CONTINUOUS_BATCHING", "1"}},
+        Environment{{"LME_CONTINUOUS_BATCHING_MAX_B", "4"}},
+        Environment{{"LME_CONTINUOUS_BATCHING", "0"}, {"LME_CONTINUOUS_BATCHING_MAX_B", "x"}}}) {
+    const Answer answer = Answered(serve, environment);
+    EXPECT_EQ(answer.exit_code, kExitUsage);
+    EXPECT_THAT(answer.err, HasSubstr("requests are not batched yet"));
+    EXPECT_THAT(answer.err, HasSubstr("unset it"));
+  }
+  for (const char* off : {"0", ""}) {
+    Parsed(serve, {{"LME_CONTINUOUS_BATCHING", off}, {"LME_CONTINUOUS_BATCHING_MAX_B", off}});
+  }
+  // Which is of no concern to a single request.
+  Parsed({"mach", "generate", "m", "--prompt", "p"}, {{"LME_CONTINUOUS_BATCHING", "1"}});
+  const auto get_env = [](const char* name) {
+    return std::string_view(name) == "LME_CONTINUOUS_BATCHING" ? "0" : nullptr;
+  };
+  EXPECT_THAT(IdleVariables(*FindCommand("serve"), get_env),
+              ElementsAre("LME_CONTINUOUS_BATCHING=0"));
+  EXPECT_THAT(IdleVariables(*FindCommand("eval"), get_env), IsEmpty());
+}
+
+TEST(Environment, UnknownVariablesAreNamed) {
+  const char* const environment[] = {"PATH=/bin",
+                                     "LME_DIRECT_PREAD=auto",
+                                     "LME_CONTINUOUS_BATCHING_MAX_B=0",
+                                     "LME_BANK_EVICTON_POLICY=lru",
+                                     "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK=1",
+                                     "XLME_DIRECT_PREAD=1",
+                                     "LME_=",
+                                     "LME_\nX",
+                                     "LME_SOMETHING_ELSE_ALTOGETHER=secret",
+                                     nullptr};
+  const std::vector<std::string> warnings = UnknownVariables(environment);
+  const std::string none = " is not known and has no effect; 'mach serve --help' names those";
+  ASSERT_EQ(warnings.size(), 4u);
+  EXPECT_THAT(warnings[0], HasSubstr("LME_" + none));
+  EXPECT_EQ(warnings[1],
+            "the environment variable LME_BANK_EVICTON_POLICY is not known and has no effect; did "
+            "you mean LME_BANK_EVICTION_POLICY?");
+  EXPECT_THAT(warnings[2], HasSubstr("LME_SOMETHING_ELSE_ALTOGETHER" + none));
+  EXPECT_THAT(warnings[3], HasSubstr("LME_\\nX" + none));
+  for (const std::string& warning : warnings) EXPECT_EQ(warning.find("secret"), std::string::npos);
+  EXPECT_TRUE(ReadsEnvironment(*FindCommand("serve")));
+  EXPECT_FALSE(ReadsEnvironment(*FindCommand("models")));
 }
 
 TEST(CommandLine, SaysWhatIsWrong) {
@@ -105,6 +234,7 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"mach", "generate", "m", "--raw", "--messages", "f"}, "exclude each other"},
       {{"mach", "generate", "m", "--top-p", "nan"}, "--top-p is 'nan', expected a number"},
       {{"mach", "generate", "m", "--top-p", "0"}, "--top-p is 0, expected"},
+      {{"mach", "serve", "m", "--streaming=yes"}, "--streaming is 'yes', expected 0 or 1"},
   };
   for (const auto& [args, message] : cases) {
     const Answer answer = Answered(args);

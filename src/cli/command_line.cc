@@ -2,11 +2,13 @@
 
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cli/environment.h"
 #include "cli/help.h"
 #include "cli/manual.h"
 
@@ -50,6 +52,7 @@ std::optional<int64_t> ToInteger(const std::string& text) {
 std::string WhyWrong(const Option& option, const std::string& text) {
   switch (option.type) {
     case OptionType::kFlag:
+      return text == "1" ? "" : "is '" + EscapeForLog(text, false) + "', expected 0 or 1";
     case OptionType::kText:
       return "";
     case OptionType::kPath:
@@ -91,6 +94,11 @@ std::string Values::Text(std::string_view name) const {
   if (const auto it = given_.find(name); it != given_.end()) return it->second.back();
   const auto it = defaults_.find(name);
   return it == defaults_.end() ? "" : it->second;
+}
+
+std::string Values::Source(std::string_view name) const {
+  const auto it = sources_.find(name);
+  return it == sources_.end() ? "" : it->second;
 }
 
 int64_t Values::Integer(std::string_view name) const {
@@ -136,13 +144,34 @@ class Parser {
 
   std::variant<Invocation, Answer> Parse(std::vector<std::string> args) {
     if (auto answer = ReadArguments(std::move(args))) return *std::move(answer);
-    ReadEnvironment();
+    if (auto answer = ReadEnvironment()) return *std::move(answer);
     if (auto answer = Check()) return *std::move(answer);
     return Invocation{&command_, std::move(values_)};
   }
 
  private:
+  // "--flag=0" and "--flag=1".
+  std::optional<Answer> ReadFlagValues(const std::vector<std::string>& args) {
+    for (const std::string& argument : args) {
+      if (argument == "--") break;
+      const size_t equals = argument.find('=');
+      if (!argument.starts_with("--") || equals == std::string::npos) continue;
+      const std::string name = argument.substr(2, equals - 2);
+      const std::string value = argument.substr(equals + 1);
+      for (const Option& option : command_.options) {
+        if (option.type != OptionType::kFlag || option.name != name) continue;
+        if (value == "0") {
+          off_.insert(name);
+        } else if (const std::string why = WhyWrong(option, value); !why.empty()) {
+          return UsageError(command_.name, Spelled(option) + " " + why);
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
   std::optional<Answer> ReadArguments(std::vector<std::string> args) {
+    if (auto answer = ReadFlagValues(args)) return answer;
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
@@ -205,21 +234,37 @@ class Parser {
                                          Did(Nearest(typed, names), "--"));
   }
 
-  void ReadEnvironment() {
+  std::optional<Answer> ReadEnvironment() {
     for (const Option& option : command_.options) {
-      // A flag wins over what it excludes, too.
-      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) continue;
+      // What is given wins; a flag wins over what it excludes, too.
+      std::string winner;
+      if (values_.IsGiven(option.name) || off_.contains(option.name)) winner = Spelled(option);
+      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) {
+        winner = "--" + std::string(option.excludes);
+      }
+      std::string first, first_value;  // of the two names of one variable
       for (const std::string_view variable : {option.env, option.env_alias}) {
-        if (variable.empty() || values_.IsGiven(option.name)) continue;
         const std::string name(variable);
-        const char* value = get_env_(name.c_str());
+        const char* value = name.empty() ? nullptr : get_env_(name.c_str());
         if (value == nullptr || *value == '\0') continue;
-        if (option.type == OptionType::kFlag && std::string_view(value) == "0") continue;
+        values_.environment_.push_back(name + "=" + value +
+                                       (winner.empty() ? "" : " (not used: " + winner + " wins)"));
+        if (!winner.empty()) continue;
+        if (!first.empty()) {
+          if (first_value == value) continue;
+          return UsageError(command_.name,
+                            first + " is '" + EscapeForLog(first_value, false) + "' and " + name +
+                                " is '" + EscapeForLog(value, false) +
+                                "', which are two names of " + Spelled(option) + "; set one");
+        }
+        first = name;
+        first_value = value;
+        if (option.type == OptionType::kFlag && first_value == "0") continue;
         values_.given_[std::string(option.name)] = {value};
-        values_.environment_.push_back(name + "=" + value);
-        from_environment_[std::string(option.name)] = name;
+        values_.sources_[std::string(option.name)] = name;
       }
     }
+    return std::nullopt;
   }
 
   std::optional<Answer> Check() const {
@@ -235,10 +280,8 @@ class Parser {
       for (const std::string& text : it->second) {
         const std::string why = WhyWrong(option, text);
         if (why.empty()) continue;
-        const auto source = from_environment_.find(option.name);
-        return UsageError(
-            command_.name,
-            (source == from_environment_.end() ? Spelled(option) : source->second) + " " + why);
+        const std::string source = values_.Source(option.name);
+        return UsageError(command_.name, (source.empty() ? Spelled(option) : source) + " " + why);
       }
       if (!option.excludes.empty() && values_.IsGiven(option.excludes)) {
         return UsageError(command_.name, Spelled(option) + " and --" +
@@ -252,7 +295,7 @@ class Parser {
   const Command& command_;
   const GetEnv& get_env_;
   Values values_;
-  std::map<std::string, std::string, std::less<>> from_environment_;
+  std::set<std::string, std::less<>> off_;  // flags given as 0
 };
 
 std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>& args,
@@ -310,6 +353,9 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
     if (argument == "--") break;
     if (argument == "--help" || argument == "-h") return print(CommandHelp(*command));
     if (argument == "--version") return print("mach " + std::string(version) + "\n");
+  }
+  if (const std::string why = RefusedVariable(*command, get_env); !why.empty()) {
+    return UsageError(command->name, why);
   }
   return Parser(*command, get_env).Parse(std::move(rest));
 }

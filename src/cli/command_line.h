@@ -34,13 +34,18 @@ class Values {
   // On the command line or in the environment.
   bool IsGiven(std::string_view name) const;
 
-  // "NAME=value" of the environment variables that were used, for the log.
+  // The environment variable that an option's value comes from; empty: none.
+  std::string Source(std::string_view name) const;
+
+  // "NAME=value" of the command's environment variables that are set, for the log, with a note
+  // where an option wins over one.
   const std::vector<std::string>& environment() const { return environment_; }
 
  private:
   friend class Parser;
   std::map<std::string, std::vector<std::string>, std::less<>> given_;
   std::map<std::string, std::string, std::less<>> defaults_;
+  std::map<std::string, std::string, std::less<>> sources_;
   std::vector<std::string> environment_;
 };
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "cli/cmd_archs.h"
 #include "cli/cmd_bench.h"
 #include "cli/cmd_check.h"
@@ -16,6 +18,7 @@
 #include "cli/cmd_serve.h"
 #include "cli/cmd_synth.h"
 #include "cli/cmd_verify.h"
+#include "cli/environment.h"
 #include "cli/illegal_instruction.h"
 #include "cli/output.h"
 #include "cli/version.h"
@@ -23,6 +26,8 @@
 
 namespace mach::cli {
 namespace {
+
+const char* GetVariable(const char* name) { return std::getenv(name); }
 
 void ExplainFaults(const Invocation& invocation) {
   std::string available;
@@ -40,6 +45,11 @@ void ExplainFaults(const Invocation& invocation) {
 int Run(const Invocation& invocation) {
   const Values& values = invocation.values;
   const std::string_view name = invocation.command->name;
+  const bool has_log = name == "serve" || name == "generate" || name == "eval";
+  if (has_log) ConfigureLog(LogOptionsFrom(values));
+  if (ReadsEnvironment(*invocation.command)) {
+    for (const std::string& warning : UnknownVariables(environ)) LogWarning(warning);
+  }
   if (name == "archs") return RunArchs(ArchsOptionsFrom(values));
   if (name == "check") return RunCheck(CheckOptionsFrom(values));
   if (name == "models") return RunModels(ModelsOptionsFrom(values));
@@ -52,8 +62,10 @@ int Run(const Invocation& invocation) {
   if (name == "bench-streaming") return RunBenchStreaming(BenchStreamingOptionsFrom(values));
   if (name == "bench-trace") return RunBenchTrace(BenchTraceOptionsFrom(values));
   if (name == "probe") return RunProbeCommand(ProbeOptionsFrom(values));
-  ConfigureLog(LogOptionsFrom(values));
   for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
+  for (const std::string& variable : IdleVariables(*invocation.command, GetVariable)) {
+    LogInfo("environment " + variable);
+  }
   if (name == "serve") return RunServe(ServeOptionsFrom(values));
   if (name == "generate") return RunGenerate(GenerateOptionsFrom(values));
   return RunEval(EvalOptionsFrom(values));
@@ -66,8 +78,7 @@ int main(int argc, char** argv) {
   using namespace mach::cli;
   MakeWritesFail();
   const std::vector<std::string> args(argv, argv + argc);
-  const auto parsed = ParseCommandLine(
-      args, [](const char* name) { return std::getenv(name); }, kVersion);
+  const auto parsed = ParseCommandLine(args, GetVariable, kVersion);
   if (const auto* answer = std::get_if<Answer>(&parsed)) {
     WriteOutput(answer->out);
     std::fputs(answer->err.c_str(), stderr);

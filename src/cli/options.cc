@@ -1,7 +1,16 @@
 #include "cli/options.h"
 
+#include "cli/shared_options.h"
+
 namespace mach::cli {
 namespace {
+
+// "diagnostic-python" where the switch was given by the name that the documentation has for it.
+std::string FallbackPolicy(const Values& values) {
+  if (!values.Flag(kAllowFallback.name)) return "fail-fast";
+  return values.Source(kAllowFallback.name) == kAllowFallback.env_alias ? "diagnostic-python"
+                                                                        : "diagnostic";
+}
 
 ModelOptions ModelOptionsFrom(const Values& values) {
   ModelOptions options;
@@ -22,6 +31,7 @@ ModelOptions ModelOptionsFrom(const Values& values) {
   options.transient_prefill = values.Text("transient-prefill") == "1";
   options.direct_pread = values.Text("direct-pread");
   options.allow_fallback = values.Flag("allow-diagnostic-fallback");
+  options.fallback_policy = FallbackPolicy(values);
   return options;
 }
 

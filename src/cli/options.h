@@ -29,6 +29,7 @@ struct ModelOptions {
   bool transient_prefill = true;
   std::string direct_pread;  // "auto", "io_uring", "pread", "off"
   bool allow_fallback = false;
+  std::string fallback_policy = "fail-fast";  // of it, as the documentation names it
 };
 
 struct DraftOptions {
