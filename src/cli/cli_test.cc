@@ -331,7 +331,7 @@ TEST(CommandLine, ServeAndProbeHaveTheirOptions) {
       Parsed({"mach", "serve", "m", "--while-loading", "reject", "--max-queue-wait", "7"}));
   EXPECT_FALSE(serve.hold_while_loading);
   EXPECT_EQ(serve.max_queue_wait_s, 7);
-  EXPECT_EQ(serve.hold_timeout_s, 120);
+  EXPECT_EQ(serve.hold_timeout_s, 600);
   const ProbeCommandOptions probe =
       ProbeOptionsFrom(Parsed({"mach", "probe", "--url", "http://h:1", "--json"}));
   EXPECT_EQ(probe.url, "http://h:1");

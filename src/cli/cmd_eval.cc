@@ -7,6 +7,7 @@
 
 #include "cli/load_model.h"
 #include "cli/progress.h"
+#include "cli/serving_facts.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
 #include "model/loaded_model.h"
@@ -117,6 +118,7 @@ Status Evaluate(const EvalOptions& options) {
   }();
   if (!loaded) return std::move(loaded).error();
   model::LoadedModel& model = **loaded;
+  WarnOfSlowPaths(model);
   MACH_TRY(const std::vector<TokenId> ids, ReadInput(options, model));
   if (ids.size() < 2) return Error{Code::kInvalidArgument, "the input has fewer than 2 tokens"};
 

@@ -36,10 +36,27 @@ void PrintJson(const std::string& url, const server::ProbeReport& report) {
                                   {"advice", check.advice.empty() ? json::Value() : check.advice}});
   }
   const json::Object body{{"url", url},
-                          {"verdict", report.failed() ? "FAIL" : "ok"},
+                          {"verdict", VerdictName(report.verdict())},
                           {"checks", std::move(checks)},
                           {"measured", report.measured}};
   std::puts(json::Write(body, {.indent = 2}).c_str());
+}
+
+void PrintText(const server::ProbeReport& report) {
+  const auto row = [](server::ProbeVerdict verdict, const std::string& name,
+                      const std::string& found) {
+    std::printf("%-4s  %-13s %s\n", std::string(VerdictName(verdict)).c_str(), name.c_str(),
+                found.c_str());
+  };
+  std::string names;  // of the checks that are not well
+  for (const server::ProbeCheck& check : report.checks) {
+    row(check.verdict, check.name, check.found);
+    if (!check.advice.empty()) std::printf("      %-13s %s\n", "", check.advice.c_str());
+    if (check.verdict > server::ProbeVerdict::kOk) {
+      names += (names.empty() ? "" : ", ") + check.name;
+    }
+  }
+  row(report.verdict(), "verdict", names.empty() ? "nothing stands out" : names);
 }
 
 }  // namespace
@@ -55,13 +72,9 @@ int RunProbeCommand(const ProbeCommandOptions& options) {
   if (options.json) {
     PrintJson(options.url, *report);
   } else {
-    for (const server::ProbeCheck& check : report->checks) {
-      std::printf("%-4s  %-13s %s\n", std::string(VerdictName(check.verdict)).c_str(),
-                  check.name.c_str(), check.found.c_str());
-      if (!check.advice.empty()) std::printf("      %-13s %s\n", "", check.advice.c_str());
-    }
+    PrintText(*report);
   }
-  return report->failed() ? kExitFailure : kExitOk;
+  return report->verdict() == server::ProbeVerdict::kFailure ? kExitFailure : kExitOk;
 }
 
 }  // namespace mach::cli

@@ -10,23 +10,14 @@
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/serving_facts.h"
+#include "cli/start_lines.h"
 #include "cli/version.h"
 #include "server/http_server.h"
 #include "server/service.h"
 
 namespace mach::cli {
 namespace {
-
-// Whoever reads the lines may leave; the server goes on.
-void PrintLine(const std::string& line) {
-  static bool gone = false;
-  if (gone) return;
-  if (const int error = WriteStandardOutput(line + "\n"); error != 0) {
-    gone = true;
-    LogWarning(std::string("standard output took no start-up lines: ") + std::strerror(error) +
-               "; the server goes on");
-  }
-}
 
 int Fail(const Error& error) {
   std::fputs(("mach serve: " + error.message + "\n").c_str(), stderr);
@@ -61,6 +52,7 @@ server::ServiceOptions ServiceFrom(const ServeOptions& options,
   service.max_queue_wait = std::chrono::seconds(options.max_queue_wait_s);
   service.hold.most = options.hold_while_loading ? options.max_queue : 0;
   service.hold.timeout = std::chrono::seconds(options.hold_timeout_s);
+  service.configured = ConfiguredFrom(options.model, options.draft);
   service.version = kVersion;
   service.aliases = options.aliases;
   service.strict_model = options.strict_model;
@@ -73,63 +65,14 @@ server::ServiceOptions ServiceFrom(const ServeOptions& options,
   return service;
 }
 
-// The lines of DESIGN section 2, in order: people and scripts search them.
-void PrintStart(const ServeOptions& options, const ServingModel& model) {
-  const engine::Info& info = model.engine->info();
-  const std::string residency = model.bf16_streaming ? "bf16_streaming"
-                                : model.streaming    ? "streaming"
-                                                     : "stacked";
-  const std::string direct = model.direct_reads ? "1" : "0";
-  PrintLine(
-      "startup mode profile=production effective_backend=production "
-      "production_streaming_mode=" +
-      residency +
-      " transient_prefill=" + (model.streaming && options.model.transient_prefill ? "1" : "0") +
-      " expert_residency=" + residency + " checkpoint=" +
-      EscapeForLog(options.model.checkpoint, false) + " arch=" + info.architecture);
-  PrintLine("production optimizations direct_pread=" + direct +
-            " pread_mode=" + (model.read_mode.empty() ? "none" : model.read_mode) +
-            " native_prefill_fused=1 async_prefetch=" + (model.streaming ? "1" : "0") + " isa=" +
-            model.isa + " compute=" + model.compute + " threads=" + std::to_string(model.threads));
-  // The load fails when the kernels do not pass their self-test, and when streaming finds no valid
-  // sidecar.
-  const std::string expected = model.streaming ? "1" : "0";
-  PrintLine("startup direct-pread expected=" + expected +
-            " sidecar_present=" + (model.sidecar_present ? "1" : "0") +
-            " sidecar_valid=" + (model.streaming && !model.bf16_streaming ? "1" : "0") +
-            " native_extension=" + (model.streaming && !model.direct_reads ? "missing" : "ready") +
-            " fallback_policy=" + (options.model.allow_fallback ? "diagnostic" : "fail-fast"));
-  char wired[32];
-  std::snprintf(wired, sizeof wired, "%.2f",
-                static_cast<double>(model.memory_limit_bytes) / (size_t{1} << 30));
-  std::string memory = std::string("startup memory wired_gb=") + wired;
-  for (const auto& [name, bytes] : model.reserved_bytes) {
-    memory += " " + name + "=" + std::to_string(bytes);
+// Whoever reads the lines may leave; the server goes on.
+void PrintLines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  if (const int error = WriteStandardOutput(text); error != 0) {
+    LogWarning(std::string("standard output took no start-up lines: ") + std::strerror(error) +
+               "; the server goes on");
   }
-  PrintLine(memory + " bank_slots=" + std::to_string(model.bank_slots) +
-            " floor_slots=" + std::to_string(model.floor_slots));
-  const bool drafts = !model.draft.empty();
-  PrintLine("startup decode_path=" + std::string(drafts ? "specdec-v7" : "target-only") +
-            " adaptive_block_policy=" + (drafts ? model.block_policy : "off") +
-            " block_size=" + std::to_string(model.block_size) +
-            " draft=" + (drafts ? EscapeForLog(model.draft, false) : "none") +
-            " ctx_size=" + std::to_string(info.context_tokens));
-}
-
-void PrintReady(const ServeOptions& options, uint16_t port, const std::string& model_id) {
-  const bool ipv6 = options.host.find(':') != std::string::npos;
-  const std::string url = "http://" + (ipv6 ? "[" + options.host + "]" : options.host) + ":" +
-                          std::to_string(port) + "/v1";
-  PrintLine("serving on " + url);
-  const std::string key = options.api_key_file.empty() ? "" : " -H 'Authorization: Bearer KEY'";
-  const std::string chat =
-      "  curl -N " + url + "/chat/completions" + key + " -H 'Content-Type: application/json' -d '{";
-  const std::string body =
-      "\"model\":\"" + model_id + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'";
-  PrintLine("try:");
-  PrintLine(chat + body);
-  PrintLine(chat + "\"stream\":true," + body);
-  PrintLine("  curl " + url + "/models" + key);
 }
 
 }  // namespace
@@ -191,9 +134,12 @@ int RunServe(const ServeOptions& options) {
     return draining && model.error().code == Code::kCancelled ? kExitTerminated
                                                               : Fail(model.error());
   }
-  service.SetModel(model->engine, model->codec);
-  PrintStart(options, *model);
-  PrintReady(options, server.port(), model->engine->info().model_id);
+  service.SetModel(model->engine, model->codec, model->facts);
+  std::vector<std::string> lines = StartLines(options, *model);
+  for (std::string& line : ReadyLines(options, server.port(), model->engine->info().model_id)) {
+    lines.push_back(std::move(line));
+  }
+  PrintLines(lines);
   loop.join();
   return finished ? kExitOk : kExitTerminated;
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/topology.h"
 #include "cli/load_codec.h"
+#include "cli/serving_facts.h"
 #include "engine/local_engine.h"
 #include "io/file.h"
 #include "io/writable.h"
@@ -182,22 +183,11 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     LogInfo(model::ToText(loaded->thread_choice(), loaded->pool().threads()) +
             "; --threads N sets the number");
   }
-  const std::string sidecar = !options.sidecar_dir.empty()
-                                  ? options.sidecar_dir
-                                  : options.checkpoint + "/" + std::string(io::kSidecarDirectory);
-  model.sidecar_present = io::PosixFileSystem().Exists(sidecar + "/manifest.json");
+  model.facts = FactsOf(options, *loaded);
+  WarnOfSlowPaths(*loaded);
   if (const experts::StreamingStore* store = loaded->streaming()) {
-    model.streaming = true;
-    model.bf16_streaming = options.bf16_streaming;
-    model.direct_reads = loaded->direct_reads();
-    model.read_mode = io::ReadModeName(store->read_mode());
     model.bank_slots = store->plan().bank_slots;
     model.floor_slots = store->plan().floor_slots;
-    if (!model.direct_reads) {
-      LogWarning(
-          "diagnostic fallback: experts are read through the page cache, which is slow and takes "
-          "memory beyond the ceiling");
-    }
   } else {
     for (const model::LayerConfig& layer : loaded->config().layers) {
       const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
@@ -223,7 +213,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
                                                        .max_queue = serving.max_queue,
                                                        .decoder = std::move(decoder)}));
   // After the engine has its state, of which blocks and tape come as a text needs them.
-  model.memory_limit_bytes = kept.ledger().limit();
+  model.facts.wired_bytes = kept.ledger().limit();
   const cache::StateShape shape = kept.StateShape();
   for (size_t tag = 0; tag < kMemoryTags; ++tag) {
     const auto name = static_cast<MemoryTag>(tag);
@@ -234,7 +224,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
               decode.notes;
     }
     if (name == MemoryTag::kState) bytes = shape.RecurrentBytes() + decode.state;
-    model.reserved_bytes.emplace_back(MemoryTagName(name), bytes);
+    model.facts.memory.emplace_back(MemoryTagName(name), bytes);
   }
   return model;
 }

@@ -4,8 +4,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -13,6 +11,7 @@
 #include "engine/engine.h"
 #include "model/loaded_model.h"
 #include "server/codec.h"
+#include "server/serving_facts.h"
 #include "spec/draft_model.h"
 
 namespace mach::cli {
@@ -20,12 +19,8 @@ namespace mach::cli {
 struct ServingModel {
   std::shared_ptr<engine::Engine> engine;
   std::shared_ptr<const server::Codec> codec;
+  server::ServingFacts facts;
   // For the start-up lines.
-  bool streaming = false;
-  bool bf16_streaming = false;   // from the checkpoint, not from a sidecar
-  bool sidecar_present = false;  // streaming else needs a valid one; else it is not opened
-  bool direct_reads = false;
-  std::string read_mode;  // "io_uring", "pread"; empty without streaming
   size_t bank_slots = 0;  // with all experts in memory: all of them
   size_t floor_slots = 0;
   std::string isa;
@@ -34,9 +29,6 @@ struct ServingModel {
   std::string draft;         // the drafter's directory; empty: none
   std::string block_policy;  // its policy's name
   size_t block_size = 1;     // most rows of a verify pass
-  size_t memory_limit_bytes = 0;
-  // By memory tag, in the ledger's order; of the whole context, which is reserved as a text grows.
-  std::vector<std::pair<std::string, size_t>> reserved_bytes;
 };
 
 // What a load is told by the options of every command that loads a model. Looks at the free memory

@@ -67,8 +67,13 @@ constexpr Command kCommands[] = {
      "'mach bench trace'.",
      kBenchTrace, kBenchTraceExamples},
     {"probe", "Judge a running server by its statistics",
-     "Drives a running server with a few requests, and says what mends what is wrong.", kProbe,
-     kProbeExamples},
+     "Drives a running server with a few requests, says of each check whether it is ok, warn, "
+     "FAIL\n"
+     "or n/a, what mends what is wrong, which bank the experts would want, and last the verdict:\n"
+     "the worst of the checks. Exits with 0 when nothing fails (warnings included), 1 when a "
+     "check\n"
+     "fails or the server cannot be reached or judged, 2 for wrong usage.",
+     kProbe, kProbeExamples},
 };
 
 size_t EditDistance(std::string_view a, std::string_view b) {

@@ -1,14 +1,12 @@
 #include "engine/describe_stats.h"
 
+#include <utility>
+
 namespace mach::engine {
 
-ExpertStats DescribeExperts(const experts::StreamingStore& store, bool direct) {
-  const experts::BankStats bank = store.Stats();
+ExpertStats DescribeExperts(const experts::StreamingStore& store) {
+  experts::BankStats bank = store.Stats();
   ExpertStats stats;
-  stats.direct_pread = direct;
-  if (direct) stats.direct_pread_mode = io::ReadModeName(store.read_mode());
-  // Checked before the store was made. Only a sidecar has checksums.
-  stats.sidecar_valid = store.catalog().checksums;
   stats.hits = bank.hits;
   stats.misses = bank.misses;
   stats.evictions = bank.evictions;
@@ -21,6 +19,10 @@ ExpertStats DescribeExperts(const experts::StreamingStore& store, bool direct) {
   stats.prefetch_issued = bank.prefetch_issued;
   stats.prefetch_used = bank.prefetch_used;
   stats.prefetch_wasted = bank.prefetch_wasted;
+  stats.memory_bytes = bank.memory_bytes;
+  stats.uses = bank.uses;
+  stats.first_uses = bank.first_uses;
+  stats.sizes = std::move(bank.sizes);
   return stats;
 }
 

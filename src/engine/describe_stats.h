@@ -7,8 +7,7 @@
 
 namespace mach::engine {
 
-// direct: how the reader was opened.
-ExpertStats DescribeExperts(const experts::StreamingStore& store, bool direct);
+ExpertStats DescribeExperts(const experts::StreamingStore& store);
 SpeculationStats DescribeSpeculation(const spec::Speculators& speculators);
 
 }  // namespace mach::engine

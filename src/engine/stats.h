@@ -3,18 +3,17 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/histogram.h"
 #include "cache/prefix_counters.h"
+#include "experts/counters.h"
 
 namespace mach::engine {
 
 // Of experts that are read from disk. All zeros where every expert is resident.
 struct ExpertStats {
   bool stale = false;  // dates from before the step in flight
-  bool direct_pread = false;
-  std::string direct_pread_mode = "off";  // io_uring, pread, off
-  bool sidecar_valid = false;
   uint64_t hits = 0, misses = 0, evictions = 0;
   uint64_t resident_experts = 0;
   uint64_t bank_slots = 0, bank_bytes = 0;
@@ -22,6 +21,10 @@ struct ExpertStats {
   double stall_ms = 0;  // time that computation waited for reads
   std::string eviction_policy = "none";
   uint64_t prefetch_issued = 0, prefetch_used = 0, prefetch_wasted = 0;
+  // As in experts::BankStats.
+  uint64_t memory_bytes = 0;
+  uint64_t uses = 0, first_uses = 0;
+  std::vector<experts::BankSize> sizes;
 };
 
 struct SpeculationStats {

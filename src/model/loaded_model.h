@@ -51,6 +51,7 @@ class LoadedModel {
   MemoryLedger& ledger() { return *ledger_; }
   // The experts' store when they stream from disk, else null. Its counters are for any thread.
   experts::StreamingStore* streaming() { return streaming_; }
+  const experts::StreamingStore* streaming() const { return streaming_; }
   const kernels::KernelTable& kernels() const { return *kernels_; }
   ThreadPool& pool() { return *pool_; }
   size_t threads() const { return pool_->active(); }

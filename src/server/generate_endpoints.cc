@@ -59,6 +59,7 @@ GenerationReplyOptions Service::ReplyOptions(GenerationRequest request, std::vec
   options.reasoning_fields = options_.reasoning_fields;
   options.ping_interval = options_.limits.ping_interval;
   options.max_queue_wait = options_.max_queue_wait;
+  if (model.facts.profile != "production") options.log = " profile=" + model.facts.profile;
   return options;
 }
 

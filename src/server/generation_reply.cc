@@ -211,7 +211,7 @@ void GenerationReply::AddStopReason(size_t index, json::Object& choice) const {
 
 std::string GenerationReply::Summary() const {
   return std::string(" stream=") + (options_.request.stream ? "1" : "0") +
-         SummaryText(prompt_tokens_, choices_, ttft_ms_) +
+         SummaryText(prompt_tokens_, choices_, ttft_ms_) + options_.log +
          (failed_in_stream_ ? LogText(*error_) : "");
 }
 

@@ -28,6 +28,7 @@ struct GenerationReplyOptions {
   ReasoningFields reasoning_fields;
   std::chrono::milliseconds ping_interval{5000};
   std::chrono::milliseconds max_queue_wait{0};  // 0: without a limit
+  std::string log;                              // " key=value" pairs for the log
 };
 
 // The queue is full, or was so for too long: 429, with the time after which a turn is likely.

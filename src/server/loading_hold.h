@@ -20,7 +20,7 @@ class LoadingHold {
  public:
   struct Options {
     size_t most = 64;                            // requests that wait at one time; 0: none do
-    std::chrono::milliseconds timeout{120'000};  // then 503
+    std::chrono::milliseconds timeout{600'000};  // then 503
     std::chrono::milliseconds ping_interval{5000};
   };
   explicit LoadingHold(const Options& options) : options_(options) {}

@@ -39,15 +39,18 @@ bool Service::IsModelName(const Model& model, const std::string& name) const {
 }
 
 HandlerResult Service::Models(const HttpRequest&, const std::string&) const {
-  json::Array data;
-  if (const auto served = model()) data.push_back(DescribeModel(*served));
-  return JsonResponse(json::Object{{"object", "list"}, {"data", std::move(data)}});
+  // Clients take the list for readiness: as long as there is no model it is no answer.
+  const auto served = model();
+  if (served == nullptr) return UnavailableResponse(UnavailableError(state()));
+  return JsonResponse(
+      json::Object{{"object", "list"}, {"data", json::Array{DescribeModel(*served)}}});
 }
 
 HandlerResult Service::OneModel(const HttpRequest&, const std::string& tail) const {
   const auto served = model();
-  if (served != nullptr && IsModelName(*served, tail)) return JsonResponse(DescribeModel(*served));
-  return ToResponse(ModelNotFound(tail, served == nullptr ? "" : served->engine->info().model_id));
+  if (served == nullptr) return UnavailableResponse(UnavailableError(state()));
+  if (IsModelName(*served, tail)) return JsonResponse(DescribeModel(*served));
+  return ToResponse(ModelNotFound(tail, served->engine->info().model_id));
 }
 
 // Named as llama-server names them.

@@ -8,6 +8,7 @@
 
 #include "json/parse.h"
 #include "json/write.h"
+#include "server/http.h"
 
 namespace mach::server {
 namespace {
@@ -50,6 +51,12 @@ std::string TextAt(const json::Value& object, std::initializer_list<const char*>
   return value.is_string() ? value.AsString() : "";
 }
 
+// 1 or true.
+bool IsSet(const json::Value& object, std::initializer_list<const char*> path) {
+  const json::Value& value = Member(object, path);
+  return value.is_bool() ? value.AsBool() : value.is_number() && value.AsDouble() != 0;
+}
+
 bool FlagAt(const json::Value& object, std::initializer_list<const char*> path) {
   const json::Value& value = Member(object, path);
   return value.is_bool() && value.AsBool();
@@ -61,9 +68,11 @@ Result<json::Value> AskJson(const HttpClient& client, std::string_view method,
   auto value = json::Parse(answer.body);
   if (!value || answer.status != 200) {
     const std::string message = value ? TextAt(*value, {"error", "message"}) : "";
-    return Error{Code::kIo, std::string(path) + " answers with status " +
-                                std::to_string(answer.status) +
-                                (message.empty() ? "" : ": " + message)};
+    return Error{
+        Code::kIo,
+        std::string(path) + " answers with status " + std::to_string(answer.status) +
+            (message.empty() ? "" : ": " + message) +
+            (answer.status == 401 ? "; give the server's key with --api-key-file FILE" : "")};
   }
   return value;
 }
@@ -105,11 +114,12 @@ ProbeCheck DirectPread(const json::Value& cache) {
     return {"direct-pread", ProbeVerdict::kNotApplicable,
             "every expert is resident; none is read from disk", ""};
   }
-  if (!FlagAt(s, {"sidecar_valid"})) {
-    return {"direct-pread", ProbeVerdict::kFailure, "there is no valid sidecar",
+  const json::Value& sidecar = Member(s, {"sidecar_valid"});
+  if (!sidecar.is_null() && !IsSet(s, {"sidecar_valid"})) {
+    return {"direct-pread", ProbeVerdict::kFailure, "there is no valid sidecar (mode " + mode + ")",
             "mach export-sidecar <checkpoint>, then restart the server"};
   }
-  if (!FlagAt(s, {"direct_pread", "active"})) {
+  if (!IsSet(s, {"direct_pread", "active"})) {
     return {"direct-pread", ProbeVerdict::kFailure,
             "direct reads are not active (mode " + mode + ")",
             "restart without LME_DIRECT_PREAD=off, on a file system that takes O_DIRECT"};
@@ -157,13 +167,30 @@ ProbeCheck Stats(const Samples& samples, double p99, double limit_ms) {
           "the machine has no processor left for the server: lower --threads by one"};
 }
 
-ProbeCheck Fallback(const json::Value& stats, const json::Value& cache) {
-  const std::string path = TextAt(stats, {"decode_path"});
-  const bool streams = NumberAt(cache, {"streaming_summary", "bank_slots"}) > 0;
-  if (streams && !FlagAt(cache, {"streaming_summary", "direct_pread", "active"})) {
-    return {"fallback", ProbeVerdict::kFailure, "the server runs on a diagnostic slow path",
-            "restart without LME_ALLOW_DIAGNOSTIC_FALLBACK"};
+// Slow paths that the diagnostic switch allowed, else ones that were asked for.
+ProbeCheck SlowPath(const json::Value& paths) {
+  std::string names;
+  bool fallback = false;
+  for (const json::Value& path : paths.AsArray()) {
+    const std::string name = path.is_string() ? path.AsString() : "";
+    names += (names.empty() ? "" : ", ") + HeaderSafe(name);
+    fallback |= name == "buffered_reads" || name == "checkpoint_experts";
   }
+  const std::string found = "the server runs on a slow path: profile diagnostic, " + names;
+  if (fallback) {
+    return {"fallback", ProbeVerdict::kFailure, found,
+            "restart without LME_ALLOW_DIAGNOSTIC_FALLBACK: the server refuses to start then, and "
+            "says what mends it"};
+  }
+  return {"fallback", ProbeVerdict::kWarning, found,
+          "restart without --bf16-streaming, --isa scalar and --compute f32, unless the processor "
+          "has no vector kernels to offer"};
+}
+
+ProbeCheck Fallback(const json::Value& stats) {
+  const std::string path = TextAt(stats, {"decode_path"});
+  const json::Value& slow = Member(stats, {"slow_paths"});
+  if (slow.is_array() && !slow.AsArray().empty()) return SlowPath(slow);
   if (path == "target-only") {
     return {"fallback", ProbeVerdict::kOk, "decode path target-only: nothing is drafted",
             "with a drafter: mach serve --draft-dir DIR"};
@@ -178,9 +205,10 @@ ProbeCheck Fallback(const json::Value& stats, const json::Value& cache) {
 
 }  // namespace
 
-bool ProbeReport::failed() const {
-  return std::any_of(checks.begin(), checks.end(),
-                     [](const ProbeCheck& c) { return c.verdict == ProbeVerdict::kFailure; });
+ProbeVerdict ProbeReport::verdict() const {
+  ProbeVerdict worst = ProbeVerdict::kOk;
+  for (const ProbeCheck& check : checks) worst = std::max(worst, check.verdict);
+  return worst;
 }
 
 std::string_view VerdictName(ProbeVerdict verdict) {
@@ -199,6 +227,11 @@ std::string_view VerdictName(ProbeVerdict verdict) {
 
 Result<ProbeReport> RunProbe(const HttpClient& client, const ProbeOptions& options) {
   MACH_TRY(const json::Value before, AskJson(client, "GET", "/v1/cache/stats"));
+  if (TextAt(before, {"state"}) == "loading") {
+    return Error{Code::kBusy,
+                 "the server is loading its model; try again when GET /health answers with status "
+                 "200"};
+  }
   Samples samples;
   double prompt_tokens = 0, prompt_ms = 0, output_tokens = 0, output_ms = 0;
   for (size_t i = 0; i < options.requests; ++i) {
@@ -233,7 +266,7 @@ Result<ProbeReport> RunProbe(const HttpClient& client, const ProbeOptions& optio
   const auto tokens = static_cast<size_t>(std::max(1.0, output_tokens));
   report.checks = {DirectPread(after), Churn(before, after, tokens),
                    Prefill(prefill_tps, decode_tps), Stats(samples, p99, options.stats_limit_ms),
-                   Fallback(stats, after)};
+                   Fallback(stats)};
   return report;
 }
 

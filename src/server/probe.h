@@ -9,10 +9,11 @@
 
 namespace mach::server {
 
+// From best to worst.
 enum class ProbeVerdict : unsigned char {
-  kOk,
   kNotApplicable,  // nothing of the kind goes on there
-  kWarning,        // works, slower than it could
+  kOk,
+  kWarning,  // works, slower than it could
   kFailure,
 };
 
@@ -32,7 +33,7 @@ struct ProbeOptions {
 struct ProbeReport {
   std::vector<ProbeCheck> checks;
   json::Object measured;
-  bool failed() const;
+  ProbeVerdict verdict() const;      // the worst of the checks, kOk at best
 };
 
 // Sends `requests` greedy chats, one after the other, and reads the statistics meanwhile. An error

@@ -60,11 +60,13 @@ void Service::SetLoadProgress(const std::string& stage, uint64_t done, uint64_t 
   progress_ = std::move(progress);
 }
 
-void Service::SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<const Codec> codec) {
+void Service::SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<const Codec> codec,
+                       ServingFacts facts) {
   auto model = std::make_shared<Model>();
   model->fingerprint = Fingerprint(options_.version, engine->info());
   model->engine = std::move(engine);
   model->codec = std::move(codec);
+  model->facts = std::move(facts);
   model->created = clock_.UnixSeconds();
   {
     const std::lock_guard lock(mu_);
@@ -118,6 +120,14 @@ ApiError Service::UnavailableError(State state) const {
     error.retry_after_s = static_cast<int>(std::clamp(std::ceil(progress.eta_s), 1.0, 60.0));
   }
   return error;
+}
+
+HttpResponse Service::UnavailableResponse(const ApiError& error) {
+  HttpResponse response = ToResponse(error);
+  json::Object body = ToJson(error).AsObject();
+  for (const json::Member& member : error.extra) body.Set(member.key, member.value);
+  response.body = json::Write(body);
+  return response;
 }
 
 std::optional<ApiError> Service::Unavailable() const {

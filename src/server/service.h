@@ -16,6 +16,8 @@
 #include "server/limits.h"
 #include "server/loading_hold.h"
 #include "server/router.h"
+#include "server/serving_facts.h"
+#include "server/stats_json.h"
 
 namespace mach::server {
 
@@ -30,6 +32,7 @@ struct ServiceOptions {
   std::chrono::milliseconds max_queue_wait{0};  // then 429; 0: without a limit
   // Generations that come while the model is being loaded wait for it; the rest gets 503.
   LoadingHold::Options hold;
+  ConfiguredServing configured;                  // for the statistics, until the model is there
   std::shared_ptr<const HttpCounters> counters;  // for /metrics; null: without them
 };
 
@@ -41,7 +44,8 @@ class Service {
   // stage: "experts". From the loading thread.
   void SetLoadProgress(const std::string& stage, uint64_t done, uint64_t total);
   // Answers what was held, on this thread.
-  void SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<const Codec> codec);
+  void SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<const Codec> codec,
+                ServingFacts facts);
   // New requests are refused, and so are those that are held.
   void BeginDrain();
 
@@ -54,6 +58,7 @@ class Service {
     std::shared_ptr<const Codec> codec;
     std::string fingerprint;
     int64_t created = 0;
+    ServingFacts facts;
   };
   enum class State : unsigned char { kLoading, kReady, kDraining };
   struct LoadProgress {
@@ -69,6 +74,8 @@ class Service {
   LoadProgress load_progress() const;
   std::optional<ApiError> Unavailable() const;
   ApiError UnavailableError(State state) const;
+  // Of the error, with the progress of a load beside it too, where probes look for it.
+  static HttpResponse UnavailableResponse(const ApiError& error);
   HandlerResult OpenApiDocument(const HttpRequest& request, const std::string& tail) const;
 
   // ---- model_endpoints.cc ----
@@ -112,7 +119,8 @@ class Service {
   HandlerResult Metrics(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Requests(const HttpRequest& request, const std::string& tail) const;
   HandlerResult CancelRequest(const HttpRequest& request, const std::string& tail) const;
-  engine::EngineStats EngineStats() const;
+  static engine::EngineStats StatsOf(const Model* model);
+  ServingView View(const Model* model) const;
 
   const ServiceOptions options_;
   const Clock& clock_;

@@ -68,64 +68,129 @@ json::Object PrefixCacheJson(const engine::PrefixCacheStats& stats, const Codec*
                                 {"quarantined", p.disk.quarantined}}}};
 }
 
-}  // namespace
+json::Value Flag(bool flag) { return flag ? 1 : 0; }
 
-json::Object StatsJson(const engine::EngineStats& s) {
-  const engine::SpeculationStats& spec = s.speculation;
-  return {{"adaptive_block_policy", spec.adaptive_block_policy},
-          {"specdec_drafted", spec.drafted},
-          {"specdec_accepted", spec.accepted},
-          {"recent_alpha", spec.recent_alpha},
-          {"observed_cycles", spec.observed_cycles},
-          {"low_cycles", spec.low_cycles},
-          {"decode_path", spec.decode_path},
-          {"speeds", json::Object{{"prefill_tokens_per_second", s.prefill_tokens_per_second},
-                                  {"decode_tokens_per_second", s.decode_tokens_per_second},
-                                  {"mean_request_ms", s.mean_request_ms}}},
-          {"tokens", json::Object{{"prompt", s.prompt_tokens},
-                                  {"cached", s.cached_tokens},
-                                  {"output", s.output_tokens}}},
-          {"queue", json::Object{{"running", s.running},
-                                 {"queued", s.queued},
-                                 {"max_queue", s.max_queue},
-                                 {"last_progress_ms", s.last_progress_ms}}},
-          {"requests", json::Object{{"accepted", s.accepted},
-                                    {"rejected", s.rejected},
-                                    {"stopped", s.stopped},
-                                    {"length", s.length},
-                                    {"failed", s.failed},
-                                    {"cancelled_queued", s.cancelled_queued},
-                                    {"cancelled_prefill", s.cancelled_prefill},
-                                    {"cancelled_decode", s.cancelled_decode}}}};
+json::Value SidecarValid(const ServingFacts& facts) {
+  return facts.sidecar_valid ? Flag(*facts.sidecar_valid) : json::Value();
 }
 
-json::Object CacheStatsJson(const engine::EngineStats& s, const Codec* codec,
-                            uint64_t nonces_stripped) {
-  const engine::ExpertStats& e = s.experts;
+json::Object ReuseJson(const engine::ExpertStats& e) {
+  json::Array sizes;
+  for (const experts::BankSize& size : e.sizes) {
+    sizes.push_back(json::Object{{"bank_slots", size.slots},
+                                 {"bank_bytes", size.bank_bytes},
+                                 {"memory_bytes", size.memory_bytes},
+                                 {"hits", size.hits}});
+  }
+  return {{"uses", e.uses}, {"first_uses", e.first_uses}, {"by_size", std::move(sizes)}};
+}
+
+json::Object StreamingJson(const engine::ExpertStats& e, const ServingFacts& facts) {
+  return {{"direct_pread", json::Object{{"active", Flag(facts.direct_active)},
+                                        {"mode", facts.direct_mode},
+                                        {"expected", Flag(facts.direct_expected)}}},
+          {"fallback_policy", facts.fallback_policy},
+          {"sidecar_valid", SidecarValid(facts)},
+          {"hits", e.hits},
+          {"misses", e.misses},
+          {"hit_rate", Rate(e.hits, e.misses)},
+          {"evictions", e.evictions},
+          {"resident_experts", e.resident_experts},
+          {"bank_slots", e.bank_slots},
+          {"bank_bytes", e.bank_bytes},
+          {"memory_bytes", e.memory_bytes},
+          {"bytes_read", e.bytes_read},
+          {"stall_ms", e.stall_ms},
+          {"eviction_policy", e.eviction_policy},
+          {"prefetch", json::Object{{"issued", e.prefetch_issued},
+                                    {"used", e.prefetch_used},
+                                    {"wasted", e.prefetch_wasted}}},
+          {"reuse", ReuseJson(e)}};
+}
+
+// The same names before anything is known, so that nothing looks like a fault.
+json::Object UnknownStreamingJson(const ConfiguredServing& configured) {
+  json::Object streaming = StreamingJson({}, {});
+  for (json::Member& member : streaming) member.value = json::Value();
+  const bool expected = configured.expert_residency != "stacked";
+  streaming.Set("direct_pread", json::Object{{"active", json::Value()},
+                                             {"mode", json::Value()},
+                                             {"expected", Flag(expected)}});
+  streaming.Set("fallback_policy", configured.fallback_policy);
+  return streaming;
+}
+
+json::Object MemoryJson(const ServingFacts& facts) {
+  json::Object memory{{"wired_bytes", facts.wired_bytes}};
+  for (const auto& [tag, bytes] : facts.memory) memory.Set(tag, bytes);
+  return memory;
+}
+
+}  // namespace
+
+json::Object StatsJson(const engine::EngineStats& s, const ServingView& view) {
+  const engine::SpeculationStats& spec = s.speculation;
+  const ServingFacts* facts = view.facts;
+  const ConfiguredServing& configured = view.configured;
+  json::Array slow_paths;
+  if (facts != nullptr) {
+    for (const std::string& path : facts->slow_paths) slow_paths.push_back(path);
+  }
+  const auto known = [&](const std::string ServingFacts::*field) {
+    return facts != nullptr ? json::Value(facts->*field) : json::Value();
+  };
+  return {
+      {"adaptive_block_policy",
+       facts != nullptr ? spec.adaptive_block_policy : configured.adaptive_block_policy},
+      {"specdec_drafted", spec.drafted},
+      {"specdec_accepted", spec.accepted},
+      {"recent_alpha", spec.recent_alpha},
+      {"observed_cycles", spec.observed_cycles},
+      {"low_cycles", spec.low_cycles},
+      {"decode_path", facts != nullptr ? spec.decode_path : configured.decode_path},
+      {"profile", known(&ServingFacts::profile)},
+      {"effective_backend", known(&ServingFacts::effective_backend)},
+      {"fallback_policy", facts != nullptr ? facts->fallback_policy : configured.fallback_policy},
+      {"expert_residency",
+       facts != nullptr ? facts->expert_residency : configured.expert_residency},
+      {"slow_paths", facts != nullptr ? json::Value(std::move(slow_paths)) : json::Value()},
+      {"state", view.state},
+      {"speeds", json::Object{{"prefill_tokens_per_second", s.prefill_tokens_per_second},
+                              {"decode_tokens_per_second", s.decode_tokens_per_second},
+                              {"mean_request_ms", s.mean_request_ms}}},
+      {"tokens",
+       json::Object{
+           {"prompt", s.prompt_tokens}, {"cached", s.cached_tokens}, {"output", s.output_tokens}}},
+      {"queue", json::Object{{"running", s.running},
+                             {"queued", s.queued},
+                             {"max_queue", s.max_queue},
+                             {"last_progress_ms", s.last_progress_ms}}},
+      {"requests", json::Object{{"accepted", s.accepted},
+                                {"rejected", s.rejected},
+                                {"stopped", s.stopped},
+                                {"length", s.length},
+                                {"failed", s.failed},
+                                {"cancelled_queued", s.cancelled_queued},
+                                {"cancelled_prefill", s.cancelled_prefill},
+                                {"cancelled_decode", s.cancelled_decode}}}};
+}
+
+json::Object CacheStatsJson(const engine::EngineStats& s, const ServingView& view,
+                            const Codec* codec, uint64_t nonces_stripped) {
   const engine::PrefixCacheStats& p = s.prefix_cache;
-  json::Object streaming{
-      {"direct_pread", json::Object{{"active", e.direct_pread}, {"mode", e.direct_pread_mode}}},
-      {"sidecar_valid", e.sidecar_valid},
-      {"hits", e.hits},
-      {"misses", e.misses},
-      {"hit_rate", Rate(e.hits, e.misses)},
-      {"evictions", e.evictions},
-      {"resident_experts", e.resident_experts},
-      {"bank_slots", e.bank_slots},
-      {"bank_bytes", e.bank_bytes},
-      {"bytes_read", e.bytes_read},
-      {"stall_ms", e.stall_ms},
-      {"eviction_policy", e.eviction_policy},
-      {"prefetch", json::Object{{"issued", e.prefetch_issued},
-                                {"used", e.prefetch_used},
-                                {"wasted", e.prefetch_wasted}}}};
   const bool in_flight = s.running > 0;
+  const bool known = view.facts != nullptr;
   json::Object prefix_cache = PrefixCacheJson(p, codec);
   prefix_cache.Set("nonces_stripped", nonces_stripped);
-  return {{"streaming_summary", std::move(streaming)},
+  if (!known) prefix_cache.Set("enabled", json::Value());
+  return {{"streaming_summary",
+           known ? StreamingJson(s.experts, *view.facts) : UnknownStreamingJson(view.configured)},
           {"prefix_cache", std::move(prefix_cache)},
+          {"memory", known ? json::Value(MemoryJson(*view.facts)) : json::Value()},
+          {"state", view.state},
           {"generation_in_flight", in_flight},
-          {"stale_generation_in_flight", in_flight && (e.stale || p.stale || s.speculation.stale)}};
+          {"stale_generation_in_flight",
+           in_flight && (s.experts.stale || p.stale || s.speculation.stale)}};
 }
 
 json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests) {
@@ -190,6 +255,25 @@ std::string MetricsOf(const MetricsInput& in) {
   m.Histogram("mach_inter_token_seconds", "Between two tokens.", s.token_ms, kSecondsPerMs);
   m.Histogram("mach_request_seconds", "Running time of requests.", s.request_ms, kSecondsPerMs);
 
+  if (const ServingFacts* f = in.facts) {
+    m.Begin("mach_serving_info", "gauge", "How the model is served, as the start-up lines say it.");
+    m.Sample("mach_serving_info",
+             {{"profile", f->profile},
+              {"effective_backend", f->effective_backend},
+              {"fallback_policy", f->fallback_policy},
+              {"expert_residency", f->expert_residency},
+              {"decode_path", s.speculation.decode_path}},
+             1);
+    m.Begin("mach_direct_pread_active", "gauge", "Whether experts are read past the page cache.");
+    m.Sample("mach_direct_pread_active", {{"mode", f->direct_mode}}, f->direct_active ? 1 : 0);
+    m.Gauge("mach_direct_pread_expected", "Whether experts are to be read from disk.",
+            f->direct_expected ? 1 : 0);
+    if (f->sidecar_valid) {
+      m.Gauge("mach_sidecar_valid",
+              "Whether the expert sidecar is valid; absent where none is used.",
+              *f->sidecar_valid ? 1 : 0);
+    }
+  }
   const engine::ExpertStats& e = s.experts;
   m.Counter("mach_expert_hits_total", "Experts found in the bank.", e.hits);
   m.Counter("mach_expert_misses_total", "Experts read from disk on demand.", e.misses);

@@ -3,22 +3,31 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
 #include "json/value.h"
 #include "server/codec.h"
 #include "server/http_counters.h"
+#include "server/serving_facts.h"
 
 namespace mach::server {
 
-// The members of GET /v1/stats that come from the engine.
-json::Object StatsJson(const engine::EngineStats& stats);
+// What a server tells of itself besides what its engine does.
+struct ServingView {
+  std::string_view state;               // "ready", "loading", "draining"
+  const ServingFacts* facts = nullptr;  // null: the model is not there yet
+  ConfiguredServing configured = {};
+};
+
+// GET /v1/stats. What is not known yet is null.
+json::Object StatsJson(const engine::EngineStats& stats, const ServingView& view);
 
 // GET /v1/cache/stats. codec: shows where prompts parted; null: not.
 // nonces_stripped: prompts that lost a line that differs in every request.
-json::Object CacheStatsJson(const engine::EngineStats& stats, const Codec* codec,
-                            uint64_t nonces_stripped);
+json::Object CacheStatsJson(const engine::EngineStats& stats, const ServingView& view,
+                            const Codec* codec, uint64_t nonces_stripped);
 
 // GET /mach/requests, without texts.
 json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests);
@@ -27,6 +36,7 @@ json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests);
 struct MetricsInput {
   engine::EngineStats engine;
   const HttpCounters* http = nullptr;
+  const ServingFacts* facts = nullptr;  // null: the model is not there yet
   size_t held = 0;
   bool ready = false;
   double load_seconds = 0;

@@ -12,9 +12,18 @@ constexpr double kNsPerSecond = 1e9;
 
 }  // namespace
 
-engine::EngineStats Service::EngineStats() const {
-  const auto served = model();
-  return served == nullptr ? engine::EngineStats() : served->engine->stats();
+engine::EngineStats Service::StatsOf(const Model* model) {
+  return model == nullptr ? engine::EngineStats() : model->engine->stats();
+}
+
+ServingView Service::View(const Model* model) const {
+  State now = state();
+  if (now == State::kReady && model == nullptr) now = State::kLoading;  // until a moment ago
+  return {.state = now == State::kReady     ? "ready"
+                   : now == State::kLoading ? "loading"
+                                            : "draining",
+          .facts = model == nullptr ? nullptr : &model->facts,
+          .configured = options_.configured};
 }
 
 HandlerResult Service::Live(const HttpRequest&, const std::string&) const {
@@ -22,16 +31,8 @@ HandlerResult Service::Live(const HttpRequest&, const std::string&) const {
 }
 
 HandlerResult Service::Health(const HttpRequest&, const std::string&) const {
-  if (const auto error = Unavailable()) {
-    HttpResponse response = ToResponse(*error);
-    if (error->code != "loading") return response;
-    // Beside the error too, where probes look for it.
-    json::Object body = ToJson(*error).AsObject();
-    for (const json::Member& member : error->extra) body.Set(member.key, member.value);
-    response.body = JsonResponse(body).body;
-    return response;
-  }
-  const engine::EngineStats stats = EngineStats();
+  if (const auto error = Unavailable()) return UnavailableResponse(*error);
+  const engine::EngineStats stats = StatsOf(model().get());
   return JsonResponse(json::Object{{"status", "ok"},
                                    {"running", stats.running},
                                    {"queued", stats.queued},
@@ -43,11 +44,8 @@ HandlerResult Service::Version(const HttpRequest&, const std::string&) const {
 }
 
 HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
-  json::Object body = StatsJson(EngineStats());
-  const State now = state();
-  body.Set("state", now == State::kReady     ? "ready"
-                    : now == State::kLoading ? "loading"
-                                             : "draining");
+  const auto served = model();
+  json::Object body = StatsJson(StatsOf(served.get()), View(served.get()));
   body.Set("held", hold_.held());
   body.Set("uptime_s", static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond);
   return JsonResponse(body);
@@ -55,19 +53,23 @@ HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
 
 HandlerResult Service::CacheStats(const HttpRequest&, const std::string&) const {
   const auto served = model();
-  return JsonResponse(CacheStatsJson(EngineStats(),
+  return JsonResponse(CacheStatsJson(StatsOf(served.get()), View(served.get()),
                                      served == nullptr ? nullptr : served->codec.get(),
                                      nonces_stripped_.load(std::memory_order_relaxed)));
 }
 
 HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {
+  const auto served = model();
   MetricsInput input;
-  input.engine = EngineStats();
+  input.engine = StatsOf(served.get());
   input.http = options_.counters.get();
   input.held = hold_.held();
   input.ready = state() == State::kReady;
   input.version = options_.version;
-  if (const auto served = model()) input.model = served->engine->info().model_id;
+  if (served != nullptr) {
+    input.model = served->engine->info().model_id;
+    input.facts = &served->facts;
+  }
   {
     const std::lock_guard lock(mu_);
     input.load_seconds = load_seconds_;

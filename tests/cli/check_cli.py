@@ -130,7 +130,8 @@ def check_kept(mach, model, work):
     assert absent["residency"]["streaming"]["expert_format"] == "BF16"
     ceiling = ["--wired-gb", "0.08"]
     bf16 = compare(dense, "bf16_streaming", ["--streaming", "--bf16-streaming"], *ceiling)
-    assert bf16["sidecar_present"] == bf16["sidecar_valid"] == "0" and bf16["staging"] > 0, bf16
+    assert bf16["sidecar_present"] == "0" and bf16["sidecar_valid"] == "unused", bf16
+    assert bf16["staging"] > 0 and bf16["profile"] == "diagnostic", bf16
     run([mach, "export-sidecar", dense, "--bits", "4"], 0)
     small = compare(dense, "streaming", ["--streaming"], *ceiling)
     assert small["bank_slots"] > bf16["bank_slots"], (small, bf16)

@@ -19,6 +19,7 @@ import urllib.request
 
 PROMPT = ["--prompt", "Who are you?", "--temperature", "0", "--max-tokens", "24", "--json"]
 SWITCH = "--allow-diagnostic-fallback"
+DOCUMENTED = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"
 SLOW = "diagnostic fallback: experts are read through the page cache"
 NO_IO_URING = ("io_uring=EPERM", "io_uring=ENOSYS")
 NO_DIRECT = "o_direct=EINVAL"
@@ -40,9 +41,12 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)["error"]["message"]
 
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=60) as reply:
+            return json.load(reply)
+
     def stats(self):
-        with urllib.request.urlopen(self.url + "/cache/stats", timeout=60) as reply:
-            return json.load(reply)["streaming_summary"]
+        return self.get("/cache/stats")["streaming_summary"]
 
     def warnings(self):
         self.errors.seek(0)
@@ -125,7 +129,8 @@ def check_blocked_io_uring(bench):
             assert server.ask() == bench.text
             assert "direct_pread=1 pread_mode=pread " in server.lines, server.lines
             assert "native_extension=ready fallback_policy=fail-fast" in server.lines
-            assert server.stats()["direct_pread"] == {"active": True, "mode": "pread"}
+            assert server.stats()["direct_pread"] == {"active": 1, "mode": "pread", "expected": 1}
+            assert server.get("/stats")["profile"] == "production"
             assert SLOW not in server.warnings()
         # The choice is the user's, and cannot be met.
         needles = ["direct reads: io_uring: io_uring is not available", "--direct-pread auto",
@@ -135,7 +140,7 @@ def check_blocked_io_uring(bench):
         bench.refused(needles, "--direct-pread", "io_uring", lacking=lacking)
         bench.generate("--direct-pread", "auto", lacking=lacking,
                        env={"LME_DIRECT_PREAD": "io_uring"})
-        check_slow(bench, "--direct-pread", "io_uring", lacking=lacking)
+        check_slow(bench, "buffered", "--direct-pread", "io_uring", lacking=lacking)
         done = bench.run("selftest", "--file", bench.mach, lacking=lacking)
         assert "io_uring is not available" in done.stdout and "pread works" in done.stdout
         assert "native_extension=ready" in done.stdout, done.stdout
@@ -144,22 +149,32 @@ def check_blocked_io_uring(bench):
         with bench.serve(env={"LME_DIRECT_PREAD": "auto"}) as server:
             assert server.ask() == bench.text
             assert "direct_pread=1 pread_mode=io_uring " in server.lines, server.lines
-            assert server.stats()["direct_pread"] == {"active": True, "mode": "io_uring"}
+            assert server.stats()["direct_pread"] == {"active": 1, "mode": "io_uring",
+                                                      "expected": 1}
     print("io_uring that seccomp blocks: pread, or refused where it was asked for")
 
 
-def check_slow(bench, *options, lacking=None):
-    """The diagnostic switch: the same tokens, and marked in lines, warnings and counters."""
-    for switch, env in (([SWITCH], {}), ([], {"LME_ALLOW_DIAGNOSTIC_FALLBACK": "1"})):
+def check_slow(bench, mode, *options, lacking=None):
+    """The diagnostic switch: the same tokens, and marked in lines, warnings and statistics."""
+    for switch, env, policy in (([SWITCH], {}, "diagnostic"),
+                                ([], {"LME_ALLOW_DIAGNOSTIC_FALLBACK": "1"}, "diagnostic"),
+                                ([], {DOCUMENTED: "1"}, "diagnostic-python")):
         assert SLOW in bench.generate(*options, *switch, lacking=lacking, env=env)
         with bench.serve(*options, *switch, lacking=lacking, env=env) as server:
             assert server.ask() == bench.text
-            assert "direct_pread=0 pread_mode=pread " in server.lines, server.lines
-            assert "native_extension=missing fallback_policy=diagnostic" in server.lines
+            assert f"direct_pread=0 pread_mode={mode} " in server.lines, server.lines
+            assert "startup mode profile=diagnostic effective_backend=production " in server.lines
+            assert " slow_path=buffered_reads\n" in server.lines, server.lines
+            assert f"native_extension=missing fallback_policy={policy}\n" in server.lines
             stats = server.stats()
-            assert stats["direct_pread"] == {"active": False, "mode": "off"}, stats
+            assert stats["direct_pread"] == {"active": 0, "mode": mode, "expected": 1}, stats
+            assert stats["fallback_policy"] == policy and stats["sidecar_valid"] == 1, stats
             assert stats["misses"] > 0 and stats["bytes_read"] > 0, stats
+            stats = server.get("/stats")
+            assert stats["profile"] == "diagnostic" and stats["fallback_policy"] == policy, stats
+            assert stats["slow_paths"] == ["buffered_reads"], stats
             assert SLOW in server.warnings()
+            assert " profile=diagnostic" in server.warnings()  # the request's line
 
 
 def check_no_direct_reads(bench):
@@ -169,12 +184,12 @@ def check_no_direct_reads(bench):
     for mode in ("io_uring", "pread"):
         bench.refused([f"direct reads: {mode}: ", "--sidecar-dir", SWITCH], "--direct-pread", mode,
                       lacking=NO_DIRECT)
-    check_slow(bench, lacking=NO_DIRECT)
+    check_slow(bench, "buffered", lacking=NO_DIRECT)
     done = bench.run("selftest", "--file", bench.mach, code=1, lacking=NO_DIRECT)
     assert "native_extension=missing" in done.stdout, done.stdout
     bench.refused(["direct reads: they are switched off", "--direct-pread auto", SWITCH],
                   "--direct-pread", "off")
-    check_slow(bench, "--direct-pread", "off")
+    check_slow(bench, "none", "--direct-pread", "off")
 
     # A file system in memory: without O_DIRECT before Linux 6.6, and to be refused then.
     shm = pathlib.Path("/dev/shm")
@@ -192,9 +207,9 @@ def check_no_direct_reads(bench):
             assert SLOW not in bench.generate(*there)
         else:
             bench.refused(needles, *there)
-            check_slow(bench, *there)
+            check_slow(bench, "buffered", *there)
         bench.refused(needles, *there, lacking=NO_DIRECT)
-        check_slow(bench, *there, lacking=NO_DIRECT)
+        check_slow(bench, "buffered", *there, lacking=NO_DIRECT)
     print("no O_DIRECT: refused, slow with the switch; tmpfs here", "has it" if direct else "lacks")
 
 

@@ -87,13 +87,23 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   TestServerOptions options;
   options.engine.providers.experts = [] {
     engine::ExpertStats e;
-    e.direct_pread = true;
-    e.direct_pread_mode = "io_uring";
     e.hits = 3;
     e.misses = 1;
     e.stale = true;
+    e.uses = 9;
+    e.sizes = {{.slots = 2, .bank_bytes = 8, .memory_bytes = 12, .hits = 5}};
     return e;
   };
+  options.facts = {.profile = "diagnostic",
+                   .fallback_policy = "diagnostic-python",
+                   .expert_residency = "streaming",
+                   .slow_paths = {"f32_compute"},
+                   .direct_expected = true,
+                   .direct_active = true,
+                   .direct_mode = "io_uring",
+                   .sidecar_valid = true,
+                   .wired_bytes = 1000,
+                   .memory = {{"weights", 600}, {"experts", 300}}};
   options.engine.providers.speculation = [] {
     engine::SpeculationStats s;
     s.decode_path = "specdec-v7";
@@ -112,20 +122,43 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
     EXPECT_EQ(At(stats, {name}).AsDouble(), 0) << name;
   }
   EXPECT_EQ(Text(At(stats, {"decode_path"})), "\"specdec-v7\"");
+  EXPECT_EQ(Text(At(stats, {"profile"})), "\"diagnostic\"");
+  EXPECT_EQ(Text(At(stats, {"effective_backend"})), "\"production\"");
+  EXPECT_EQ(Text(At(stats, {"fallback_policy"})), "\"diagnostic-python\"");
+  EXPECT_EQ(Text(At(stats, {"expert_residency"})), "\"streaming\"");
+  EXPECT_EQ(Text(At(stats, {"slow_paths"})), R"(["f32_compute"])");
   EXPECT_EQ(Text(At(stats, {"state"})), "\"ready\"");
   json::Value cache = GetJson(server, "/v1/cache/stats");
   std::string keys;
   const json::Value m_list = At(cache, {"streaming_summary"});
   for (const json::Member& m : m_list.AsObject()) keys += m.key + " ";
   EXPECT_EQ(keys,
-            "direct_pread sidecar_valid hits misses hit_rate evictions resident_experts bank_slots "
-            "bank_bytes bytes_read stall_ms eviction_policy prefetch ");
+            "direct_pread fallback_policy sidecar_valid hits misses hit_rate evictions "
+            "resident_experts bank_slots bank_bytes memory_bytes bytes_read stall_ms "
+            "eviction_policy prefetch reuse ");
   EXPECT_EQ(Text(At(cache, {"streaming_summary", "direct_pread"})),
-            R"({"active":true,"mode":"io_uring"})");
+            R"({"active":1,"mode":"io_uring","expected":1})");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "fallback_policy"})), "\"diagnostic-python\"");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "sidecar_valid"})), "1");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "reuse"})),
+            R"({"uses":9,"first_uses":0,"by_size":)"
+            R"([{"bank_slots":2,"bank_bytes":8,"memory_bytes":12,"hits":5}]})");
+  EXPECT_EQ(Text(At(cache, {"memory"})), R"({"wired_bytes":1000,"weights":600,"experts":300})");
+  EXPECT_EQ(Text(At(cache, {"state"})), "\"ready\"");
   EXPECT_EQ(Text(At(cache, {"streaming_summary", "hit_rate"})), "0.75");
   EXPECT_EQ(Text(At(cache, {"prefix_cache", "enabled"})), "false");
   EXPECT_EQ(Text(At(cache, {"generation_in_flight"})), "false");
   EXPECT_EQ(Text(At(cache, {"stale_generation_in_flight"})), "false");
+
+  // The metrics have the same words.
+  const std::string metrics = Ask(server.port(), Get("/metrics")).body;
+  EXPECT_THAT(metrics,
+              HasSubstr("mach_serving_info{profile=\"diagnostic\",effective_backend=\"production\","
+                        "fallback_policy=\"diagnostic-python\",expert_residency=\"streaming\","
+                        "decode_path=\"specdec-v7\"} 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("mach_direct_pread_active{mode=\"io_uring\"} 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("mach_direct_pread_expected 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("mach_sidecar_valid 1\n"));
 
   // Under a generation that does not move, they answer all the same.
   TestClient busy(server.port());
@@ -305,7 +338,70 @@ TEST_F(EndpointsTest, WhatIsNotThereYetSaysSo) {
   }
 }
 
-// ---- requests that come while the model is being loaded ----
+// ---- while the model is being loaded ----
+
+TEST_F(EndpointsTest, ClaimsNothingBeforeTheModelIsThere) {
+  TestServerOptions options;
+  options.loaded = false;
+  options.service.configured = {.decode_path = "specdec-v7",
+                                .adaptive_block_policy = "opencode-sampled-v1",
+                                .fallback_policy = "diagnostic",
+                                .expert_residency = "streaming"};
+  options.facts.direct_mode = "io_uring";
+  TestServer server(std::move(options));
+  server.service().SetLoadProgress("experts", 43, 100);
+  // Listings are what clients wait for: they answer as /health does.
+  const RawResponse health = Ask(server.port(), Get("/health"));
+  for (const char* path : {"/v1/models", "/models", "/v1/models/scripted/model", "/readyz"}) {
+    const RawResponse response = Ask(server.port(), Get(path));
+    EXPECT_EQ(response.status, 503) << path;
+    EXPECT_EQ(response.ErrorCode(), "loading") << path;
+    EXPECT_TRUE(response.headers.contains("retry-after")) << path;
+    const json::Value body = response.Json();
+    EXPECT_EQ(Text(At(body, {"progress"})), "0.43") << path;
+    EXPECT_EQ(Text(At(body, {"stage"})), "\"experts\"") << path;
+    EXPECT_EQ(Text(At(body, {"error", "progress"})), "0.43") << path;
+    EXPECT_EQ(Text(At(body, {"error", "message"})), Text(At(health.Json(), {"error", "message"})));
+  }
+  TestClient head(server.port());
+  head.Send("HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(head.Read(true).status, 503);
+
+  // Statistics tell what was asked for, and null where nothing is known.
+  const json::Value stats = GetJson(server, "/v1/stats");
+  EXPECT_EQ(Text(At(stats, {"state"})), "\"loading\"");
+  EXPECT_EQ(Text(At(stats, {"decode_path"})), "\"specdec-v7\"");
+  EXPECT_EQ(Text(At(stats, {"adaptive_block_policy"})), "\"opencode-sampled-v1\"");
+  EXPECT_EQ(Text(At(stats, {"fallback_policy"})), "\"diagnostic\"");
+  EXPECT_EQ(Text(At(stats, {"expert_residency"})), "\"streaming\"");
+  for (const char* name : {"profile", "effective_backend", "slow_paths"}) {
+    ASSERT_NE(stats.Find(name), nullptr) << name;
+    EXPECT_TRUE(stats.Find(name)->is_null()) << name;
+  }
+  const json::Value cache = GetJson(server, "/v1/cache/stats");
+  EXPECT_EQ(Text(At(cache, {"state"})), "\"loading\"");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "direct_pread"})),
+            R"({"active":null,"mode":null,"expected":1})");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "fallback_policy"})), "\"diagnostic\"");
+  const json::Value summary = At(cache, {"streaming_summary"});
+  for (const json::Member& member : summary.AsObject()) {
+    if (member.key == "direct_pread" || member.key == "fallback_policy") continue;
+    EXPECT_TRUE(member.value.is_null()) << member.key;
+  }
+  EXPECT_EQ(Text(At(cache, {"prefix_cache", "enabled"})), "null");
+  const std::string metrics = Ask(server.port(), Get("/metrics")).body;
+  for (const char* name : {"mach_serving_info", "mach_direct_pread", "mach_sidecar_valid"}) {
+    EXPECT_THAT(metrics, Not(HasSubstr(name)));
+  }
+
+  server.Load();
+  EXPECT_EQ(Text(At(GetJson(server, "/v1/models"), {"data", "0", "id"})), "\"scripted/model\"");
+  EXPECT_EQ(Text(At(GetJson(server, "/v1/stats"), {"profile"})), "\"production\"");
+  // Without a sidecar that is used there is nothing to be valid.
+  EXPECT_EQ(Text(At(GetJson(server, "/v1/cache/stats"), {"streaming_summary", "sidecar_valid"})),
+            "null");
+  EXPECT_EQ(Ask(server.port(), Get("/v1/models/other")).status, 404);
+}
 
 TEST_F(EndpointsTest, HoldsRequestsUntilTheModelIsThere) {
   TestServerOptions options;

@@ -1,6 +1,8 @@
 // The residency probe against servers that tell it what is wrong.
 #include "server/probe.h"
 
+#include <optional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,15 +13,25 @@ namespace {
 
 using testing::HasSubstr;
 
+// Statistics that say what a test tells them.
+struct Told {
+  engine::ExpertStats experts;
+  ServingFacts facts;
+};
+
 class ProbeTest : public ApiTest {
  protected:
-  static std::string Judge(TestServerOptions options) {
+  static Result<ProbeReport> Probe(TestServerOptions options) {
     options.engine.token_delay = std::chrono::microseconds(200);
     TestServer server(std::move(options));
     const auto client =
         HttpClient::ForUrl("http://127.0.0.1:" + std::to_string(server.port()) + "/v1", "");
     EXPECT_TRUE(client.ok());
-    const auto report = RunProbe(*client, {.requests = 2, .max_tokens = 5, .stats_limit_ms = 1e6});
+    return RunProbe(*client, {.requests = 2, .max_tokens = 5, .stats_limit_ms = 1e6});
+  }
+  // The verdicts of all checks; "worst" of the whole.
+  static std::string Judge(TestServerOptions options) {
+    const auto report = Probe(std::move(options));
     if (!report) return report.error().message;
     std::string verdicts;
     for (const ProbeCheck& check : report->checks) {
@@ -29,22 +41,31 @@ class ProbeTest : public ApiTest {
         EXPECT_FALSE(check.advice.empty()) << check.name;
       }
     }
-    return verdicts;
+    return verdicts + "worst=" + std::string(VerdictName(report->verdict()));
   }
-  static engine::ExpertStats Streaming() {
-    engine::ExpertStats stats;
-    stats.direct_pread = true;
-    stats.direct_pread_mode = "pread";
-    stats.sidecar_valid = true;
-    stats.bank_slots = 10;
-    return stats;
+  static ServingFacts Streaming() {
+    ServingFacts facts;
+    facts.expert_residency = "streaming";
+    facts.direct_expected = facts.direct_active = true;
+    facts.direct_mode = "pread";
+    facts.sidecar_valid = true;
+    return facts;
+  }
+  static TestServerOptions Telling(Told told) {
+    told.experts.bank_slots = 10;
+    TestServerOptions options;
+    options.facts = std::move(told.facts);
+    options.engine.providers.experts = [experts = std::move(told.experts)] { return experts; };
+    return options;
   }
   // Hits and misses that grow by so much with each look.
   static TestServerOptions Counting(uint64_t hits, uint64_t misses) {
     TestServerOptions options;
+    options.facts = Streaming();
     options.engine.providers.experts = [hits, misses,
                                         n = std::make_shared<std::atomic<uint64_t>>(0)] {
-      engine::ExpertStats stats = Streaming();
+      engine::ExpertStats stats;
+      stats.bank_slots = 10;
       const uint64_t looks = ++*n;
       stats.hits = looks * hits;
       stats.misses = looks * misses;
@@ -56,24 +77,28 @@ class ProbeTest : public ApiTest {
 
 TEST_F(ProbeTest, JudgesServers) {
   // The scripted engine reports no time for its prompts, so that its prefill looks slow.
-  EXPECT_EQ(Judge({}), "direct-pread=n/a churn=n/a prefill=warn stats=ok fallback=ok ");
-  EXPECT_EQ(Judge(Counting(9, 1)), "direct-pread=ok churn=ok prefill=warn stats=ok fallback=ok ");
-  EXPECT_EQ(Judge(Counting(1, 9)), "direct-pread=ok churn=warn prefill=warn stats=ok fallback=ok ");
-  TestServerOptions slow;
-  slow.engine.providers.experts = [] {
-    engine::ExpertStats stats = Streaming();
-    stats.direct_pread = false;
-    return stats;
-  };
-  EXPECT_EQ(Judge(std::move(slow)),
-            "direct-pread=FAIL churn=n/a prefill=warn stats=ok fallback=FAIL ");
-  TestServerOptions bare;
-  bare.engine.providers.experts = [] {
-    engine::ExpertStats stats = Streaming();
-    stats.sidecar_valid = false;
-    return stats;
-  };
-  EXPECT_THAT(Judge(std::move(bare)), HasSubstr("direct-pread=FAIL"));
+  EXPECT_EQ(Judge({}), "direct-pread=n/a churn=n/a prefill=warn stats=ok fallback=ok worst=warn");
+  EXPECT_EQ(Judge(Counting(9, 1)),
+            "direct-pread=ok churn=ok prefill=warn stats=ok fallback=ok worst=warn");
+  EXPECT_EQ(Judge(Counting(1, 9)),
+            "direct-pread=ok churn=warn prefill=warn stats=ok fallback=ok worst=warn");
+  Told slow{.facts = Streaming()};
+  slow.facts.direct_active = false;
+  slow.facts.direct_mode = "buffered";
+  slow.facts.profile = "diagnostic";
+  slow.facts.slow_paths = {"buffered_reads"};
+  EXPECT_EQ(Judge(Telling(slow)),
+            "direct-pread=FAIL churn=n/a prefill=warn stats=ok fallback=FAIL worst=FAIL");
+  Told bare{.facts = Streaming()};
+  bare.facts.sidecar_valid = false;
+  bare.facts.slow_paths = {"checkpoint_experts"};
+  EXPECT_EQ(Judge(Telling(bare)),
+            "direct-pread=FAIL churn=n/a prefill=warn stats=ok fallback=FAIL worst=FAIL");
+  Told asked{.facts = Streaming()};
+  asked.facts.sidecar_valid = std::nullopt;
+  asked.facts.slow_paths = {"bf16_streaming"};
+  EXPECT_EQ(Judge(Telling(asked)),
+            "direct-pread=ok churn=n/a prefill=warn stats=ok fallback=warn worst=warn");
 }
 
 TEST_F(ProbeTest, SaysWhyItCannotJudge) {
@@ -83,6 +108,12 @@ TEST_F(ProbeTest, SaysWhyItCannotJudge) {
   TestServerOptions locked;
   locked.http.security.keys.Add("secret");
   EXPECT_THAT(Judge(std::move(locked)), HasSubstr("status 401: no API key was sent"));
+  TestServerOptions strange;
+  strange.http.security.keys.Add("secret");
+  EXPECT_THAT(Judge(std::move(strange)), HasSubstr("--api-key-file FILE"));
+  TestServerOptions loading;
+  loading.loaded = false;
+  EXPECT_THAT(Judge(std::move(loading)), HasSubstr("is loading its model"));
 }
 
 TEST(HttpClient, TakesBaseUrlsAndRefusesOthers) {

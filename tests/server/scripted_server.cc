@@ -83,7 +83,7 @@ int Serve(const std::string& file, std::map<std::string, int> numbers) {
   std::thread loader([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(numbers["load-ms"]));
     service.SetModel(std::make_shared<ScriptedEngine>(std::move(engine)),
-                     std::make_shared<ScriptedCodec>());
+                     std::make_shared<ScriptedCodec>(), {});
   });
   std::printf("serving on http://127.0.0.1:%d/v1\n", (*server)->port());
   std::fflush(stdout);

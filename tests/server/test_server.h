@@ -16,6 +16,7 @@ struct TestServerOptions {
   HttpServerOptions http;
   ServiceOptions service;
   ScriptedOptions engine;
+  ServingFacts facts;
   bool loaded = true;
   bool function_tags = true;  // of the codec
 };
@@ -32,6 +33,7 @@ class TestServer {
     options.service.limits = options.http.limits;
     options.service.version = "1.2.3";
     options.service.counters = options.http.counters;
+    facts_ = std::move(options.facts);
     service_ = std::make_unique<Service>(std::move(options.service), clock_);
     if (options.loaded) Load();
     router_ = service_->MakeRouter();
@@ -48,7 +50,7 @@ class TestServer {
     thread_.join();
   }
 
-  void Load() { service_->SetModel(engine_, codec_); }
+  void Load() { service_->SetModel(engine_, codec_, facts_); }
   // Waits for a shutdown that has begun; whether it let every answer finish.
   bool Join() {
     thread_.join();
@@ -64,6 +66,7 @@ class TestServer {
   SystemClock clock_;
   std::shared_ptr<const ScriptedCodec> codec_;
   std::shared_ptr<ScriptedEngine> engine_;
+  ServingFacts facts_;
   std::unique_ptr<Service> service_;
   Router router_;
   std::unique_ptr<HttpServer> server_;
