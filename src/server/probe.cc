@@ -127,7 +127,8 @@ ProbeCheck DirectPread(const json::Value& cache) {
   return {"direct-pread", ProbeVerdict::kOk, "active, mode " + mode, ""};
 }
 
-ProbeCheck Churn(const json::Value& before, const json::Value& after, size_t tokens) {
+ProbeCheck Churn(const json::Value& before, const json::Value& after, const ReuseReport& reuse,
+                 size_t tokens) {
   const auto delta = [&](const char* key) {
     return NumberAt(after, {"streaming_summary", key}) -
            NumberAt(before, {"streaming_summary", key});
@@ -137,13 +138,28 @@ ProbeCheck Churn(const json::Value& before, const json::Value& after, size_t tok
     return {"churn", ProbeVerdict::kNotApplicable, "no expert went through a bank", ""};
   }
   const double rate = delta("hits") / looked;
-  const std::string found = "hit rate " + Fixed(100 * rate) + " %, " +
-                            Fixed(delta("evictions") / static_cast<double>(tokens)) +
-                            " evictions a token, policy " +
-                            TextAt(after, {"streaming_summary", "eviction_policy"});
-  if (rate >= kLeastHitRate) return {"churn", ProbeVerdict::kOk, found, ""};
-  return {"churn", ProbeVerdict::kWarning, found,
-          "give the bank more memory: mach serve --wired-gb N or --expert-cache-gb N"};
+  std::string found = "hit rate " + Fixed(100 * rate) + " %, " +
+                      Fixed(delta("evictions") / static_cast<double>(tokens)) +
+                      " evictions a token, policy " +
+                      TextAt(after, {"streaming_summary", "eviction_policy"});
+  if (reuse.uses > 0) {
+    found += ", " + Fixed(100 * reuse.first_uses / reuse.uses) + " % of uses were the first ever";
+  }
+  const bool low = rate < kLeastHitRate;
+  std::string advice;
+  if (reuse.advice) {
+    advice = "a larger bank has more: " + reuse.advice->Options() + " would have had " +
+             Fixed(100 * reuse.advice->hit_rate) +
+             " % of what came again (evicting by recency); 'mach check' tells whether that fits";
+  } else if (low && reuse.uses > 0) {
+    advice =
+        "the bank has what comes again; experts that are new are read once: probe again, with more "
+        "--requests";
+  } else if (low) {
+    advice = "give the bank more memory: mach serve --wired-gb N or --expert-cache-gb N";
+  }
+  return {"churn", low ? ProbeVerdict::kWarning : ProbeVerdict::kOk, std::move(found),
+          std::move(advice)};
 }
 
 ProbeCheck Prefill(double prefill_tps, double decode_tps) {
@@ -201,6 +217,13 @@ ProbeCheck Fallback(const json::Value& stats) {
           "decode path " + path + ", " + Fixed(drafted > 0 ? 100 * accepted / drafted : 0) +
               " % of drafted tokens accepted",
           ""};
+}
+
+json::Value AdviceJson(const std::optional<BankAdvice>& advice) {
+  if (!advice) return {};
+  return json::Object{{"expert_cache_gb", advice->expert_cache_gb},
+                      {"wired_gb", advice->wired_gb},
+                      {"hit_rate", advice->hit_rate}};
 }
 
 }  // namespace
@@ -263,8 +286,11 @@ Result<ProbeReport> RunProbe(const HttpClient& client, const ProbeOptions& optio
                      {"decode_tokens_per_second", decode_tps},
                      {"stats_looks", n},
                      {"stats_p99_ms", p99}};
+  const ReuseReport reuse = CompareReuse(before, after);
+  report.advice = reuse.advice;
+  report.measured.Set("suggestion", AdviceJson(reuse.advice));
   const auto tokens = static_cast<size_t>(std::max(1.0, output_tokens));
-  report.checks = {DirectPread(after), Churn(before, after, tokens),
+  report.checks = {DirectPread(after), Churn(before, after, reuse, tokens),
                    Prefill(prefill_tps, decode_tps), Stats(samples, p99, options.stats_limit_ms),
                    Fallback(stats)};
   return report;

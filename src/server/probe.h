@@ -1,10 +1,12 @@
 // The residency probe: drives a running server and judges what its statistics say.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "json/value.h"
+#include "server/bank_advice.h"
 #include "server/http_client.h"
 
 namespace mach::server {
@@ -33,6 +35,7 @@ struct ProbeOptions {
 struct ProbeReport {
   std::vector<ProbeCheck> checks;
   json::Object measured;
+  std::optional<BankAdvice> advice;  // nothing: a larger bank would not help, or nothing tells
   ProbeVerdict verdict() const;      // the worst of the checks, kOk at best
 };
 

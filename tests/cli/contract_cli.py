@@ -196,7 +196,35 @@ def check_environment(mach, model):
     print("environment: printed, refused, or named as unknown")
 
 
+def check_advice(mach, model, *options):
+    """A bank that churns; what the probe advises can be started, and hits more often."""
+    probe = [mach, "probe", "--requests", "2", "--max-tokens", "32", "--url"]
+    options = ["--streaming", "--eviction", "lru", *options]
+    small = ["--expert-cache-gb", "0.0023", "--wired-gb", "0.04"]
+    with serve(mach, model, *options, *small) as server:
+        done = run([*probe, server.url])
+        rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()
+                if not line.startswith("  ")]
+        assert rows[-1][1] == "verdict" and "churn" in rows[-1][2], done.stdout
+        worst = ["n/a", "ok", "warn", "FAIL"]
+        assert worst.index(rows[-1][0]) == max(worst.index(row[0]) for row in rows[:-1]), rows
+        advice = re.search(r"(--expert-cache-gb \S+ --wired-gb \S+) would have had", done.stdout)
+        assert advice, done.stdout
+        report = json.loads(run([*probe, server.url, "--json"]).stdout)
+        assert report["verdict"] == max((c["verdict"] for c in report["checks"]),
+                                        key=worst.index), report
+        assert 0.9 <= report["measured"]["suggestion"]["hit_rate"] <= 1, report
+        before = server.get("/v1/cache/stats")["streaming_summary"]["hit_rate"]
+    with serve(mach, model, *options, *advice[1].split()) as server:
+        for number in range(3):
+            server.ask(f"Question {number}: who are you?")
+        after = server.get("/v1/cache/stats")["streaming_summary"]["hit_rate"]
+        assert after > before, (before, after)
+
+
 def check_probe(mach, model, work):
+    check_advice(mach, model)
+    check_advice(mach, model, "--no-prefix-cache")
     probe = [mach, "probe", "--requests", "1", "--max-tokens", "8", "--url"]
     key = work / "key"
     key.write_text("secret\n")
@@ -211,7 +239,7 @@ def check_probe(mach, model, work):
         assert re.search(r"^FAIL  verdict .*direct-pread.*fallback", done.stdout, re.M), done.stdout
         assert json.loads(run([*probe, server.url, "--json"], 1).stdout)["verdict"] == "FAIL"
     assert "Exits with 0 when nothing fails" in run([mach, "probe", "--help"]).stdout
-    print("probe: a verdict")
+    print("probe: a verdict, and a bank that it advises")
 
 
 def main():

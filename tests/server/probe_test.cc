@@ -1,6 +1,7 @@
 // The residency probe against servers that tell it what is wrong.
 #include "server/probe.h"
 
+#include <array>
 #include <optional>
 
 #include <gmock/gmock.h>
@@ -114,6 +115,62 @@ TEST_F(ProbeTest, SaysWhyItCannotJudge) {
   TestServerOptions loading;
   loading.loaded = false;
   EXPECT_THAT(Judge(std::move(loading)), HasSubstr("is loading its model"));
+}
+
+// GET /v1/cache/stats of a bank of 4 slots of 1 MiB, under a ceiling of 100 MiB; sizes of 4, 8 and
+// 12 slots.
+json::Value CacheStats(double uses, double first, std::array<double, 3> hits, double prefix) {
+  constexpr double kMiB = 1 << 20;
+  json::Array sizes;
+  for (size_t i = 0; i < 3; ++i) {
+    const double slots = 4.0 * static_cast<double>(i + 1);
+    sizes.push_back(json::Object{{"bank_slots", slots},
+                                 {"bank_bytes", slots * kMiB},
+                                 {"memory_bytes", (slots + 1) * kMiB},
+                                 {"hits", hits[i]}});
+  }
+  return json::Object{
+      {"streaming_summary", json::Object{{"bank_slots", 4},
+                                         {"memory_bytes", 5 * kMiB},
+                                         {"reuse", json::Object{{"uses", uses},
+                                                                {"first_uses", first},
+                                                                {"by_size", std::move(sizes)}}}}},
+      {"memory", json::Object{{"wired_bytes", 100 * kMiB},
+                              {"weights", 80 * kMiB - prefix},
+                              {"prefix", prefix},
+                              {"experts", 4 * kMiB},
+                              {"staging", 1 * kMiB}}}};
+}
+
+TEST(BankAdvice, IsTheLeastBankThatHasMostOfWhatComesAgain) {
+  constexpr double kGiB = 1 << 30;
+  const json::Value before = CacheStats(10, 5, {1, 2, 3}, 0);
+  // 100 uses since then, 20 of them the first ever: of the other 80 the second size has 76.
+  ReuseReport report = CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 0));
+  EXPECT_EQ(report.uses, 100);
+  EXPECT_EQ(report.first_uses, 20);
+  ASSERT_TRUE(report.advice.has_value());
+  EXPECT_DOUBLE_EQ(report.advice->hit_rate, 0.95);
+  // Rounded up by less than a hundredth.
+  EXPECT_GE(report.advice->expert_cache_gb * kGiB, 8 << 20);
+  EXPECT_LE(report.advice->expert_cache_gb * kGiB, 1.01 * (8 << 20));
+  // 85 MiB are reserved now, four slots more make 89.
+  EXPECT_GE(report.advice->wired_gb * kGiB, 89 << 20);
+  EXPECT_LE(report.advice->wired_gb * kGiB, 1.01 * (89 << 20));
+  EXPECT_THAT(report.advice->Options(),
+              testing::MatchesRegex("--expert-cache-gb 0\\.[0-9]+ --wired-gb 0\\.[0-9]+"));
+
+  // The prefix cache gets a share of the larger ceiling: a seventh of 9 MiB, of which it has 1.
+  report = CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 1 << 20));
+  EXPECT_GE(report.advice->wired_gb * kGiB, (89 << 20) + (2 << 20) / 7);
+  EXPECT_LE(report.advice->wired_gb * kGiB, 1.01 * (90 << 20));
+  // The bank has it already: what misses is new.
+  EXPECT_FALSE(CompareReuse(before, CacheStats(110, 25, {80, 81, 83}, 0)).advice.has_value());
+  // Nothing came again, or nothing tells.
+  EXPECT_FALSE(CompareReuse(before, CacheStats(110, 105, {1, 2, 3}, 0)).advice.has_value());
+  EXPECT_FALSE(CompareReuse(json::Object(), json::Object()).advice.has_value());
+  EXPECT_FALSE(CompareReuse(before, json::Object()).advice.has_value());
+  EXPECT_FALSE(CompareReuse(json::Object(), before).advice.has_value());
 }
 
 TEST(HttpClient, TakesBaseUrlsAndRefusesOthers) {
