@@ -65,6 +65,9 @@ ModeReport Stacked(const CheckReport& r) {
 ModeReport Streaming(const CheckReport& r, const model::ModelConfig& config,
                      const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
   ModeReport mode{.mode = wish.from_checkpoint ? "bf16_streaming" : "streaming"};
+  if (disk.slices != nullptr) {
+    mode.slow_paths.emplace_back(wish.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
+  }
   model::MemoryNeeds n = r.needs;
   if (Status used = model::UseExperts(disk, config, wish, n); !used) {
     mode.reason = used.error().message;
@@ -100,12 +103,13 @@ ModeReport SidecarMode(io::FileSystem& fs, const CheckOptions& options,
                        const model::Headers& headers, CheckReport& r) {
   model::SidecarStreaming wish;
   wish.directory = options.sidecar_dir;
+  wish.allow_slow = options.allow_fallback;
   if (r.needs.expert_count == 0) {
     return {.mode = "streaming",
             .reason = "the model has no routed experts to stream; it runs with --no-streaming"};
   }
   auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
-  if (!disk) r.sidecar_problem = disk.error().message;
+  r.sidecar_problem = disk ? disk->sidecar_problem : disk.error().message;
   return Streaming(r, headers.config,
                    disk ? *disk : model::ImagineDiskExperts(headers.config, r.needs.expert_layout),
                    wish);
@@ -117,6 +121,12 @@ ModeReport CheckpointMode(io::FileSystem& fs, const model::Headers& headers, con
   const auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
   if (disk) return Streaming(r, headers.config, *disk, wish);
   return {.mode = "bf16_streaming", .reason = disk.error().message};
+}
+
+json::Array TextsJson(const std::vector<std::string>& texts) {
+  json::Array array;
+  for (const std::string& text : texts) array.push_back(text);
+  return array;
 }
 
 }  // namespace
@@ -188,6 +198,9 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   }
   report.modes = {SidecarMode(fs, options, headers, report), Stacked(report)};
   if (report.needs.expert_count != 0) report.modes.push_back(CheckpointMode(fs, headers, report));
+  if (options.compute_f32) {
+    for (ModeReport& mode : report.modes) mode.slow_paths.emplace_back("f32_compute");
+  }
   return report;
 }
 
@@ -198,6 +211,8 @@ json::Value ToJson(const CheckReport& r) {
   for (const ModeReport& mode : r.modes) {
     json::Object one = {{"verdict", VerdictName(mode.verdict)},
                         {"reason", mode.reason},
+                        {"profile", mode.slow_paths.empty() ? "production" : "diagnostic"},
+                        {"slow_paths", TextsJson(mode.slow_paths)},
                         {"bytes", number(mode.bytes)},
                         {"prefix_bytes", number(mode.prefix_bytes)}};
     if (mode.expert_bytes != 0) {
@@ -280,7 +295,10 @@ std::string ToText(const CheckReport& r) {
   for (const ModeReport& mode : r.modes) {
     const std::string prefix =
         mode.prefix_bytes == 0 ? "" : "; prefix cache " + BytesText(mode.prefix_bytes);
-    line(mode.mode, std::string(VerdictName(mode.verdict)) + ": " + mode.reason + prefix);
+    std::string slow;
+    for (const std::string& path : mode.slow_paths) slow += ", " + path;
+    if (!slow.empty()) slow = "; a slow path (profile=diagnostic" + slow + ")";
+    line(mode.mode, std::string(VerdictName(mode.verdict)) + ": " + mode.reason + prefix + slow);
   }
   line("batching", "one request at a time; the others wait in a queue");
   return out;

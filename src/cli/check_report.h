@@ -28,14 +28,16 @@ struct CheckOptions {
   std::string sidecar_dir;  // empty: in the checkpoint
   DraftOptions draft;
   bool compute_f32 = false;
-  size_t free_bytes = 0;  // of memory, on this machine
+  bool allow_fallback = false;  // as if started with the diagnostic switch
+  size_t free_bytes = 0;        // of memory, on this machine
 };
 
 struct ModeReport {
   std::string mode;  // "streaming", "stacked", "bf16_streaming"
   Verdict verdict = Verdict::kWontFit;
   std::string reason;
-  size_t bytes = 0;           // what the mode would reserve
+  std::vector<std::string> slow_paths;  // as server::ServingFacts names them
+  size_t bytes = 0;                     // what the mode would reserve
   size_t prefix_bytes = 0;    // of the prefix cache; streaming: of `bytes`, stacked: besides
   size_t bank_slots = 0;      // streaming: experts in memory at a time
   double bank_share = 0;      // of all experts

@@ -25,6 +25,7 @@ int RunCheck(const CheckCommandOptions& options) {
   check.sidecar_dir = options.sidecar_dir;
   check.draft = options.draft;
   check.compute_f32 = options.compute_f32;
+  check.allow_fallback = options.allow_fallback;
   check.free_bytes = *free;
   const auto report = CheckCheckpoint(io::PosixFileSystem(), check);
   if (!report) return fail(report.error());

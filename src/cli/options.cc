@@ -141,6 +141,7 @@ CheckCommandOptions CheckOptionsFrom(const Values& values) {
                     .block_policy = "",
                     .bits = values.Text("draft-bits")},
           .compute_f32 = values.Text("compute") == "f32",
+          .allow_fallback = values.Flag("allow-diagnostic-fallback"),
           .json = values.Flag("json")};
 }
 

@@ -107,6 +107,7 @@ struct CheckCommandOptions {
   std::string sidecar_dir;
   DraftOptions draft;
   bool compute_f32 = false;
+  bool allow_fallback = false;
   bool json = false;
 };
 

@@ -13,7 +13,8 @@ std::string ResidencyOf(const ModelOptions& options) {
 
 // Nothing: there is none that could be used, and none is.
 std::optional<bool> SidecarValid(const ModelOptions& options, const model::LoadedModel& model) {
-  if (model.streaming() != nullptr && !options.bf16_streaming) return true;
+  if (!model.sidecar_problem().empty()) return false;
+  if (model.streaming() != nullptr && !model.streams_from_checkpoint()) return true;
   const bool valid = model::OpenSidecar(io::PosixFileSystem(), model.checkpoint(), model.config(),
                                         options.sidecar_dir)
                          .ok();
@@ -31,6 +32,7 @@ std::string DirectMode(const ModelOptions& options, const model::LoadedModel& mo
 std::vector<std::string> SlowPaths(const ModelOptions& options, const model::LoadedModel& model) {
   std::vector<std::string> paths;
   if (model.streaming() != nullptr && !model.direct_reads()) paths.emplace_back("buffered_reads");
+  if (!model.sidecar_problem().empty()) paths.emplace_back("checkpoint_experts");
   if (options.bf16_streaming) paths.emplace_back("bf16_streaming");
   if (model.kernels().isa == kernels::Isa::kScalar) paths.emplace_back("scalar_kernels");
   if (options.compute_f32) paths.emplace_back("f32_compute");
@@ -74,6 +76,12 @@ void WarnOfSlowPaths(const model::LoadedModel& model) {
     LogWarning(
         "diagnostic fallback: experts are read through the page cache, which is slow and takes "
         "memory beyond the ceiling");
+  }
+  if (!model.sidecar_problem().empty()) {
+    LogWarning(
+        "diagnostic fallback: experts are read from the checkpoint's own tensors, which is slow "
+        "and has no checksums, for want of a sidecar: " +
+        model.sidecar_problem());
   }
 }
 

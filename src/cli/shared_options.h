@@ -177,7 +177,9 @@ inline constexpr Option kAllowFallback{
     .name = "allow-diagnostic-fallback",
     .type = OptionType::kFlag,
     .group = "Experts",
-    .help = "Start on a slow path, such as buffered reads, where the fast one does not work.",
+    .help =
+        "Start on a slow path where the fast one does not work: buffered reads, or experts of the "
+        "model's own files for want of a valid sidecar. 0 or 1 in the environment.",
     .env = "LME_ALLOW_DIAGNOSTIC_FALLBACK",
     .env_alias = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"};
 

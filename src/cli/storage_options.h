@@ -18,6 +18,7 @@ inline constexpr Option kCheck[] = {
     kCtxSize,
     kWiredGb,
     kSidecarDir,
+    kAllowFallback,
     kDraftDir,
     kTargetOnly,
     kDraftBitsOption,

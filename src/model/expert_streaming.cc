@@ -6,7 +6,7 @@ namespace mach::model {
 namespace {
 
 constexpr size_t kLeastDepth = 64;
-constexpr size_t kMostDepth = 1024;
+constexpr size_t kMostDepth = 2048;
 
 Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
                     const experts::Catalog& catalog) {
@@ -64,7 +64,8 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(streaming.catalog, options));
   MACH_RETURN_IF_ERROR(CheckCatalog(config, layout, streaming.catalog));
   // So that all of staging can be asked for at once; the system has a window of it.
-  const size_t parts = streaming.slices != nullptr ? SliceReader::kReadsPerRecord : 1;
+  const size_t parts =
+      streaming.slices != nullptr ? SliceReader::ReadsPerRecord(*streaming.slices) : 1;
   const size_t records =
       streaming.slices != nullptr ? SliceRecords(plan) : plan.staging_slots + plan.window;
   const size_t depth = std::clamp(parts * records, kLeastDepth, kMostDepth);

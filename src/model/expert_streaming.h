@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "experts/streaming_store.h"
 #include "model/config.h"
@@ -17,6 +18,9 @@ struct ExpertStreaming {
   experts::StreamingOptions options;  // floor_slots is raised to FloorSlots
   io::ReadMode read_mode = io::ReadMode::kIoUring;
   bool direct = true;  // false only where a slow path was asked for
+  // Why the experts are the checkpoint's and not a sidecar's, which was asked for; empty: they are
+  // from where they were asked for.
+  std::string sidecar_problem;
   // For tests: takes the reader and gives one that works through it.
   std::function<std::unique_ptr<io::AsyncReader>(std::unique_ptr<io::AsyncReader>)> wrap_reader;
 };

@@ -89,6 +89,8 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     }
     made->streaming_ = experts->get();
     made->direct_reads_ = streaming->direct;
+    made->streams_from_checkpoint_ = streaming->slices != nullptr;
+    made->sidecar_problem_ = streaming->sidecar_problem;
     made->experts_ = *std::move(experts);
   } else {
     auto experts =

@@ -59,6 +59,10 @@ class LoadedModel {
   const ThreadChoice& thread_choice() const { return thread_choice_; }
   // Whether experts that stream are read past the page cache.
   bool direct_reads() const { return direct_reads_; }
+  // Whether experts that stream are read from the checkpoint's tensors; and, for want of a sidecar,
+  // why.
+  bool streams_from_checkpoint() const { return streams_from_checkpoint_; }
+  const std::string& sidecar_problem() const { return sidecar_problem_; }
   size_t context_tokens() const { return context_tokens_; }
   const PlanOptions& plan() const { return plan_; }  // of what it was loaded for
   ops::Compute compute() const { return compute_; }
@@ -82,6 +86,8 @@ class LoadedModel {
   std::unique_ptr<experts::ExpertStore> experts_;
   experts::StreamingStore* streaming_ = nullptr;  // experts_, when it is one
   bool direct_reads_ = false;
+  bool streams_from_checkpoint_ = false;
+  std::string sidecar_problem_;
   std::unique_ptr<Workspace> workspace_;
   size_t context_tokens_ = 0;
   PlanOptions plan_;

@@ -58,6 +58,16 @@ size_t SliceBytes(const DiskExperts& disk, const experts::StreamingPlan& plan) {
   return SliceReader::StagingBytes(*disk.slices, SliceRecords(plan));
 }
 
+Result<DiskExperts> ExpertsOfCheckpoint(io::FileSystem& fs, const ModelConfig& config,
+                                        const io::TensorSource& source) {
+  MACH_TRY(SourceExperts experts, FindSourceExperts(fs, config, source));
+  DiskExperts found;
+  found.catalog = std::move(experts.catalog);
+  found.layout = experts.layout;
+  found.slices = std::make_shared<const SourceSlices>(std::move(experts.slices));
+  return found;
+}
+
 std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
 
 }  // namespace
@@ -72,22 +82,26 @@ Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& confi
     return Error{Code::kInvalidArgument,
                  "the model has no routed experts to stream; use --no-streaming"};
   }
-  DiskExperts found;
   if (wish.from_checkpoint) {
-    MACH_TRY(SourceExperts experts, FindSourceExperts(fs, config, source));
-    found.catalog = std::move(experts.catalog);
-    found.layout = experts.layout;
-    found.slices = std::make_shared<const SourceSlices>(std::move(experts.slices));
+    MACH_TRY(DiskExperts found, ExpertsOfCheckpoint(fs, config, source));
+    MACH_RETURN_IF_ERROR(CheckFullPrecision(found.layout));
     return found;
   }
-  MACH_TRY(const io::Sidecar sidecar, OpenSidecar(fs, source.checkpoint(), config, wish.directory));
-  MACH_TRY(found.layout, LayoutOf(sidecar.manifest()));
-  found.catalog = CatalogOf(sidecar);
+  auto sidecar = OpenSidecar(fs, source.checkpoint(), config, wish.directory);
+  if (!sidecar && wish.allow_slow) {
+    MACH_TRY(DiskExperts found, ExpertsOfCheckpoint(fs, config, source));
+    found.sidecar_problem = sidecar.error().message;
+    return found;
+  }
+  if (!sidecar) return std::move(sidecar).error();
+  DiskExperts found;
+  MACH_TRY(found.layout, LayoutOf(sidecar->manifest()));
+  found.catalog = CatalogOf(*sidecar);
   return found;
 }
 
 DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout) {
-  DiskExperts made{.catalog = {}, .layout = layout, .slices = nullptr};
+  DiskExperts made{.catalog = {}, .layout = layout};
   experts::Catalog& catalog = made.catalog;
   catalog.record_bytes = layout.record_bytes();
   catalog.layers = config.layers.size();
@@ -163,6 +177,7 @@ Result<ExpertStreaming> PrepareStreaming(DiskExperts disk, const ModelConfig& co
   made.options.staging_bytes = fit.plan.staging_bytes;
   made.catalog = std::move(disk.catalog);
   made.slices = std::move(disk.slices);
+  made.sidecar_problem = std::move(disk.sidecar_problem);
   return made;
 }
 

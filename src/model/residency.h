@@ -24,7 +24,8 @@ struct SidecarStreaming {
   bool transient_prefill = true;
   experts::Prefetch prefetch = experts::Prefetch::kAuto;
   DirectReads reads = DirectReads::kAuto;
-  // Buffered reads where direct ones are off or do not work.
+  // Slow paths instead of refusals: the checkpoint's own tensors where there is no valid sidecar,
+  // buffered reads where direct ones are off or do not work.
   bool allow_slow = false;
 };
 
@@ -33,6 +34,7 @@ struct DiskExperts {
   experts::Catalog catalog;
   ops::ExpertLayout layout;                    // of the records
   std::shared_ptr<const SourceSlices> slices;  // of the checkpoint; null: a sidecar's
+  std::string sidecar_problem;                 // as in ExpertStreaming
 };
 
 // Opens and checks the sidecar, or finds the experts in the checkpoint. Errors name what is wrong

@@ -1,6 +1,7 @@
 #include "model/slice_reader.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -16,24 +17,42 @@ size_t Bands(const quant::TiledLayout& layout) {
   return (layout.tiles() + kBandTiles - 1) / kBandTiles;
 }
 
-void PackBand(const quant::TiledLayout& layout, size_t band, const std::byte* dense,
-              std::byte* out) {
+// from: weights, scales and biases of the whole matrix.
+void PackBand(const quant::TiledLayout& layout, size_t band,
+              const std::array<const std::byte*, kSlicesOfMatrix>& from, std::byte* out) {
   const size_t first = band * kBandTiles * quant::kTileRows;
   quant::TiledLayout part = layout;
   part.rows = std::min(kBandTiles * quant::kTileRows, layout.rows - first);
-  quant::PackDense(part, dense + first * layout.cols * tensor::DTypeBytes(layout.type),
-                   out + band * kBandTiles * layout.tile_bytes());
+  out += band * kBandTiles * layout.tile_bytes();
+  const size_t element = tensor::DTypeBytes(layout.type);
+  if (!layout.affine()) {
+    quant::PackDense(part, from[0] + first * layout.cols * element, out);
+    return;
+  }
+  const size_t row_codes = layout.cols * static_cast<size_t>(layout.bits) / 8;
+  const size_t row_groups = layout.groups() * element;
+  quant::PackAffine({.rows = part.rows,
+                     .cols = layout.cols,
+                     .bits = layout.bits,
+                     .group = layout.group,
+                     .scale_type = layout.type,
+                     .packed = from[0] + first * row_codes,
+                     .scales = from[1] + first * row_groups,
+                     .biases = from[2] + first * row_groups},
+                    out);
 }
 
 }  // namespace
 
 SliceCover CoverOf(const ExpertSlices& slices) {
-  std::array<size_t, 3> order = {0, 1, 2};
+  std::array<size_t, std::tuple_size_v<ExpertSlices>> order;
+  std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::sort(order, {},
                     [&](size_t i) { return std::pair(slices[i].file, slices[i].offset); });
   SliceCover cover;
   for (const size_t i : order) {
     const io::Slice& slice = slices[i];
+    if (slice.bytes == 0) continue;
     const uint64_t begin = RoundDown(slice.offset, io::kDirectAlignment);
     const uint64_t end = RoundUp(slice.offset + slice.bytes, io::kDirectAlignment);
     const SliceCover::Span* last = cover.count == 0 ? nullptr : &cover.spans[cover.count - 1];
@@ -50,6 +69,12 @@ SliceCover CoverOf(const ExpertSlices& slices) {
   return cover;
 }
 
+size_t SliceReader::ReadsPerRecord(const SourceSlices& slices) {
+  size_t most = 1;
+  for (const ExpertSlices& expert : slices.experts) most = std::max(most, CoverOf(expert).count);
+  return most;
+}
+
 size_t SliceReader::StagingBytes(const SourceSlices& slices, size_t records) {
   size_t most = 0;
   for (const ExpertSlices& expert : slices.experts) most = std::max(most, CoverOf(expert).bytes);
@@ -60,10 +85,6 @@ Result<std::unique_ptr<SliceReader>> SliceReader::Create(std::unique_ptr<io::Asy
                                                          std::shared_ptr<const SourceSlices> slices,
                                                          const Options& options,
                                                          MemoryLedger& ledger, ThreadPool& pool) {
-  MACH_CHECK(base->depth() >= options.records * kReadsPerRecord);
-  for (const auto* part : {&options.layout.gate, &options.layout.up, &options.layout.down}) {
-    MACH_CHECK(!part->affine());
-  }
   const size_t bytes = StagingBytes(*slices, options.records);
   std::unique_ptr<SliceReader> made(
       new SliceReader(std::move(base), std::move(slices), options, bytes / options.records, pool));
@@ -83,8 +104,9 @@ SliceReader::SliceReader(std::unique_ptr<io::AsyncReader> base,
       slots_(options.records) {
   for (size_t i = slots_.size(); i > 0; --i) free_.push_back(static_cast<uint32_t>(i - 1));
   done_.reserve(slots_.size());
-  queued_.reserve(slots_.size() * kReadsPerRecord);
-  landed_.reserve(slots_.size() * kReadsPerRecord);
+  const size_t reads = slots_.size() * std::tuple_size_v<ExpertSlices>;
+  queued_.reserve(reads);
+  landed_.reserve(reads);
 }
 
 Result<uint32_t> SliceReader::AddFile(const std::string& path) {
@@ -183,9 +205,12 @@ void SliceReader::Pack() {
       size_t part = 0;
       size_t band = i % bands;
       for (; band >= Bands(*parts[part]); ++part) band -= Bands(*parts[part]);
-      PackBand(*parts[part], band,
-               staging_.data() + done_[i / bands] * slot_bytes_ + s.cover.at[part],
-               s.request.destination.data() + to[part]);
+      const std::byte* slot = staging_.data() + done_[i / bands] * slot_bytes_;
+      std::array<const std::byte*, kSlicesOfMatrix> from;
+      for (size_t k = 0; k < from.size(); ++k) {
+        from[k] = slot + s.cover.at[part * kSlicesOfMatrix + k];
+      }
+      PackBand(*parts[part], band, from, s.request.destination.data() + to[part]);
     }
   });
 }

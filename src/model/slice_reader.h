@@ -1,4 +1,5 @@
-// Reads experts from the tensors of a checkpoint as if each were a record of a sidecar.
+// Reads experts from the tensors of a checkpoint as if each were a record of a sidecar: in any
+// format that a sidecar can hold.
 #pragma once
 
 #include <array>
@@ -17,8 +18,10 @@
 
 namespace mach::model {
 
-// Where gate, up and down of one expert lie, dense and row-major.
-using ExpertSlices = std::array<io::Slice, 3>;
+// Where gate, up and down of one expert lie, in this order: of each the weights, its scales and its
+// biases. A dense matrix is row-major and has the first alone; the other two are empty.
+inline constexpr size_t kSlicesOfMatrix = 3;
+using ExpertSlices = std::array<io::Slice, 3 * kSlicesOfMatrix>;
 
 // The experts of a checkpoint, by experts::ExpertKey; those that do not exist have empty slices.
 struct SourceSlices {
@@ -37,10 +40,10 @@ struct SliceCover {
     uint64_t size = 0;      // of the span
     uint64_t required = 0;  // up to the end of the last slice in it
   };
-  std::array<Span, 3> spans;
+  std::array<Span, std::tuple_size_v<ExpertSlices>> spans;
   size_t count = 0;
-  size_t bytes = 0;               // of all spans, which follow each other in memory
-  std::array<size_t, 3> at = {};  // where in that memory gate, up and down begin
+  size_t bytes = 0;  // of all spans, which follow each other in memory
+  std::array<size_t, std::tuple_size_v<ExpertSlices>> at = {};  // where in it each slice begins
 };
 SliceCover CoverOf(const ExpertSlices& slices);
 
@@ -51,12 +54,13 @@ SliceCover CoverOf(const ExpertSlices& slices);
 class SliceReader final : public io::AsyncReader {
  public:
   struct Options {
-    ops::ExpertLayout layout;  // of dense matrices
+    ops::ExpertLayout layout;
     size_t stride = 0;
     size_t records = 0;  // in flight at most
   };
-  // Requests of the system's reader for one record, at most: its depth must hold so many of each.
-  static constexpr size_t kReadsPerRecord = 3;
+  // Requests of the system's reader for one record, at most. Its depth should hold as many of each:
+  // what it does not take waits.
+  static size_t ReadsPerRecord(const SourceSlices& slices);
 
   // What Create reserves as `staging`.
   static size_t StagingBytes(const SourceSlices& slices, size_t records);

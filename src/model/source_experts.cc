@@ -16,13 +16,6 @@ Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const ModelConfig& c
                                         const io::TensorSource& source) {
   SourceExperts made;
   MACH_TRY(made.layout, FindExpertLayout(config, source));
-  for (const auto* part : {&made.layout.gate, &made.layout.up, &made.layout.down}) {
-    if (!part->affine()) continue;
-    return Error{Code::kUnsupported,
-                 "the experts are " + FormatName(*part) +
-                     ", but --bf16-streaming reads BF16, F16 or F32 experts from the checkpoint's "
-                     "own tensors; leave it out, and stream from a sidecar"};
-  }
   const io::Checkpoint& checkpoint = source.checkpoint();
   experts::Catalog& catalog = made.catalog;
   catalog.checksums = false;
@@ -50,10 +43,26 @@ Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const ModelConfig& c
       catalog.records[key] = {.file = expert.gate.weight.file,
                               .offset = uint64_t{key} * catalog.record_bytes,
                               .bytes = catalog.record_bytes};
-      made.slices.experts[key] = {expert.gate.weight, expert.up.weight, expert.down.weight};
+      size_t slice = 0;
+      for (const io::MatrixSource* part : {&expert.gate, &expert.up, &expert.down}) {
+        for (const io::Slice* of : {&part->weight, &part->scales, &part->biases}) {
+          made.slices.experts[key][slice++] = *of;
+        }
+      }
     }
   }
   return made;
+}
+
+Status CheckFullPrecision(const ops::ExpertLayout& layout) {
+  for (const auto* part : {&layout.gate, &layout.up, &layout.down}) {
+    if (!part->affine()) continue;
+    return Error{Code::kUnsupported,
+                 "the experts are " + FormatName(*part) +
+                     ", but --bf16-streaming reads BF16, F16 or F32 experts from the checkpoint's "
+                     "own tensors; leave it out, and stream from a sidecar"};
+  }
+  return Ok();
 }
 
 Status CheckUnchanged(io::FileSystem& fs, const std::string& directory,

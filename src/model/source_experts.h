@@ -1,5 +1,5 @@
 // Routed experts that are read from the tensors of the checkpoint itself, without a sidecar: at
-// full precision, for comparisons.
+// full precision for comparisons, or for want of a sidecar.
 #pragma once
 
 #include "experts/catalog.h"
@@ -15,10 +15,13 @@ struct SourceExperts {
   SourceSlices slices;
 };
 
-// Finds every expert by the headers alone, in any layout of experts that io::TensorSource knows.
-// kUnsupported for quantized experts, naming what was found.
+// Finds every expert by the headers alone, in any layout of experts that io::TensorSource knows and
+// any format that a sidecar can hold.
 Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const ModelConfig& config,
                                         const io::TensorSource& source);
+
+// kUnsupported for quantized experts, which --bf16-streaming does not read.
+Status CheckFullPrecision(const ops::ExpertLayout& layout);
 
 // That config, headers and sizes of a checkpoint are still those of the fingerprint. Tensors have
 // no checksums.

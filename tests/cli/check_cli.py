@@ -118,6 +118,21 @@ def check_kept(mach, model, work):
     run([mach, "export-sidecar", model, "--output", sidecar], 0)
     compare(model, "streaming", ["--streaming"], "--wired-gb", "0.045", "--sidecar-dir", sidecar)
 
+    # Without one, by the diagnostic switch: from the checkpoint's own tensors.
+    switch = "--allow-diagnostic-fallback"
+    slow = compare(model, "streaming", ["--streaming"], "--wired-gb", "0.06", switch)
+    assert (slow["profile"], slow["sidecar_valid"]) == ("diagnostic", "0"), slow
+    plan = check(mach, model, "--wired-gb", "0.06", switch)
+    assert "has no expert sidecar" in plan["sidecar_problem"], plan
+    assert plan["residency"]["streaming"]["slow_paths"] == ["checkpoint_experts"], plan
+    assert plan["residency"]["streaming"]["profile"] == "diagnostic", plan
+    assert plan["residency"]["stacked"]["profile"] == "production", plan
+    text = run([mach, "check", model, switch], 0).stdout
+    assert "a slow path (profile=diagnostic, checkpoint_experts)" in text, text
+    assert check(mach, model)["residency"]["streaming"]["profile"] == "production"
+    used = check(mach, model, "--sidecar-dir", sidecar, switch)
+    assert used["residency"]["streaming"]["profile"] == "production", used
+
     # A bf16 checkpoint: its experts have four times the bytes of its sidecar's.
     dense = work / "dense"
     run([mach, "synth", dense, "--bits", "16", "--layers", "4", "--hidden", "256", "--width", "128",

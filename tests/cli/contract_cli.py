@@ -148,10 +148,10 @@ def check_modes(mach, model, bare, dense):
              {**well, "expert_residency": "bf16_streaming", "profile": "diagnostic",
               "slow_path": "bf16_streaming", "sidecar_valid": "unused", "expected": "1",
               "direct_pread": "1"}),
-            (model, ["--streaming", "--allow-diagnostic-fallback", "--direct-pread", "off"],
-             {"profile": "diagnostic", "slow_path": "buffered_reads",
+            (bare, ["--streaming", "--allow-diagnostic-fallback", "--direct-pread", "off"],
+             {"profile": "diagnostic", "slow_path": "buffered_reads,checkpoint_experts",
               "expert_residency": "streaming", "fallback_policy": "diagnostic",
-              "sidecar_present": "1", "sidecar_valid": "1", "native_extension": "missing",
+              "sidecar_present": "0", "sidecar_valid": "0", "native_extension": "missing",
               "direct_pread": "0", "pread_mode": "none", "expected": "1"})):
         with serve(mach, where, *options) as server:
             found = {key: server.keys.get(key) for key in expected}

@@ -21,6 +21,7 @@ PROMPT = ["--prompt", "Who are you?", "--temperature", "0", "--max-tokens", "24"
 SWITCH = "--allow-diagnostic-fallback"
 DOCUMENTED = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"
 SLOW = "diagnostic fallback: experts are read through the page cache"
+FROM_CHECKPOINT = "diagnostic fallback: experts are read from the checkpoint's own tensors"
 NO_IO_URING = ("io_uring=EPERM", "io_uring=ENOSYS")
 NO_DIRECT = "o_direct=EINVAL"
 
@@ -213,14 +214,34 @@ def check_no_direct_reads(bench):
     print("no O_DIRECT: refused, slow with the switch; tmpfs here", "has it" if direct else "lacks")
 
 
+def check_from_checkpoint(bench, *options):
+    """The diagnostic switch without a sidecar that could be used: the checkpoint's own tensors."""
+    assert FROM_CHECKPOINT in bench.generate(*options, SWITCH)
+    # A bank that holds little, so that answers read.
+    with bench.serve("--expert-cache-gb", "0.002", *options, env={DOCUMENTED: "1"}) as server:
+        assert server.ask() == bench.text
+        assert "startup mode profile=diagnostic effective_backend=production " in server.lines
+        assert " expert_residency=streaming " in server.lines, server.lines
+        assert " slow_path=checkpoint_experts\n" in server.lines, server.lines
+        assert " sidecar_valid=0 native_extension=ready fallback_policy=diagnostic-python" \
+            in server.lines, server.lines
+        stats = server.stats()
+        assert stats["sidecar_valid"] == 0 and stats["direct_pread"]["active"] == 1, stats
+        assert stats["misses"] > 0 and stats["bytes_read"] > 0 and stats["evictions"] > 0, stats
+        assert server.get("/stats")["slow_paths"] == ["checkpoint_experts"]
+        assert FROM_CHECKPOINT in server.warnings(), server.warnings()
+    for slow in (["--direct-pread", "off"],):
+        errors = bench.generate(*options, *slow, SWITCH)
+        assert FROM_CHECKPOINT in errors and SLOW in errors, errors
+
+
 def check_sidecar(bench, work):
-    """The switch opens no way around these: there is no slow path."""
     export = f"mach export-sidecar {bench.model}"
     command = export.split()[1:]
 
     def broken(needles, *options):
         bench.refused(needles, *options)
-        bench.refused(needles, *options, SWITCH)
+        check_from_checkpoint(bench, *options)
 
     def mended():
         bench.run(*command)
@@ -228,7 +249,8 @@ def check_sidecar(bench, work):
 
     shutil.move(bench.sidecar, work / "away")
     broken(["has no expert sidecar", f"'{export}'"])
-    bench.generate("--sidecar-dir", str(work / "away"))
+    broken(["has no expert sidecar"], "--sidecar-dir", str(work / "nowhere"))
+    assert FROM_CHECKPOINT not in bench.generate("--sidecar-dir", str(work / "away"), SWITCH)
     mended()
 
     config = bench.model / "config.json"
@@ -243,7 +265,9 @@ def check_sidecar(bench, work):
     good = layer.read_bytes()
     for damage in (good[:-1], good[:len(good) // 2], b"", good + bytes(4096)):
         layer.write_bytes(damage)
-        broken([f"layer-003.bin' has {len(damage)} bytes, expected {len(good)}", f"'{export}'"])
+        bench.refused([f"layer-003.bin' has {len(damage)} bytes, expected {len(good)}",
+                       f"'{export}'"])
+    check_from_checkpoint(bench)
     mended()
     layer.unlink()
     broken(["layer-003.bin", f"'{export}'"])
@@ -262,6 +286,7 @@ def check_sidecar(bench, work):
     for expert in range(len(good) // stride):
         damaged[expert * stride + 100] ^= 1
     layer.write_bytes(damaged)
+    # The switch opens no way around that.
     for options in ([], [SWITCH, "--direct-pread", "off"]):
         message = bench.run("generate", bench.model, *PROMPT, "--streaming", *options,
                             code=1).stderr
@@ -288,7 +313,8 @@ def check_sidecar(bench, work):
         assert re.search(r" E an expert cannot be read: " + record, log), log
         assert len(re.findall(r" W request id=\S+ .*status=500 .*code=corrupt", log)) == 2, log
         assert "Who are you" not in log
-    broken(["but --bf16-streaming reads"], "--bf16-streaming")
+    bench.refused(["but --bf16-streaming reads"], "--bf16-streaming")
+    bench.refused(["but --bf16-streaming reads"], "--bf16-streaming", SWITCH)
     print("sidecars: missing, of another checkpoint, damaged; mended by export")
 
 

@@ -1,5 +1,5 @@
 // Experts read from the tensors of a checkpoint, without a sidecar: the tokens of a resident model,
-// in every layout of experts.
+// in every layout and every format of experts.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -23,8 +23,10 @@ using ::testing::HasSubstr;
 
 constexpr size_t kTokens = 24;
 
-// Widths that are no multiples of a tile, of a direct read, or of each other.
-CheckpointSpec Spec(reference::Layout layout, DType dtype, Family family) {
+// Dense: widths that are no multiples of a tile, of a direct read, or of each other. Affine:
+// matrices of several bands, the last of which is no whole one.
+CheckpointSpec Spec(reference::Layout layout, DType dtype, Family family,
+                    reference::Grid grid = {0, 8}) {
   CheckpointSpec spec;
   spec.layout = layout;
   spec.dtype = dtype;
@@ -32,7 +34,14 @@ CheckpointSpec Spec(reference::Layout layout, DType dtype, Family family) {
   spec.experts = 16;
   spec.expert_width = 56;
   spec.shards = 3;
-  spec.grid = {0, 8};
+  spec.grid = grid;
+  if (grid.bits != 0) {
+    const auto group = static_cast<size_t>(grid.group);
+    spec.hidden = std::max<size_t>(64, group);
+    spec.heads = spec.hidden / spec.head_dim;
+    spec.expert_width = group == 32 ? 96 : 2 * group;
+    spec.dense_width = spec.shared_width = spec.hidden;
+  }
   spec.mlp_only_layers = family == Family::kQwen3Moe ? 2 : 0;
   return spec;
 }
@@ -59,6 +68,8 @@ struct Case {
   reference::Layout layout;
   DType dtype;
   Family family;
+  reference::Grid grid = {0, 8};
+  bool fallback = false;  // for want of a sidecar, not asked for
 };
 
 class SourceStreaming : public testing::TestWithParam<Case> {};
@@ -71,9 +82,21 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{reference::Layout::kMlxDense, DType::kBF16, Family::kQwen3_5Moe},
                     Case{reference::Layout::kMlxDense, DType::kF32, Family::kQwen3Moe}));
 
+// Every format that a sidecar can hold.
+INSTANTIATE_TEST_SUITE_P(
+    Fallback, SourceStreaming,
+    testing::Values(
+        Case{reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3_5Moe, {4, 64}, true},
+        Case{reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe, {4, 32}, true},
+        Case{reference::Layout::kMlxAffine, DType::kF16, Family::kQwen3Moe, {4, 128}, true},
+        Case{reference::Layout::kMlxAffine, DType::kF16, Family::kQwen3_5Moe, {8, 32}, true},
+        Case{reference::Layout::kMlxAffine, DType::kF32, Family::kQwen3Moe, {8, 64}, true},
+        Case{reference::Layout::kHfPerExpert, DType::kBF16, Family::kQwen3Moe, {0, 8}, true},
+        Case{reference::Layout::kHfStacked, DType::kF16, Family::kQwen3_5Moe, {0, 8}, true}));
+
 TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
   const Case& c = GetParam();
-  const TemporaryCheckpoint checkpoint(Spec(c.layout, c.dtype, c.family));
+  const TemporaryCheckpoint checkpoint(Spec(c.layout, c.dtype, c.family, c.grid));
   const auto resident = TestModel::Load(Options(checkpoint.directory()));
   ASSERT_NE(resident, nullptr);
   const std::vector<TokenId> expected = Greedy(*resident, 64);
@@ -85,9 +108,11 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
     SCOPED_TRACE(io::ReadModeName(mode));
     model::LoadOptions options = Options(checkpoint.directory());
     options.sidecar.emplace();
-    options.sidecar->from_checkpoint = true;
+    options.sidecar->from_checkpoint = !c.fallback;
     options.sidecar->reads = reads;
-    options.sidecar->allow_slow = true;  // where the directory for tests lies on a tmpfs
+    // The fallback is allowed by it; and buffered reads, where the directory for tests lies on a
+    // tmpfs.
+    options.sidecar->allow_slow = true;
     options.sidecar->prefetch = experts::Prefetch::kOn;
     // A bank of what one token uses, and one expert more.
     const auto headers = model::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
@@ -106,12 +131,21 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
     EXPECT_GT(store.Stats().evictions, 0u);
     EXPECT_GT(store.counters().prefetch.used.Get(), 0u);
     EXPECT_FALSE(store.catalog().checksums);
+    EXPECT_TRUE(streamed->loaded().streams_from_checkpoint());
+    EXPECT_EQ(streamed->loaded().sidecar_problem().empty(), !c.fallback);
   }
 }
 
-TEST(SourceExperts, EveryReadMayFail) {
-  const TemporaryCheckpoint checkpoint(
-      Spec(reference::Layout::kHfPerExpert, DType::kBF16, Family::kQwen3_5Moe));
+class SourceFaults : public testing::TestWithParam<Case> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Formats, SourceFaults,
+    testing::Values(Case{reference::Layout::kHfPerExpert, DType::kBF16, Family::kQwen3_5Moe},
+                    Case{reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe, {4, 64}}));
+
+TEST_P(SourceFaults, EveryReadMayFail) {
+  const Case& c = GetParam();
+  const TemporaryCheckpoint checkpoint(Spec(c.layout, c.dtype, c.family, c.grid));
   const auto resident = TestModel::Load(Options(checkpoint.directory()));
   const std::vector<TokenId> expected = Greedy(*resident, 64);
   const auto headers = model::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
@@ -141,7 +175,8 @@ TEST(SourceExperts, EveryReadMayFail) {
 
   const auto forward = [&](size_t rows) {
     const auto state = model->NewState();
-    std::vector<TokenId> tokens(rows, TokenId(5));
+    std::vector<TokenId> tokens;
+    for (size_t i = 0; i < rows; ++i) tokens.push_back(static_cast<TokenId>((5 + 11 * i) % 96));
     std::vector<float> hidden(rows * model->config().hidden);
     return model->loaded().model().Forward(model->loaded().workspace(), {.tokens = tokens}, *state,
                                            hidden.data());
@@ -167,18 +202,32 @@ TEST(SourceExperts, EveryReadMayFail) {
   EXPECT_GT(store.Stats().read_retries, 20u);
 }
 
-TEST(SourceExperts, QuantizedExpertsAreRefused) {
-  CheckpointSpec spec = Spec(reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe);
-  spec.grid = {4, 64};
-  spec.expert_width = spec.dense_width = 64;
-  const TemporaryCheckpoint checkpoint(spec);
+// Full precision is not there to be read, and a sidecar that is missing is a fault unless the
+// switch says otherwise.
+TEST(SourceExperts, AreRefusedWithoutTheSwitch) {
+  const TemporaryCheckpoint checkpoint(
+      Spec(reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe, {4, 64}));
   model::LoadOptions options = Options(checkpoint.directory());
   options.sidecar.emplace();
-  options.sidecar->from_checkpoint = true;
-  const auto loaded = model::LoadedModel::Load(io::PosixFileSystem(), options);
-  ASSERT_FALSE(loaded.ok());
-  EXPECT_EQ(loaded.error().code, Code::kUnsupported);
-  EXPECT_THAT(loaded.error().message, HasSubstr("the experts are 4-bit affine, group 64, but"));
+  for (const bool allow_slow : {false, true}) {
+    options.sidecar->from_checkpoint = true;
+    options.sidecar->allow_slow = allow_slow;
+    const auto loaded = model::LoadedModel::Load(io::PosixFileSystem(), options);
+    ASSERT_FALSE(loaded.ok());
+    EXPECT_EQ(loaded.error().code, Code::kUnsupported);
+    EXPECT_THAT(loaded.error().message, HasSubstr("the experts are 4-bit affine, group 64, but"));
+  }
+  options.sidecar->from_checkpoint = false;
+  options.sidecar->allow_slow = false;
+  const auto missing = model::LoadedModel::Load(io::PosixFileSystem(), options);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code, Code::kNotFound);
+  EXPECT_THAT(missing.error().message, HasSubstr("has no expert sidecar"));
+  options.sidecar->allow_slow = true;
+  const auto slow = model::LoadedModel::Load(io::PosixFileSystem(), options);
+  ASSERT_TRUE(slow.ok()) << slow.error().message;
+  EXPECT_EQ("'" + checkpoint.directory() + "/expert_sidecar'",
+            (*slow)->sidecar_problem().substr(0, checkpoint.directory().size() + 17));
 }
 
 TEST(SourceExperts, AFileThatChangedIsRefused) {
@@ -217,30 +266,55 @@ TEST(SourceExperts, AFileThatChangedIsRefused) {
   EXPECT_THAT(changed.error().message, HasSubstr("fingerprint"));
 }
 
+// The weights of gate, up and down alone, as dense experts have them.
+model::ExpertSlices Dense(io::Slice gate, io::Slice up, io::Slice down) {
+  return {gate, {}, {}, up, {}, {}, down, {}, {}};
+}
+
 TEST(SliceCover, CoversSlicesWithAlignedSpans) {
+  const auto at = [](const model::SliceCover& cover) {
+    return std::array<size_t, 3>{cover.at[0], cover.at[3], cover.at[6]};
+  };
   // Gate and up touch, down lies apart.
   const model::SliceCover apart =
-      model::CoverOf({io::Slice{0, 5000, 3000}, {0, 8000, 3000}, {0, 50000, 100}});
+      model::CoverOf(Dense({0, 5000, 3000}, {0, 8000, 3000}, {0, 50000, 100}));
   ASSERT_EQ(apart.count, 2u);
   EXPECT_EQ(apart.spans[0].begin, 4096u);
   EXPECT_EQ(apart.spans[0].size, 8192u);
   EXPECT_EQ(apart.spans[0].required, 11000u - 4096);
   EXPECT_EQ(apart.spans[1].begin, 49152u);
   EXPECT_EQ(apart.bytes, 12288u);
-  EXPECT_EQ(apart.at, (std::array<size_t, 3>{5000 - 4096, 8000 - 4096, 8192 + 50000 - 49152}));
+  EXPECT_EQ(at(apart), (std::array<size_t, 3>{5000 - 4096, 8000 - 4096, 8192 + 50000 - 49152}));
   // As files sort names: down, gate, up.
   const model::SliceCover sorted =
-      model::CoverOf({io::Slice{1, 4100, 10}, {1, 4110, 10}, {1, 100, 4000}});
+      model::CoverOf(Dense({1, 4100, 10}, {1, 4110, 10}, {1, 100, 4000}));
   ASSERT_EQ(sorted.count, 1u);
   EXPECT_EQ(sorted.spans[0].begin, 0u);
   EXPECT_EQ(sorted.bytes, 8192u);
-  EXPECT_EQ(sorted.at, (std::array<size_t, 3>{4100, 4110, 100}));
+  EXPECT_EQ(at(sorted), (std::array<size_t, 3>{4100, 4110, 100}));
   // Three files.
-  const model::SliceCover files = model::CoverOf({io::Slice{2, 0, 4096}, {0, 1, 4096}, {1, 0, 1}});
+  const model::SliceCover files = model::CoverOf(Dense({2, 0, 4096}, {0, 1, 4096}, {1, 0, 1}));
   ASSERT_EQ(files.count, 3u);
   EXPECT_EQ(files.spans[0].file, 0u);
   EXPECT_EQ(files.bytes, 4096u * 4);
-  EXPECT_EQ(files.at, (std::array<size_t, 3>{12288, 1, 8192}));
+  EXPECT_EQ(at(files), (std::array<size_t, 3>{12288, 1, 8192}));
+}
+
+// Weights, scales and biases of three stacks: nine places, those that touch as one.
+TEST(SliceCover, CoversQuantizedExperts) {
+  model::ExpertSlices slices;
+  for (uint64_t i = 0; i < slices.size(); ++i) slices[i] = {0, i * 100'000 + 7, 3000};
+  const model::SliceCover apart = model::CoverOf(slices);
+  EXPECT_EQ(apart.count, 9u);
+  for (size_t i = 0; i < slices.size(); ++i) slices[i] = {0, 7 + i * 3000, 3000};
+  const model::SliceCover one = model::CoverOf(slices);
+  ASSERT_EQ(one.count, 1u);
+  EXPECT_EQ(one.spans[0].required, 7u + 27000);
+  for (size_t i = 0; i < slices.size(); ++i) EXPECT_EQ(one.at[i], 7 + i * 3000);
+  model::SourceSlices source;
+  for (uint64_t i = 0; i < slices.size(); ++i) slices[i] = {0, i * 100'000 + 7, 3000};
+  source.experts = {model::ExpertSlices{}, slices};
+  EXPECT_EQ(model::SliceReader::ReadsPerRecord(source), 9u);
 }
 
 }  // namespace
