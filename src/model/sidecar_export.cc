@@ -38,10 +38,10 @@ Result<quant::TiledLayout> Convert(quant::TiledLayout from, const std::string& n
     const std::string has = from.affine() ? std::to_string(from.bits) + "-bit"
                                           : std::string(tensor::DTypeName(from.type));
     return Error{Code::kInvalidArgument,
-                 name + " is " + has + " and cannot become " +
+                 name + " is " + has + " in the checkpoint, --bits says " +
                      std::to_string(wanted == 0 ? 16 : wanted) +
-                     "-bit without loss upon loss; use --bits keep, or export from the published "
-                     "16-bit checkpoint"};
+                     ", which would be loss upon loss; use --bits keep, or export from the "
+                     "published 16-bit checkpoint"};
   }
   if (from.cols % kGroup != 0) {
     return Error{Code::kUnsupported, name + " has " + std::to_string(from.cols) +

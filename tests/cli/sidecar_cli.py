@@ -28,12 +28,10 @@ def content(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def check_export(mach, source, model, work):
+def check_export(mach, model, work):
     out = work / "whole"
-    # The documented script is the same command.
-    script = source / "scripts/export_expert_sidecar"
-    done = run([script, "--checkpoint", model, "--output", out, "--num-experts", "48", "--bits",
-                "4"], env={**os.environ, "MACH": str(mach)})
+    done = run([mach, "export-sidecar", model, "--output", out, "--num-experts", "48", "--bits",
+                "4"])
     assert f"wrote {out}" in done.stdout
     names = sorted(content(out))
     assert names == ["index.bin"] + [f"layer-{i:03}.bin" for i in range(8)] + ["manifest.json"]
@@ -46,7 +44,7 @@ def check_export(mach, source, model, work):
     assert content(out) == before
     done = run([mach, "verify", model, "--sidecar-dir", out, "--all"])
     assert "records ok: 384 checksums hold" in done.stdout, done.stdout
-    print("export: the script, twice the same bytes, verified")
+    print("export: twice the same bytes, verified")
     return out
 
 
@@ -56,7 +54,8 @@ def check_refusals(mach, model, work, out):
         assert message in done.stderr, done.stderr
 
     refused("48 experts in a layer, --num-experts says 47", "--num-experts", "47")
-    refused("use --bits keep", "--bits", "8")
+    refused("gate_proj of the experts is 4-bit in the checkpoint, --bits says 8", "--bits", "8")
+    refused("use --bits keep", "--bits", "16")
     refused("No such file", "--output", work / "gone/out")
     refused("expected one of keep, 4, 8, 16", "--bits", "5", code=2)
     partial = pathlib.Path(f"{out}.partial")
@@ -158,7 +157,7 @@ def main():
         model = work / "model"
         shutil.copytree(source / "models/mach-tiny", model,
                         ignore=shutil.ignore_patterns("expert_sidecar*"))
-        out = check_export(mach, source, model, work)
+        out = check_export(mach, model, work)
         check_refusals(mach, model, work, out)
         check_interruptions(mach, model, work, out)
         check_damage(mach, model, out)

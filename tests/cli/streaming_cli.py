@@ -119,12 +119,6 @@ def check_export(bench, work):
     before = {f.name: f.read_bytes() for f in bench.sidecar.iterdir()}
     bench.export("--bits", "4", "--num-experts", "48", "--jobs", "1")
     assert before == {f.name: f.read_bytes() for f in bench.sidecar.iterdir()}
-    # As it is documented elsewhere.
-    script = pathlib.Path(__file__).parents[2] / "scripts/export_expert_sidecar"
-    run([script, "--checkpoint", bench.model, "--bits", "keep", "--output", work / "other"],
-        env={"MACH": str(bench.mach)})
-    assert before == {f.name: f.read_bytes() for f in (work / "other").iterdir()}
-
     # Killed at many moments: the directory is the old one or whole, and the next run finishes.
     target = work / "killed"
     for i in range(12):
