@@ -24,8 +24,11 @@ def build(source):
         mach_program.fail(NAME, "there is no 'cmake'; install what the build needs with 'make deps' "
                                 f"in {source}")
     jobs = str(os.cpu_count() or 1)
-    for command in (["cmake", "--preset", "release"],
-                    ["cmake", "--build", BUILD, "--target", "mach", "-j", jobs]):
+    # A new folder without tests, which need more packages; 'make test' adds them.
+    configure = ["cmake", "--preset", "release", "-DMACH_TESTS=OFF", "-DMACH_BENCH=OFF"]
+    if os.path.isfile(os.path.join(source, BUILD, "CMakeCache.txt")):
+        configure = ["cmake", BUILD]
+    for command in (configure, ["cmake", "--build", BUILD, "--target", "mach", "-j", jobs]):
         # Standard output is left to the self-test.
         done = subprocess.run(command, cwd=source, stdout=sys.stderr, check=False)
         if done.returncode != 0:
