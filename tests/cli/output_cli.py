@@ -47,7 +47,7 @@ def check_commands(mach, source):
     for arguments in (["models", "--dir", source / "models"], ["archs"], ["--help"],
                       ["serve", "--help"], ["check", model], ["check", model, "--json"],
                       ["man"], ["selftest"], ["verify", model], ["completion", "bash"],
-                      ["generate", model, *PROMPT, "--max-tokens", "4", "--json"]):
+                      ["generate", model, *PROMPT, "--max-tokens", "4", "--json", "--log-level", "off"]):
         pipe = closed_pipe()
         done = run([mach, *arguments], stdout=pipe)
         os.close(pipe)
