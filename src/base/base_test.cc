@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "base/aligned_memory.h"
 #include "base/log.h"
@@ -182,7 +183,9 @@ TEST(Log, ControlBytesCannotForgeALine) {
 
 class FakeTree {
  public:
-  FakeTree() : root_(std::filesystem::path(testing::TempDir()) / "mach_topology_test") {
+  FakeTree()
+      : root_(std::filesystem::path(testing::TempDir()) /
+              ("mach_topology_test." + std::to_string(getpid()))) {
     std::filesystem::remove_all(root_);
   }
   ~FakeTree() { std::filesystem::remove_all(root_); }

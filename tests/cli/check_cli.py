@@ -219,9 +219,13 @@ def check_selftest(mach, work):
 
 def main():
     mach, source = sys.argv[1], pathlib.Path(sys.argv[2])
-    model = source / "models/mach-tiny"
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
+        # `make serve` may have left a sidecar in the source tree.
+        model = work / "models/mach-tiny"
+        shutil.copytree(source / "models/mach-tiny", model,
+                        ignore=shutil.ignore_patterns("expert_sidecar*"))
+        shutil.copytree(source / "models/mach-tiny-dflash", work / "models/mach-tiny-dflash")
         check_verdicts(mach, model)
         check_kept(mach, model, work)
         check_unreadable(mach, model, work)
