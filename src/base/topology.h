@@ -8,8 +8,8 @@
 
 namespace mach {
 
-// Processors this process may run on, at least 1. Affinity and the CPU quotas of the cgroups (v1 and
-// v2, each ancestor) count, a part of a processor as a whole one. For the roots see below.
+// Processors this process may run on, at least 1. Affinity and the CPU quotas of the cgroups (v1
+// and v2, each ancestor) count, a part of a processor as a whole one. For the roots see below.
 size_t AvailableCpus(std::string_view proc_root = "/proc",
                      std::string_view cgroup_root = "/sys/fs/cgroup");
 
@@ -18,9 +18,9 @@ size_t AvailableCpus(std::string_view proc_root = "/proc",
 void LeaveCpu(int cpu);
 
 // Bytes that can still be allocated without swapping: the least of MemAvailable and what the
-// cgroups (v1 and v2, each ancestor) leave. The page cache and the reclaimable slabs of a group count
-// as free, as they do in the kernel's MemAvailable. The roots are "/proc" and "/sys/fs/cgroup" except
-// in tests.
+// cgroups (v1 and v2, each ancestor) leave. The page cache and the reclaimable slabs of a group
+// count as free, as they do in the kernel's MemAvailable. The roots are "/proc" and
+// "/sys/fs/cgroup" except in tests.
 Result<size_t> FreeMemoryBytes(std::string_view proc_root = "/proc",
                                std::string_view cgroup_root = "/sys/fs/cgroup");
 

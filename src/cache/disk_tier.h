@@ -123,7 +123,7 @@ class DiskTier {
   const DiskTierOptions options_;
   io::FileSystem& fs_;
   const Clock& clock_;
-  io::Descriptor in_use_;               // locked, shared, as long as this lives
+  io::Descriptor in_use_;                         // locked, shared, as long as this lives
   LogLimit lines_{10, std::chrono::seconds(10)};  // every prompt may fail to be written, or read
 
   std::mutex index_mu_;  // before mu_

@@ -58,8 +58,8 @@ struct CheckReport {
   size_t ceiling = 0;
   model::MemoryNeeds needs;  // with the checkpoint's experts
   spec::DecodeNeeds decode;
-  // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty: it
-  // can. Such a checkpoint cannot be served, whatever its memory.
+  // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty:
+  // it can. Such a checkpoint cannot be served, whatever its memory.
   std::string text_problem;
   std::string sidecar_problem;  // why the sidecar cannot be used; empty: it can
   std::string drafter;          // its directory; empty: none was found
