@@ -7,19 +7,21 @@
 
 #include <sys/mman.h>
 
+#include "base/units.h"
+
 namespace mach {
 Result<AlignedBuffer> AlignedBuffer::Allocate(size_t bytes) {
   AlignedBuffer buffer;
   if (bytes == 0) return buffer;
   if (bytes > std::numeric_limits<size_t>::max() / 2) {
-    return Error{Code::kNoMemory, "cannot allocate " + std::to_string(bytes) + " bytes"};
+    return Error{Code::kNoMemory, "cannot allocate " + BytesText(bytes) + " of memory"};
   }
   const bool huge = bytes >= kHugePageBytes;
   const size_t mapped = RoundUp(bytes, kPageBytes) + (huge ? kHugePageBytes : 0);
   void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) {
     return Error{Code::kNoMemory,
-                 "cannot allocate " + std::to_string(bytes) + " bytes: " + std::strerror(errno)};
+                 "cannot allocate " + BytesText(bytes) + " of memory: " + std::strerror(errno)};
   }
   uintptr_t address = reinterpret_cast<uintptr_t>(base);
   if (huge) {

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/units.h"
+
 namespace mach {
 
 std::string_view MemoryTagName(MemoryTag tag) {
@@ -28,11 +30,11 @@ Result<MemoryReservation> MemoryLedger::Reserve(MemoryTag tag, size_t bytes) {
   size_t held = total_.load(std::memory_order_relaxed);
   do {
     if (bytes > limit_ - held) {
-      return Error{Code::kNoMemory, "memory ceiling: " + std::to_string(bytes) + " bytes for " +
-                                        std::string(MemoryTagName(tag)) + " on top of " +
-                                        std::to_string(held) + " reserved exceed the limit of " +
-                                        std::to_string(limit_) +
-                                        " bytes; raise --wired-gb or lower what it pays for"};
+      return Error{Code::kNoMemory,
+                   "memory ceiling: " + BytesText(bytes) + " for " +
+                       std::string(MemoryTagName(tag)) + " on top of " + BytesText(held) +
+                       " reserved exceed the limit of " + BytesText(limit_) +
+                       " (--wired-gb); raise it where more is free, or lower what it pays for"};
     }
   } while (!total_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
   by_tag_[static_cast<size_t>(tag)].fetch_add(bytes, std::memory_order_relaxed);

@@ -8,6 +8,8 @@
 
 #include <sqlite3.h>
 
+#include "base/units.h"
+
 namespace mach::cache {
 namespace {
 
@@ -196,9 +198,9 @@ Result<std::vector<std::string>> DiskIndex::MakeRoom(uint64_t bytes, const std::
     gone.push_back(rows[i].name);
   }
   if (total > budget) {
-    return Error{Code::kNoMemory, "an entry of " + std::to_string(bytes) +
-                                      " bytes does not fit into --disk-kv-budget-gb (" +
-                                      std::to_string(budget) + " bytes)"};
+    return Error{Code::kNoMemory,
+                 "an entry of " + BytesText(bytes) + " does not fit into --disk-kv-budget-gb (" +
+                     BytesText(budget) + "); raise it to at least " + GigabytesUp(bytes)};
   }
   return gone;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/units.h"
 #include "io/xxh3.h"
 
 namespace mach::cache {
@@ -159,9 +160,8 @@ Result<EntryHeader> DecodeEntryHeader(std::span<const std::byte> file, uint64_t 
     return Damaged("file_bytes", n, std::to_string(header.file_bytes()));
   }
   if (file_bytes != header.file_bytes()) {
-    return Error{Code::kCorrupt, "the file has " + std::to_string(file_bytes) +
-                                     " bytes, expected " + std::to_string(header.file_bytes()) +
-                                     "; it is damaged"};
+    return Error{Code::kCorrupt,
+                 "the file has " + SizesText(file_bytes, header.file_bytes()) + "; it is damaged"};
   }
   return header;
 }

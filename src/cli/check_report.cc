@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/topology.h"
+#include "base/units.h"
 #include "cli/load_codec.h"
 #include "cli/load_model.h"
 #include "experts/hit_rate.h"
@@ -134,18 +135,6 @@ json::Array TextsJson(const std::vector<std::string>& texts) {
 std::string_view VerdictName(Verdict verdict) {
   constexpr std::array<std::string_view, 3> kNames = {"fits", "tight", "wont_fit"};
   return kNames[static_cast<size_t>(verdict)];
-}
-
-std::string BytesText(size_t bytes) {
-  char text[32];
-  if (bytes >= size_t{1} << 30) {
-    std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
-  } else if (bytes >= size_t{1} << 20) {
-    std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
-  } else {
-    std::snprintf(text, sizeof text, "%.1f KiB", static_cast<double>(bytes) / (1 << 10));
-  }
-  return text;
 }
 
 Verdict CheckReport::verdict() const {

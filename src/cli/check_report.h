@@ -76,7 +76,4 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
 json::Value ToJson(const CheckReport& report);
 std::string ToText(const CheckReport& report);
 
-// "1.25 GiB"
-std::string BytesText(size_t bytes);
-
 }  // namespace mach::cli

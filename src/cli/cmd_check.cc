@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/topology.h"
+#include "base/units.h"
 #include "cli/check_report.h"
 #include "json/write.h"
 

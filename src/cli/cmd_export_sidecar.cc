@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/topology.h"
+#include "base/units.h"
 #include "cli/check_report.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"

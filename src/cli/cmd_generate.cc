@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "base/random.h"
+#include "base/units.h"
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -38,7 +39,7 @@ Result<std::string> ReadMessages(const std::string& path) {
     text.append(buffer, n);
     if (text.size() > kMaxMessagesBytes) {
       return Error{Code::kInvalidArgument,
-                   "standard input has more than " + std::to_string(kMaxMessagesBytes) + " bytes"};
+                   "standard input has more than " + BytesText(kMaxMessagesBytes)};
     }
   }
   return text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/units.h"
 #include "cli/check_report.h"
 #include "io/checkpoint.h"
 #include "json/parse.h"

@@ -1,10 +1,12 @@
 #include "cli/cmd_synth.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "cli/progress.h"
 #include "io/file.h"
 #include "text/tokenizer.h"
@@ -136,11 +138,12 @@ int RunSynth(const SynthCommandOptions& options) {
   }();
   if (!written) return fail(written.error().message);
   const double seconds = static_cast<double>(clock.NowNs() - start) * 1e-9;
-  const auto bytes = static_cast<double>(written->tensor_bytes);
-  std::printf("%s: %s, %zu layers, %.2f GB in %zu tensors and %zu files; %.1f s, %.0f MB/s\n",
+  const uint64_t bytes = written->tensor_bytes;
+  const double rate = static_cast<double>(bytes) / std::max(seconds, 1e-3);
+  std::printf("%s: %s, %zu layers, %s in %zu tensors and %zu files; %s, %s/s\n",
               synth.output.c_str(), std::string(model::SynthFamilyName(synth.shape.family)).c_str(),
-              synth.shape.layers, bytes * 1e-9, written->tensors, written->shards, seconds,
-              bytes * 1e-6 / seconds);
+              synth.shape.layers, BytesText(bytes).c_str(), written->tensors, written->shards,
+              DurationText(seconds).c_str(), BytesText(static_cast<uint64_t>(rate)).c_str());
   PrintTokenizerNote(tokenizer, synth.shape.vocab);
   return kExitOk;
 }

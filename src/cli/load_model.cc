@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/topology.h"
+#include "base/units.h"
 #include "cli/load_codec.h"
 #include "cli/serving_facts.h"
 #include "engine/local_engine.h"

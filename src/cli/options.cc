@@ -171,10 +171,6 @@ SelftestOptions SelftestOptionsFrom(const Values& values) {
   return {.isa = values.Text("isa"), .file = values.Text("file")};
 }
 
-size_t BytesOfGigabytes(double gigabytes) {
-  return static_cast<size_t>(gigabytes * static_cast<double>(size_t{1} << 30));
-}
-
 ProbeCommandOptions ProbeOptionsFrom(const Values& values) {
   ProbeCommandOptions options;
   options.url = values.Text("url");

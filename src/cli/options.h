@@ -153,8 +153,6 @@ ExportSidecarOptions ExportSidecarOptionsFrom(const Values& values);
 VerifyOptions VerifyOptionsFrom(const Values& values);
 SelftestOptions SelftestOptionsFrom(const Values& values);
 
-// Gigabytes of options are 2^30 bytes.
-size_t BytesOfGigabytes(double gigabytes);
 ProbeCommandOptions ProbeOptionsFrom(const Values& values);
 
 // Of commands with --log-level and --log-json.

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "io/xxh3.h"
 
 namespace mach::experts {
@@ -31,9 +32,8 @@ Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalo
     const uint64_t size = reader->FileBytes(r.file);
     if (r.offset > size || r.bytes > size - r.offset) {
       return Error{Code::kCorrupt,
-                   catalog.Describe(key) + ": the file has " + std::to_string(size) +
-                       " bytes, expected " + std::to_string(r.bytes) + " at offset " +
-                       std::to_string(r.offset) +
+                   catalog.Describe(key) + ": the file has " + BytesText(size) + ", expected " +
+                       BytesText(r.bytes) + " at offset " + std::to_string(r.offset) +
                        "; it was cut off, write it again with 'mach export-sidecar'"};
     }
   }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/units.h"
 #include "experts/streaming_store.h"
 
 namespace mach::experts {
@@ -21,12 +22,12 @@ Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptio
   plan.floor_slots = std::clamp<size_t>(options.floor_slots, 1, all);
   if (plan.bank_slots < plan.floor_slots) {
     return Error{Code::kInvalidArgument,
-                 "an expert bank of " + std::to_string(options.bank_bytes) + " bytes holds " +
+                 "an expert bank of " + BytesText(options.bank_bytes) + " holds " +
                      std::to_string(options.bank_bytes / record) + " experts of " +
-                     std::to_string(record) + " bytes, but one token needs " +
-                     std::to_string(plan.floor_slots) + " (" +
-                     std::to_string(plan.floor_slots * record) +
-                     " bytes); raise --expert-cache-gb or --wired-gb"};
+                     BytesText(record) + ", but one token needs " +
+                     std::to_string(plan.floor_slots) + "; raise --expert-cache-gb to at least " +
+                     GigabytesUp(plan.floor_slots * record) +
+                     ", and --wired-gb where it leaves less"};
   }
   plan.window = std::clamp(options.in_flight_bytes / record, kLeastWindow, kMostWindow);
   const bool staging = options.transient_prefill || options.prefetch != Prefetch::kOff;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "io/descriptor.h"
 #include "io/posix_error.h"
 
@@ -107,7 +108,7 @@ Status ReadExactly(File& file, uint64_t offset, std::span<std::byte> out) {
     if (n == 0) {
       return Error{Code::kCorrupt, "'" + file.path() + "' ends at byte " +
                                        std::to_string(offset + done) + ", expected " +
-                                       std::to_string(out.size()) + " bytes at offset " +
+                                       BytesText(out.size()) + " at offset " +
                                        std::to_string(offset) +
                                        ": the file is truncated or was changed while in use; "
                                        "copy or download it again"};
@@ -120,8 +121,8 @@ Status ReadExactly(File& file, uint64_t offset, std::span<std::byte> out) {
 Result<std::string> ReadSmallFile(FileSystem& fs, const std::string& path, size_t max_bytes) {
   MACH_TRY(const std::unique_ptr<File> file, fs.Open(path));
   if (file->size() > max_bytes) {
-    return Error{Code::kCorrupt, "'" + path + "' has " + std::to_string(file->size()) +
-                                     " bytes, more than the " + std::to_string(max_bytes) +
+    return Error{Code::kCorrupt, "'" + path + "' has " + BytesText(file->size()) +
+                                     ", more than the " + BytesText(max_bytes) +
                                      " that such a file may have"};
   }
   std::string text(static_cast<size_t>(file->size()), '\0');

@@ -93,7 +93,7 @@ TEST_F(FileTest, SmallFilesHaveACeiling) {
   const auto large = ReadSmallFile(fs_, path, 9);
   ASSERT_FALSE(large.ok());
   EXPECT_EQ(large.error().message,
-            "'" + path + "' has 10 bytes, more than the 9 that such a file may have");
+            "'" + path + "' has 10 bytes, more than the 9 bytes that such a file may have");
 }
 
 TEST(FaultFileSystem, ShortReadsAreGoneOnAfterAndFaultsComeThrough) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/units.h"
 #include "io/posix_error.h"
 
 namespace mach::io {
@@ -98,7 +99,7 @@ std::optional<ReadCompletion> ReadOperation::Advance(int64_t result, ReadInterce
         request.tag,
         Error{Code::kCorrupt, "'" + file->path + "' ends at byte " +
                                   std::to_string(request.offset + total) + ", expected " +
-                                  std::to_string(required) + " bytes at offset " +
+                                  BytesText(required) + " at offset " +
                                   std::to_string(request.offset) +
                                   ": the file was changed while in use; make it again"}};
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "base/units.h"
 #include "json/parse.h"
 
 namespace mach::io {
@@ -87,13 +88,12 @@ Result<TensorEntry> ParseEntry(const json::Member& member, uint64_t data_bytes) 
   if (*begin > *end) return Corrupt(where + "'data_offsets' " + range + " ends before it begins");
   if (*end > data_bytes) {
     return Corrupt(where + "'data_offsets' " + range + " passes the end of the data, which has " +
-                   std::to_string(data_bytes) +
-                   " bytes: the file is truncated; copy or download it again");
+                   BytesText(data_bytes) + ": the file is truncated; copy or download it again");
   }
   if (*end - *begin != *bytes) {
-    return Corrupt(where + "'data_offsets' " + range + " spans " + std::to_string(*end - *begin) +
-                   " bytes, but 'shape' " + ShapeText(shape->AsArray()) + " of " +
-                   dtype->AsString() + " takes " + std::to_string(*bytes));
+    return Corrupt(where + "'data_offsets' " + range + " spans " +
+                   SizesText(*end - *begin, *bytes) + " for 'shape' " +
+                   ShapeText(shape->AsArray()) + " of " + dtype->AsString());
   }
   entry.offset = *begin;
   entry.bytes = *bytes;
@@ -128,29 +128,26 @@ Status CheckCoverage(const std::vector<TensorEntry>& tensors, uint64_t data_byte
     end += t.bytes;
   }
   if (end != data_bytes) {
-    return Corrupt("the tensors cover " + std::to_string(end) +
-                   " bytes of data, but the file has " + std::to_string(data_bytes));
+    return Corrupt("the data has " + SizesText(data_bytes, end) + " for its tensors");
   }
   return Ok();
 }
 
 Result<SafetensorsHeader> ReadHeader(File& file) {
   if (file.size() < kPrefixBytes) {
-    return Corrupt("has " + std::to_string(file.size()) +
-                   " bytes, too few for the header's length (8 bytes)");
+    return Corrupt("has " + BytesText(file.size()) + ", too few for the header's length (8 bytes)");
   }
   std::array<std::byte, kPrefixBytes> prefix;
   MACH_RETURN_IF_ERROR(ReadExactly(file, 0, prefix));
   uint64_t length = 0;
   for (size_t i = 0; i < kPrefixBytes; ++i) length |= uint64_t{uint8_t(prefix[i])} << (8 * i);
   if (length > file.size() - kPrefixBytes) {
-    return Corrupt("the header's length is " + std::to_string(length) + " bytes, but only " +
-                   std::to_string(file.size() - kPrefixBytes) +
-                   " follow: the file is truncated or no safetensors file");
+    return Corrupt("the header is longer than the " + BytesText(file.size() - kPrefixBytes) +
+                   " that follow its length: the file is truncated or no safetensors file");
   }
   if (length > kMaxSafetensorsHeaderBytes) {
-    return Corrupt("the header's length is " + std::to_string(length) + " bytes, more than the " +
-                   std::to_string(kMaxSafetensorsHeaderBytes) + " that the format allows");
+    return Corrupt("the header has " + SizesText(length, kMaxSafetensorsHeaderBytes) +
+                   " at most, as the format allows");
   }
   const uint64_t data_start = kPrefixBytes + length;
   const uint64_t data_bytes = file.size() - data_start;

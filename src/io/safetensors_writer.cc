@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "base/units.h"
 #include "base/utf8.h"
 #include "json/write.h"
 
@@ -70,9 +71,8 @@ Result<std::string> MakeSafetensorsHeader(std::span<const TensorSpec> specs,
   std::string text = json::Write(root);
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   if (text.size() > kMaxSafetensorsHeaderBytes) {
-    return Invalid("the header would have " + std::to_string(text.size()) +
-                   " bytes, more than the " + std::to_string(kMaxSafetensorsHeaderBytes) +
-                   " that the format allows; write fewer tensors into one file");
+    return Invalid("the header would have " + SizesText(text.size(), kMaxSafetensorsHeaderBytes) +
+                   " at most; write fewer tensors into one file");
   }
   std::string prefix(8, '\0');
   for (size_t i = 0; i < prefix.size(); ++i) {

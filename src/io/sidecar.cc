@@ -8,6 +8,7 @@
 
 #include <xxhash.h>
 
+#include "base/units.h"
 #include "io/xxh3.h"
 #include "json/parse.h"
 
@@ -165,9 +166,9 @@ Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte>
   const uint64_t count = manifest.layers * manifest.experts;
   const uint64_t expected = kIndexHeader + count * kIndexEntry + kIndexTrailer;
   if (file.size() != expected) {
-    return Corrupt("the file has " + std::to_string(file.size()) + " bytes, expected " +
-                   std::to_string(expected) + " for " + std::to_string(manifest.layers) +
-                   " layers of " + std::to_string(manifest.experts) + " experts");
+    return Corrupt("the file has " + SizesText(file.size(), expected) + " for " +
+                   std::to_string(manifest.layers) + " layers of " +
+                   std::to_string(manifest.experts) + " experts");
   }
   if (std::memcmp(file.data(), kMagic.data(), kMagic.size()) != 0) {
     return Corrupt("the file does not begin with '" + std::string(kMagic) + "'");
@@ -203,8 +204,7 @@ Result<std::vector<SidecarRecord>> DecodeSidecarIndex(std::span<const std::byte>
         return "layer " + std::to_string(layer) + " expert " + std::to_string(expert) + ": ";
       };
       if (r.bytes != manifest.record_bytes) {
-        return Corrupt(where() + std::to_string(r.bytes) + " bytes, expected " +
-                       std::to_string(manifest.record_bytes));
+        return Corrupt(where() + SizesText(r.bytes, manifest.record_bytes));
       }
       if (r.offset % kSidecarAlignment != 0 || r.offset < least ||
           r.offset > kMostRecordBytes * kMostExperts) {
@@ -264,8 +264,7 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
     if (expected == 0) continue;
     MACH_TRY(const auto file, fs.Open(sidecar.LayerPath(layer)));
     if (file->size() != expected) {
-      return Corrupt("'" + file->path() + "' has " + std::to_string(file->size()) +
-                     " bytes, expected " + std::to_string(expected));
+      return Corrupt("'" + file->path() + "' has " + SizesText(file->size(), expected));
     }
   }
   return sidecar;

@@ -180,7 +180,7 @@ TEST(Sidecar, RefusesRecordsThatOverlapOrLieAnywhere) {
   EXPECT_EQ(decode({{0, kRecord, 1}, {8192, kRecord, 1}}), "");
   EXPECT_THAT(decode({{0, kRecord, 1}, {4096, kRecord, 1}}), HasSubstr("at least 8192"));
   EXPECT_THAT(decode({{1, kRecord, 1}}), HasSubstr("layer 0 expert 0: offset 1"));
-  EXPECT_THAT(decode({{0, 1, 1}}), HasSubstr("1 bytes, expected 5000"));
+  EXPECT_THAT(decode({{0, 1, 1}}), HasSubstr("1 byte, expected 4.9 KiB"));
   EXPECT_THAT(decode({{~uint64_t{4095}, kRecord, 1}}), HasSubstr("offset"));
 }
 
@@ -216,7 +216,7 @@ TEST(Sidecar, TellsWhatIsMissing) {
   const std::string layer = fs.Get("s/layer-002.bin");
   fs.Put("s/layer-002.bin", layer.substr(0, layer.size() - 1));
   EXPECT_THAT(Sidecar::Open(fs, "s").error().message,
-              HasSubstr("'s/layer-002.bin' has 32767 bytes, expected 32768"));
+              HasSubstr("'s/layer-002.bin' has 32.0 KiB, expected 32.0 KiB (1 byte less)"));
   fs.Erase("s/layer-002.bin");
   EXPECT_THAT(Sidecar::Open(fs, "s").error().message, HasSubstr("s/layer-002.bin"));
 }

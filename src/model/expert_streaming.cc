@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/units.h"
+
 namespace mach::model {
 namespace {
 
@@ -31,8 +33,7 @@ Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
       const experts::ExpertRecord& record = catalog.Record(LayerId(i), ExpertId(e));
       if (record.bytes >= least && record.bytes <= layout.record_bytes()) continue;
       return mismatch(catalog.Describe(catalog.Key(LayerId(i), ExpertId(e))) + ": " +
-                      std::to_string(record.bytes) + " bytes, expected " +
-                      std::to_string(layout.record_bytes()));
+                      SizesText(record.bytes, layout.record_bytes()));
     }
   }
   return Ok();

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/units.h"
 
 namespace mach::model {
 namespace {
@@ -115,8 +116,7 @@ Result<uint32_t> SliceReader::AddFile(const std::string& path) {
   const uint64_t found = base_->FileBytes(file);
   const uint64_t expected = slices_->file_bytes[file];
   if (found == expected) return file;
-  return Error{Code::kCorrupt, "'" + path + "' has " + std::to_string(found) + " bytes, expected " +
-                                   std::to_string(expected) +
+  return Error{Code::kCorrupt, "'" + path + "' has " + SizesText(found, expected) +
                                    " as when its header was read: it was changed meanwhile; start "
                                    "again when it is complete"};
 }

@@ -265,7 +265,11 @@ def check_sidecar(bench, work):
     good = layer.read_bytes()
     for damage in (good[:-1], good[:len(good) // 2], b"", good + bytes(4096)):
         layer.write_bytes(damage)
-        bench.refused([f"layer-003.bin' has {len(damage)} bytes, expected {len(good)}",
+        difference = abs(len(good) - len(damage))
+        exact = f"({difference} byte" if difference < 1024 else f"({difference / 1024:.1f} KiB"
+        if difference >= 1 << 20:
+            exact = f"({difference / (1 << 20):.1f} MiB"
+        bench.refused(["layer-003.bin' has ", f", expected {len(good) / (1 << 20):.1f} MiB {exact}",
                        f"'{export}'"])
     check_from_checkpoint(bench)
     mended()

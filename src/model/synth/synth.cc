@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <span>
 
+#include "base/units.h"
 #include "io/new_directory.h"
 #include "json/write.h"
 #include "model/arch_registry.h"
@@ -66,11 +67,9 @@ Result<Plan> MakePlan(const SynthOptions& options) {
 Status CheckRoom(const io::NewDirectory& directory, uint64_t bytes) {
   MACH_TRY(const uint64_t free, directory.FreeBytes());
   if (free >= kRoomBeside && bytes <= free - kRoomBeside) return Ok();
-  char text[128];
-  std::snprintf(text, sizeof(text), "%.1f GB of tensors, but its file system has %.1f GB free",
-                static_cast<double>(bytes) * 1e-9, static_cast<double>(free) * 1e-9);
-  return Error{Code::kIo, "cannot write '" + directory.path() + "': " + text +
-                              "; write elsewhere, or fewer --layers"};
+  return Error{Code::kIo, "cannot write '" + directory.path() + "': " + BytesText(bytes) +
+                              " of tensors, but its file system has " + BytesText(free) +
+                              " free; write elsewhere, or fewer --layers"};
 }
 
 std::string ShardName(size_t shard, size_t shards) {

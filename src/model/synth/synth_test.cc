@@ -205,7 +205,7 @@ TEST_F(SynthTest, LeavesNothingWhenItFails) {
   options.shape.experts = 256;
   options.shape.width = 1 << 20;
   options.shape.layers = 1000;
-  EXPECT_THAT(message(options, Code::kIo), HasSubstr("GB free; write elsewhere"));
+  EXPECT_THAT(message(options, Code::kIo), HasSubstr("iB free; write elsewhere"));
   options.shape.hidden = options.shape.width = options.shape.vocab = 1 << 28;
   EXPECT_THAT(message(options, Code::kInvalidArgument), HasSubstr("lower the sizes"));
   options = Options("no/where");
