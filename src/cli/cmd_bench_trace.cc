@@ -7,6 +7,7 @@
 #include "cli/cmd_bench.h"
 #include "experts/trace.h"
 #include "io/file.h"
+#include "io/lfs_pointer.h"
 #include "model/loaded_model.h"
 #include "model/trace_observer.h"
 #include "text/tokenizer.h"
@@ -27,7 +28,8 @@ Status Record(const BenchTraceOptions& o) {
     return Error{Code::kInvalidArgument, "--record needs a text to read; give --text FILE"};
   }
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const std::string json, io::ReadSmallFile(fs, o.record + "/tokenizer.json", kMostBytes));
+  MACH_TRY(const std::string json,
+           io::ReadFetchedFile(fs, o.record + "/tokenizer.json", kMostBytes));
   MACH_TRY(const auto tokenizer, text::Tokenizer::FromJson(json));
   MACH_TRY(const std::string words, io::ReadSmallFile(fs, o.text, kMostBytes));
   std::vector<TokenId> ids = tokenizer->Encode(words);

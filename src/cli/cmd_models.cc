@@ -4,25 +4,21 @@
 #include <cstdio>
 
 #include "base/units.h"
-#include "cli/check_report.h"
 #include "io/checkpoint.h"
-#include "json/parse.h"
+#include "io/path.h"
+#include "io/recognise.h"
 #include "json/write.h"
-#include "model/arch_registry.h"
+#include "model/headers.h"
 #include "model/plan.h"
 
 namespace mach::cli {
 namespace {
 
-constexpr size_t kMaxConfigBytes = size_t{16} << 20;
+// What is no model but was probably meant to be one; listed with what is wrong.
+constexpr std::string_view kListedKinds[] = {"gguf", "pytorch", "adapter", "hub cache"};
 
-bool IsDrafter(const json::Value& config) {
-  const json::Value* names = config.Find("architectures");
-  if (names == nullptr || !names->is_array()) return false;
-  for (const json::Value& name : names->AsArray()) {
-    if (name.is_string() && name.AsString().find("DFlash") != std::string::npos) return true;
-  }
-  return false;
+std::string_view StateOf(const Error& error) {
+  return error.code == Code::kUnsupported ? "unsupported" : "incomplete";
 }
 
 InstalledModel Describe(io::FileSystem& fs, const std::string& name, const std::string& path) {
@@ -32,33 +28,47 @@ InstalledModel Describe(io::FileSystem& fs, const std::string& name, const std::
     model.detail = error.message;
     return model;
   };
-  const auto text = io::ReadSmallFile(fs, path + "/config.json", kMaxConfigBytes);
-  if (!text) return ended("incomplete", text.error());
-  const auto raw = json::Parse(*text);
-  if (!raw) return ended("incomplete", raw.error());
-  const auto checkpoint = io::Checkpoint::Open(fs, path);
-  if (!checkpoint) return ended("incomplete", checkpoint.error());
-  model.bytes = (*checkpoint)->tensor_bytes();
-  if (IsDrafter(*raw)) {
+  bool drafter = false;
+  const auto checkpoint = io::Checkpoint::Open(fs, path, [&](const json::Value& config) {
+    drafter = io::IsDrafterConfig(config);
+    return Ok();
+  });
+  if (drafter) {
+    if (!checkpoint) return ended("incomplete", checkpoint.error());
+    model.bytes = (*checkpoint)->tensor_bytes();
     model.state = "drafter";
     return model;
   }
-  const auto config = model::ParseConfig((*checkpoint)->config());
-  if (!config) return ended("unsupported", config.error());
-  model.architecture = config->architecture;
-  const auto source = io::TensorSource::Create(**checkpoint);
-  if (!source) return ended("unsupported", source.error());
-  const auto needs =
-      model::MeasureNeeds(*config, *source, {.context_tokens = 1, .max_rows = 1, .threads = 1});
-  if (!needs) {
-    return ended(needs.error().code == Code::kUnsupported ? "unsupported" : "incomplete",
-                 needs.error());
-  }
-  if (!(*checkpoint)->HasFile("tokenizer.json")) {
+  if (checkpoint) model.bytes = (*checkpoint)->tensor_bytes();
+  const auto headers = model::Headers::Open(fs, path);
+  if (!headers) return ended(StateOf(headers.error()), headers.error());
+  model.architecture = headers->config.architecture;
+  const auto needs = model::MeasureNeeds(headers->config, headers->source,
+                                         {.context_tokens = 1, .max_rows = 1, .threads = 1});
+  if (!needs) return ended(StateOf(needs.error()), needs.error());
+  if (!headers->checkpoint->HasFile("tokenizer.json")) {
     return ended("incomplete", {Code::kNotFound, path + ": there is no tokenizer.json"});
   }
   model.state = "ready";
   return model;
+}
+
+// An entry of a directory without config.json; nothing when it has nothing to do with models.
+std::optional<InstalledModel> DescribeOther(io::FileSystem& fs, const std::string& name,
+                                            const std::string& path) {
+  if (const std::string id = io::HubCacheId(name); !id.empty()) {
+    const std::string snapshot = io::HubCacheSnapshot(fs, path);
+    if (!snapshot.empty() && fs.Exists(snapshot + "/config.json"))
+      return Describe(fs, id, snapshot);
+  }
+  const auto other = io::RecogniseOther(fs, path);
+  if (!other || std::ranges::find(kListedKinds, other->kind) == std::end(kListedKinds)) {
+    return std::nullopt;
+  }
+  return InstalledModel{.name = name,
+                        .path = path,
+                        .state = std::string(StateOf(other->error)),
+                        .detail = other->error.message};
 }
 
 std::string Table(const std::vector<InstalledModel>& models) {
@@ -100,10 +110,18 @@ Result<std::vector<InstalledModel>> FindModels(io::FileSystem& fs, const std::st
     models.push_back(Describe(fs, directory, directory));
     return models;
   }
-  MACH_TRY(const std::vector<std::string> names, fs.List(directory));
-  for (const std::string& name : names) {
-    const std::string path = directory + "/" + name;
-    if (fs.Exists(path + "/config.json")) models.push_back(Describe(fs, name, path));
+  auto names = fs.List(directory);
+  if (!names) {
+    const auto other = io::RecogniseOther(fs, directory);
+    return other ? other->error : std::move(names).error();
+  }
+  for (const std::string& name : *names) {
+    const std::string path = io::JoinPath(directory, name);
+    if (fs.Exists(path + "/config.json")) {
+      models.push_back(Describe(fs, name, path));
+    } else if (auto other = DescribeOther(fs, name, path)) {
+      models.push_back(*std::move(other));
+    }
   }
   return models;
 }
@@ -116,7 +134,8 @@ int RunModels(const ModelsOptions& options) {
   }
   if (models->empty() && !options.json) {
     std::fputs(("mach models: " + options.directory +
-                ": no directory in it has a config.json; name another one with --dir\n")
+                ": there is no model in it (no directory with a config.json); name another one "
+                "with --dir\n")
                    .c_str(),
                stderr);
     return kExitFailure;

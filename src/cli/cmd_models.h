@@ -20,7 +20,8 @@ struct InstalledModel {
 };
 
 // Every directory in `directory` that has a config.json, by name; `directory` itself when it has
-// one. Headers only.
+// one. Snapshots of Hugging Face's cache are listed by their ids, and what is a model in a format
+// that is not read (GGUF, PyTorch, adapters) with its reason. Headers only.
 Result<std::vector<InstalledModel>> FindModels(io::FileSystem& fs, const std::string& directory);
 
 int RunModels(const ModelsOptions& options);

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/progress.h"
 #include "io/file.h"
+#include "io/lfs_pointer.h"
 #include "text/tokenizer.h"
 
 namespace mach::cli {
@@ -55,7 +56,7 @@ Result<TokenizerFiles> ReadTokenizer(const std::string& directory, size_t vocab)
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
     const std::string path = directory + "/" + name;
     if (!files.empty() && !fs.Exists(path)) continue;  // only the first one must be there
-    MACH_TRY(std::string text, io::ReadSmallFile(fs, path, kMaxFileBytes));
+    MACH_TRY(std::string text, io::ReadFetchedFile(fs, path, kMaxFileBytes));
     files.push_back({name, std::move(text)});
   }
   const auto tokenizer = text::Tokenizer::FromJson(files[0].text);

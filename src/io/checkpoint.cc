@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "io/lfs_pointer.h"
+#include "io/path.h"
+#include "io/recognise.h"
 #include "json/parse.h"
 
 namespace mach::io {
@@ -12,12 +15,6 @@ constexpr size_t kMaxIndexBytes = size_t{100} << 20;
 constexpr std::string_view kSuffix = ".safetensors";
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 
-std::string Join(const std::string& directory, std::string_view name) {
-  std::string path = directory;
-  if (!path.empty() && path.back() != '/') path += '/';
-  return path.append(name);
-}
-
 // A name of a file in the same directory, and nothing else.
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name.size() <= 255 && name.find('/') == std::string_view::npos &&
@@ -26,7 +23,7 @@ bool IsPlainName(std::string_view name) {
 }
 
 Result<json::Value> ReadObject(FileSystem& fs, const std::string& path, size_t max_bytes) {
-  MACH_TRY(const std::string text, ReadSmallFile(fs, path, max_bytes));
+  MACH_TRY(const std::string text, ReadFetchedFile(fs, path, max_bytes));
   auto value = json::ParseLarge(text, {.unique_keys = true});
   if (!value) return Error{Code::kCorrupt, "'" + path + "': " + value.error().message};
   if (!value->is_object()) {
@@ -38,7 +35,7 @@ Result<json::Value> ReadObject(FileSystem& fs, const std::string& path, size_t m
 
 // The one tensor file of a checkpoint without an index.
 Result<std::string> SingleFile(FileSystem& fs, const std::string& directory) {
-  if (fs.Exists(Join(directory, "model.safetensors"))) return std::string("model.safetensors");
+  if (fs.Exists(JoinPath(directory, "model.safetensors"))) return std::string("model.safetensors");
   MACH_TRY(std::vector<std::string> names, fs.List(directory));
   std::erase_if(names, [](const std::string& name) { return !name.ends_with(kSuffix); });
   if (names.empty()) {
@@ -64,7 +61,7 @@ struct Checkpoint::Index {
 };
 
 Result<Checkpoint::Index> Checkpoint::ReadIndex() const {
-  const std::string path = Join(directory_, kIndexName);
+  const std::string path = JoinPath(directory_, kIndexName);
   MACH_TRY(json::Value root, ReadObject(fs_, path, kMaxIndexBytes));
   const auto corrupt = [&](const std::string& message) {
     return Error{Code::kCorrupt, "'" + path + "': " + message};
@@ -97,7 +94,7 @@ Result<Checkpoint::Index> Checkpoint::ReadIndex() const {
 }
 
 Status Checkpoint::AddFile(const std::string& name) {
-  MACH_TRY(std::unique_ptr<File> file, fs_.Open(Join(directory_, name)));
+  MACH_TRY(std::unique_ptr<File> file, fs_.Open(JoinPath(directory_, name)));
   MACH_TRY(SafetensorsHeader header, ReadSafetensorsHeader(*file));
   const auto number = static_cast<uint32_t>(files_.size());
   for (TensorEntry& entry : header.tensors) {
@@ -116,33 +113,46 @@ Status Checkpoint::AddFile(const std::string& name) {
   return Ok();
 }
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(FileSystem& fs, const std::string& directory) {
-  std::unique_ptr<Checkpoint> self(new Checkpoint(fs, directory));
-  MACH_TRY(self->config_, ReadObject(fs, Join(directory, "config.json"), kMaxConfigBytes));
-  self->generation_config_ = json::Object();
-  if (const std::string path = Join(directory, "generation_config.json"); fs.Exists(path)) {
-    MACH_TRY(self->generation_config_, ReadObject(fs, path, kMaxConfigBytes));
+Status Checkpoint::ReadAll(const ConfigCheck& check) {
+  MACH_TRY(config_, ReadObject(fs_, JoinPath(directory_, "config.json"), kMaxConfigBytes));
+  if (check) MACH_RETURN_IF_ERROR(check(config_));
+  generation_config_ = json::Object();
+  if (const std::string path = JoinPath(directory_, "generation_config.json"); fs_.Exists(path)) {
+    MACH_TRY(generation_config_, ReadObject(fs_, path, kMaxConfigBytes));
   }
-  if (!fs.Exists(Join(directory, kIndexName))) {
-    MACH_TRY(const std::string name, SingleFile(fs, directory));
-    MACH_RETURN_IF_ERROR(self->AddFile(name));
-    return self;
+  if (!fs_.Exists(JoinPath(directory_, kIndexName))) {
+    MACH_TRY(const std::string name, SingleFile(fs_, directory_));
+    return AddFile(name);
   }
-  MACH_TRY(const Index index, self->ReadIndex());
+  MACH_TRY(const Index index, ReadIndex());
   for (const std::string& shard : index.shards) {
-    if (auto added = self->AddFile(shard); !added) {
-      return std::move(added).error().In(std::string(kIndexName) + " names '" + shard + "'");
+    auto added = AddFile(shard);
+    if (added) continue;
+    Error error = std::move(added).error().In(std::string(kIndexName) + " names '" + shard + "'");
+    if (error.code == Code::kNotFound) {
+      error.message += "; the download is incomplete: go on with it, or copy the file here";
     }
+    return error;
   }
   for (const auto& [tensor, shard] : index.shard_of) {
-    const CheckpointTensor* found = self->Find(tensor);
+    const CheckpointTensor* found = Find(tensor);
     if (found == nullptr || index.shards[found->data.file] != shard) {
-      return Error{Code::kCorrupt, std::string(kIndexName) + " of '" + directory + "' says that '" +
-                                       shard + "' holds tensor '" + tensor +
+      return Error{Code::kCorrupt, std::string(kIndexName) + " of '" + directory_ +
+                                       "' says that '" + shard + "' holds tensor '" + tensor +
                                        "', but it does not; index and files are not of one model"};
     }
   }
-  return self;
+  return Ok();
+}
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(FileSystem& fs, const std::string& directory,
+                                                     const ConfigCheck& check) {
+  std::unique_ptr<Checkpoint> self(new Checkpoint(fs, directory));
+  Status read = self->ReadAll(check);
+  if (read) return self;
+  // What is no checkpoint at all says so better than the first file that is missing in it.
+  if (auto other = RecogniseOther(fs, directory)) return std::move(other->error);
+  return std::move(read).error();
 }
 
 const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
@@ -157,11 +167,11 @@ Status Checkpoint::Read(const Slice& slice, std::span<std::byte> out) const {
 
 Result<std::string> Checkpoint::ReadText(std::string_view name, size_t max_bytes) const {
   MACH_CHECK(IsPlainName(name));
-  return ReadSmallFile(fs_, Join(directory_, name), max_bytes);
+  return ReadFetchedFile(fs_, JoinPath(directory_, name), max_bytes);
 }
 
 bool Checkpoint::HasFile(std::string_view name) const {
-  return IsPlainName(name) && fs_.Exists(Join(directory_, name));
+  return IsPlainName(name) && fs_.Exists(JoinPath(directory_, name));
 }
 
 }  // namespace mach::io

@@ -39,9 +39,14 @@ using NameMap = std::unordered_map<std::string, T, NameHash, std::equal_to<>>;
 // Const after Open and thread-safe. The file system must outlive it.
 class Checkpoint {
  public:
+  // Whether config.json is one that the caller wants; asked before any other file is opened.
+  using ConfigCheck = std::function<Status(const json::Value& config)>;
+
   // Reads config.json, then either model.safetensors.index.json and the shards it names, or the one
-  // *.safetensors file. The error names the file and the field.
-  static Result<std::unique_ptr<Checkpoint>> Open(FileSystem& fs, const std::string& directory);
+  // *.safetensors file. The error names the file and the field; of what is no checkpoint, what it
+  // is (io/recognise.h).
+  static Result<std::unique_ptr<Checkpoint>> Open(FileSystem& fs, const std::string& directory,
+                                                  const ConfigCheck& check = nullptr);
 
   const std::string& directory() const { return directory_; }
   const json::Value& config() const { return config_; }
@@ -55,13 +60,15 @@ class Checkpoint {
 
   // REQUIRES: a slice of this checkpoint, and out.size() == slice.bytes.
   Status Read(const Slice& slice, std::span<std::byte> out) const;
-  // Another file of the directory ("tokenizer.json"), at most max_bytes. REQUIRES: a bare name.
+  // Another file of the directory ("tokenizer.json"), at most max_bytes; a git lfs pointer in its
+  // place is an error. REQUIRES: a bare name.
   Result<std::string> ReadText(std::string_view name, size_t max_bytes) const;
   bool HasFile(std::string_view name) const;
 
  private:
   Checkpoint(FileSystem& fs, std::string directory) : fs_(fs), directory_(std::move(directory)) {}
   struct Index;
+  Status ReadAll(const ConfigCheck& check);
   Result<Index> ReadIndex() const;
   Status AddFile(const std::string& name);
 

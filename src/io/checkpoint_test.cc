@@ -78,7 +78,7 @@ TEST_F(CheckpointTest, MissingAndMalformedFilesAreNamed) {
   fs_.Put("m/config.json", "{");
   EXPECT_HAS(OpenError(), "'m/config.json': invalid JSON");
   fs_.Erase("m/config.json");
-  EXPECT_HAS(OpenError(), "cannot open 'm/config.json'");
+  EXPECT_HAS(OpenError(), "'m' has *.safetensors files but no config.json");
 }
 
 TEST_F(CheckpointTest, IndexesAreNotTrusted) {

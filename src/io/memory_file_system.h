@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,32 +15,44 @@
 
 namespace mach::io {
 
-// Files by whole path. Files opened before a change keep what they had.
+// Files by whole path; a directory is there as long as something lies in it, or since it was made.
+// The current directory is ".". Files opened before a change keep what they had.
 class MemoryFileSystem final : public FileSystem {
  public:
   void Put(const std::string& path, std::string content) {
     files_[path] = std::make_shared<const std::string>(std::move(content));
   }
+  void MakeDirectory(const std::string& path) { made_.insert(path); }
   void Erase(const std::string& path) { files_.erase(path); }
   // REQUIRES: the file exists.
   const std::string& Get(const std::string& path) const { return *files_.at(path); }
 
   Result<std::unique_ptr<File>> Open(const std::string& path) override {
     const auto it = files_.find(path);
-    if (it == files_.end())
-      return Error{Code::kNotFound, "cannot open '" + path + "': no such file"};
-    return std::unique_ptr<File>(std::make_unique<MemoryFile>(path, it->second));
-  }
-  bool Exists(const std::string& path) override { return files_.contains(path); }
-  Result<std::vector<std::string>> List(const std::string& path) override {
-    std::vector<std::string> names;
-    const std::string prefix = path + "/";
-    for (const auto& [name, content] : files_) {
-      if (name.starts_with(prefix) && name.find('/', prefix.size()) == std::string::npos) {
-        names.push_back(name.substr(prefix.size()));
-      }
+    if (it != files_.end()) {
+      return std::unique_ptr<File>(std::make_unique<MemoryFile>(path, it->second));
     }
-    return names;
+    if (Exists(path)) {
+      return Error{Code::kInvalidArgument, "'" + path + "' is a directory, expected a file"};
+    }
+    return Error{Code::kNotFound, "cannot open '" + path + "': no such file"};
+  }
+  bool Exists(const std::string& path) override {
+    return files_.contains(path) || IsDirectory(path);
+  }
+  Result<std::vector<std::string>> List(const std::string& path) override {
+    if (!IsDirectory(path)) {
+      return Error{Code::kNotFound, "cannot list '" + path + "': no such directory"};
+    }
+    const std::string prefix = Prefix(path);
+    std::set<std::string> names;
+    const auto add = [&](const std::string& name) {
+      if (!name.starts_with(prefix) || name.size() == prefix.size()) return;
+      names.insert(name.substr(prefix.size(), name.find('/', prefix.size()) - prefix.size()));
+    };
+    for (const auto& [name, content] : files_) add(name);
+    for (const std::string& name : made_) add(name);
+    return std::vector<std::string>(names.begin(), names.end());
   }
 
   // An output that Put()s its content on Commit. The file system must outlive it.
@@ -66,6 +79,23 @@ class MemoryFileSystem final : public FileSystem {
     const std::shared_ptr<const std::string> content_;
   };
 
+  // What the paths of everything in a directory begin with.
+  static std::string Prefix(std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    if (path == ".") return "";
+    return path + "/";
+  }
+  bool IsDirectory(const std::string& path) const {
+    const std::string prefix = Prefix(path);
+    if (prefix.empty() || made_.contains(prefix.substr(0, prefix.size() - 1))) return true;
+    const auto within = [&](const auto& entries, auto name_of) {
+      const auto it = entries.lower_bound(prefix);
+      return it != entries.end() && name_of(*it).starts_with(prefix);
+    };
+    return within(files_, [](const auto& entry) { return entry.first; }) ||
+           within(made_, [](const std::string& name) { return name; });
+  }
+
   class MemoryOutputFile final : public OutputFile {
    public:
     MemoryOutputFile(MemoryFileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
@@ -86,6 +116,7 @@ class MemoryFileSystem final : public FileSystem {
   };
 
   std::map<std::string, std::shared_ptr<const std::string>> files_;
+  std::set<std::string> made_;  // directories
 };
 
 }  // namespace mach::io

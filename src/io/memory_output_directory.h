@@ -41,8 +41,9 @@ class MemoryOutputDirectory final : public OutputDirectory {
   Result<uint64_t> FreeBytes() override { return uint64_t{1} << 40; }
   Status Publish() override {
     MACH_RETURN_IF_ERROR(Count("publish", path_));
-    const auto old = fs_.List(path_);
-    for (const std::string& name : *old) fs_.Erase(path_ + "/" + name);
+    if (const auto old = fs_.List(path_)) {
+      for (const std::string& name : *old) fs_.Erase(path_ + "/" + name);
+    }
     const auto names = fs_.List(staging_);
     for (const std::string& name : *names) {
       fs_.Put(path_ + "/" + name, fs_.Get(staging_ + "/" + name));

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/units.h"
+#include "io/lfs_pointer.h"
 #include "json/parse.h"
 
 namespace mach::io {
@@ -197,8 +198,9 @@ std::optional<uint64_t> DenseBytes(std::span<const uint64_t> shape, tensor::DTyp
 
 Result<SafetensorsHeader> ReadSafetensorsHeader(File& file) {
   auto header = ReadHeader(file);
-  if (!header) return std::move(header).error().In("'" + file.path() + "'");
-  return header;
+  if (header) return header;
+  if (const auto target = LfsPointerTarget(file)) return LfsPointerError(file.path(), *target);
+  return std::move(header).error().In("'" + file.path() + "'");
 }
 
 }  // namespace mach::io

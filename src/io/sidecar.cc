@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "base/units.h"
+#include "io/lfs_pointer.h"
 #include "io/xxh3.h"
 #include "json/parse.h"
 
@@ -241,9 +242,12 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
   sidecar.directory_ = directory;
   const std::string manifest_path = directory + "/manifest.json";
   if (!fs.Exists(manifest_path)) {
-    return Error{Code::kNotFound, "'" + directory + "' has no expert sidecar (manifest.json)"};
+    const std::string within = directory + "/" + std::string(kSidecarDirectory);
+    const bool deeper = fs.Exists(within + "/manifest.json");
+    return Error{Code::kNotFound, "'" + directory + "' has no expert sidecar (manifest.json)" +
+                                      (deeper ? ", but '" + within + "' has one" : "")};
   }
-  MACH_TRY(const std::string text, ReadSmallFile(fs, manifest_path, kMaxManifestBytes));
+  MACH_TRY(const std::string text, ReadFetchedFile(fs, manifest_path, kMaxManifestBytes));
   const auto json = json::Parse(text, {.unique_keys = true});
   if (!json) return Corrupt("'" + manifest_path + "': " + json.error().message);
   auto manifest = SidecarManifest::FromJson(*json);
@@ -254,7 +258,7 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
   const uint64_t most = kIndexHeader +
                         sidecar.manifest_.layers * sidecar.manifest_.experts * kIndexEntry +
                         kIndexTrailer;
-  MACH_TRY(const std::string index, ReadSmallFile(fs, index_path, most));
+  MACH_TRY(const std::string index, ReadFetchedFile(fs, index_path, most));
   auto records = DecodeSidecarIndex(std::as_bytes(std::span(index)), sidecar.manifest_, Xxh3(text));
   if (!records) return std::move(records).error().In(index_path);
   sidecar.records_ = *std::move(records);
@@ -263,9 +267,9 @@ Result<Sidecar> Sidecar::Open(FileSystem& fs, const std::string& directory) {
     const uint64_t expected = sidecar.LayerBytes(layer);
     if (expected == 0) continue;
     MACH_TRY(const auto file, fs.Open(sidecar.LayerPath(layer)));
-    if (file->size() != expected) {
-      return Corrupt("'" + file->path() + "' has " + SizesText(file->size(), expected));
-    }
+    if (file->size() == expected) continue;
+    if (const auto target = LfsPointerTarget(*file)) return LfsPointerError(file->path(), *target);
+    return Corrupt("'" + file->path() + "' has " + SizesText(file->size(), expected));
   }
   return sidecar;
 }

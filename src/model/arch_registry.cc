@@ -24,6 +24,34 @@ consteval bool NamesUnique() {
 }
 static_assert(NamesUnique());
 
+// Whether the config says that there are experts, in any family's words.
+bool HasExperts(const json::Value& config) {
+  for (const json::Value* from : {&config, config.Find("text_config")}) {
+    if (from == nullptr) continue;
+    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts",
+                            "moe_num_experts", "num_experts_per_tok", "moe_intermediate_size"}) {
+      const json::Value* found = from->Find(key);
+      if (found != nullptr && found->is_int() && found->AsInt() > 0) return true;
+    }
+  }
+  return false;
+}
+
+Error UnknownArch(const std::string& type, const json::Value& config) {
+  std::string known;
+  for (const Arch& a : kArchs) known += (known.empty() ? "" : ", ") + std::string(a.name);
+  known += " ('mach archs' says which models these are)";
+  if (type.empty()) {
+    return {
+        Code::kUnsupported,
+        "config.json: there is no 'model_type', which names the architecture; expected one of " +
+            known};
+  }
+  return {Code::kUnsupported, "config.json: architecture '" + type + "'" +
+                                  (HasExperts(config) ? "" : ", a dense model (without experts),") +
+                                  " is not one that Mach runs: " + known};
+}
+
 std::string TypeOf(const json::Value& config) {
   const auto type = json::GetString(config, "model_type", "");
   return type ? *type : "";
@@ -46,10 +74,7 @@ Result<ModelConfig> ParseConfig(const json::Value& config) {
   const Arch* arch = FindArch(type);
   if (arch == nullptr && text != nullptr) arch = FindArch(TypeOf(*text));
   if (arch == nullptr) {
-    std::string known;
-    for (const Arch& a : kArchs) known += (known.empty() ? "" : ", ") + std::string(a.name);
-    return Error{Code::kUnsupported, "config.json: architecture '" + type +
-                                         "' is not one that Mach runs: " + known + " (mach archs)"};
+    return UnknownArch(!type.empty() || text == nullptr ? type : TypeOf(*text), config);
   }
   MACH_TRY(ModelConfig parsed, arch->parse(config));
   parsed.architecture = arch->name;

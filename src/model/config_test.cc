@@ -65,8 +65,13 @@ TEST(Config, WhatCannotBeRunIsRefusedByName) {
     const char* message;
   };
   const Case cases[] = {
-      {With(Qwen3(), "model_type", "llama"), "'llama'"},
-      {json::Object{}, "''"},
+      {With(Qwen3(), "model_type", "llama"),
+       "architecture 'llama' is not one that Mach runs: qwen3_5_moe, qwen3_moe ('mach archs' says"},
+      {json::Object{{"model_type", "llama"}, {"num_experts", 0}},
+       "architecture 'llama', a dense model (without experts), is not one that Mach runs"},
+      {json::Object{{"text_config", json::Object{{"model_type", "x"}, {"num_experts", 8}}}},
+       "architecture 'x' is not"},
+      {json::Object{}, "there is no 'model_type'"},
       {With(Qwen3(), "hidden_size", json::Value()), "'hidden_size' is missing"},
       {With(Qwen3(), "hidden_size", "64"), "'hidden_size' is string"},
       {With(Qwen3(), "hidden_size", -1), "'hidden_size' is -1"},

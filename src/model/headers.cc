@@ -1,16 +1,44 @@
 #include "model/headers.h"
 
+#include "io/lfs_pointer.h"
+#include "io/path.h"
+#include "io/recognise.h"
 #include "model/arch_registry.h"
 
 namespace mach::model {
+namespace {
+
+// Files that are read later, when much has been done.
+constexpr const char* kTextFiles[] = {"tokenizer.json", "tokenizer_config.json",
+                                      "chat_template.jinja"};
+
+Status CheckFetched(io::FileSystem& fs, const std::string& directory) {
+  for (const char* name : kTextFiles) {
+    const std::string path = io::JoinPath(directory, name);
+    if (!fs.Exists(path)) continue;
+    MACH_TRY(const auto file, fs.Open(path));
+    if (const auto target = io::LfsPointerTarget(*file)) return io::LfsPointerError(path, *target);
+  }
+  return Ok();
+}
+
+}  // namespace
 
 Result<Headers> Headers::Open(io::FileSystem& fs, const std::string& directory) {
-  MACH_TRY(auto checkpoint, io::Checkpoint::Open(fs, directory));
-  auto config = ParseConfig(checkpoint->config());
-  if (!config) return std::move(config).error().In(directory);
+  ModelConfig config;
+  const auto check = [&](const json::Value& value) -> Status {
+    if (auto role = io::RecogniseRole(fs, directory, value, io::Wanted::kModel)) return *role;
+    auto parsed = ParseConfig(value);
+    if (!parsed) return std::move(parsed).error().In(directory);
+    config = *std::move(parsed);
+    if (auto other = io::RecogniseQuantization(fs, directory, value)) return *other;
+    return Ok();
+  };
+  MACH_TRY(auto checkpoint, io::Checkpoint::Open(fs, directory, check));
   auto source = io::TensorSource::Create(*checkpoint);
   if (!source) return std::move(source).error().In(directory);
-  return Headers{std::move(checkpoint), *std::move(config), *std::move(source)};
+  MACH_RETURN_IF_ERROR(CheckFetched(fs, directory));
+  return Headers{std::move(checkpoint), std::move(config), *std::move(source)};
 }
 
 }  // namespace mach::model

@@ -16,7 +16,8 @@ struct Headers {
   ModelConfig config;
   io::TensorSource source;
 
-  // Errors name the directory.
+  // Errors name the directory. What the config.json rules out (a drafter, an architecture or a
+  // quantization that is not run) is said before a tensor file is opened.
   static Result<Headers> Open(io::FileSystem& fs, const std::string& directory);
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "io/checkpoint.h"
+#include "io/recognise.h"
 #include "io/tensor_source.h"
 #include "io/xxh3.h"
 #include "quant/quantize.h"
@@ -113,18 +114,47 @@ class DraftModel::Loader {
   MemoryPlacer placer_;
 };
 
+namespace {
+
+struct Opened {
+  std::unique_ptr<io::Checkpoint> checkpoint;
+  DraftConfig config;
+};
+
+// The errors name the directory.
+Result<Opened> OpenFor(io::FileSystem& fs, const std::string& directory,
+                       const model::ModelConfig& target) {
+  Opened opened;
+  const auto check = [&](const json::Value& config) -> Status {
+    if (auto role = io::RecogniseRole(fs, directory, config, io::Wanted::kDrafter)) return *role;
+    auto parsed = ParseDraftConfig(config);
+    if (!parsed) return std::move(parsed).error().In(directory);
+    opened.config = *std::move(parsed);
+    if (Status paired = CheckPairing(opened.config, target); !paired) {
+      return std::move(paired).error().In(directory);
+    }
+    if (auto other = io::RecogniseQuantization(fs, directory, config)) return *other;
+    return Ok();
+  };
+  auto checkpoint = io::Checkpoint::Open(fs, directory, check);
+  if (!checkpoint) return std::move(checkpoint).error().In("drafter");
+  opened.checkpoint = *std::move(checkpoint);
+  return opened;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
                                                      const DraftModelOptions& options,
                                                      const model::ModelConfig& target,
                                                      MemoryLedger& ledger) {
   MACH_CHECK(options.bits == 0 || options.bits == 4 || options.bits == 8);
+  MACH_TRY(Opened opened, OpenFor(fs, options.directory, target));
   const auto load = [&]() -> Result<std::unique_ptr<DraftModel>> {
     auto made = std::make_unique<DraftModel>();
     made->directory_ = options.directory;
-    MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.directory));
-    MACH_TRY(made->config_, ParseDraftConfig(checkpoint->config()));
-    MACH_RETURN_IF_ERROR(CheckPairing(made->config_, target));
-    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*checkpoint));
+    made->config_ = std::move(opened.config);
+    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*opened.checkpoint));
     Loader loader(made->config_, source, options.bits, &ledger);
     MACH_RETURN_IF_ERROR(loader.Measure(*made));
     MACH_TRY(made->reservation_, ledger.Reserve(MemoryTag::kDraft, loader.bytes()));
@@ -139,12 +169,11 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
 
 Result<DraftModel::Needs> DraftModel::Measure(io::FileSystem& fs, const DraftModelOptions& options,
                                               const model::ModelConfig& target) {
+  MACH_TRY(Opened opened, OpenFor(fs, options.directory, target));
   const auto measure = [&]() -> Result<Needs> {
-    MACH_TRY(const auto checkpoint, io::Checkpoint::Open(fs, options.directory));
     DraftModel unread;
-    MACH_TRY(unread.config_, ParseDraftConfig(checkpoint->config()));
-    MACH_RETURN_IF_ERROR(CheckPairing(unread.config_, target));
-    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*checkpoint));
+    unread.config_ = std::move(opened.config);
+    MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*opened.checkpoint));
     Loader loader(unread.config_, source, options.bits, nullptr);
     MACH_RETURN_IF_ERROR(loader.Measure(unread));
     return Needs{loader.bytes(), loader.most_staging(), unread.config_};

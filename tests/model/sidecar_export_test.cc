@@ -78,6 +78,7 @@ Status Export(const std::string& checkpoint, io::MemoryFileSystem& fs,
 std::map<std::string, std::string> Files(io::MemoryFileSystem& fs, const std::string& directory) {
   std::map<std::string, std::string> files;
   const auto names = fs.List(directory);
+  if (!names) return files;  // nothing was
   for (const std::string& name : *names) files[name] = fs.Get(directory + "/" + name);
   return files;
 }
