@@ -82,10 +82,9 @@ size_t SequenceState::HeadBytes(size_t kv_layer) const {
 
 Status SequenceState::PrepareTokens(size_t n) {
   if (n > shape_.max_tokens - length_) {
-    return Error{Code::kInvalidArgument, std::to_string(length_ + n) +
-                                             " tokens exceed the context of " +
-                                             std::to_string(shape_.max_tokens) +
-                                             "; shorten the prompt or raise --ctx-size"};
+    return Error{Code::kInvalidArgument,
+                 std::to_string(length_ + n) + " tokens exceed the context of " +
+                     std::to_string(shape_.max_tokens) + "; shorten the text"};
   }
   MACH_CHECK(!mark_ || length_ + n - *mark_ <= mark_steps_);
   if (shape_.BlockBytes() == 0) return Ok();

@@ -10,6 +10,7 @@
 #include "cli/load_codec.h"
 #include "cli/load_model.h"
 #include "experts/hit_rate.h"
+#include "model/ceiling.h"
 #include "model/headers.h"
 #include "model/loaded_model.h"
 #include "model/residency.h"
@@ -148,6 +149,9 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.checkpoint = options.checkpoint;
   MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
   const model::ModelConfig& config = headers.config;
+  if (Status possible = model::CheckContext(config, options.ctx_size); !possible) {
+    return std::move(possible).error().In(options.checkpoint);
+  }
 
   const SystemClock clock;
   if (const auto codec = LoadCodec(*headers.checkpoint, clock); !codec) {

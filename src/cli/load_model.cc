@@ -27,10 +27,12 @@ std::string ModelId(std::string directory) {
 }
 
 // decode_bytes: that will be reserved besides keys and values. planned: by the plan of a streaming
-// load, or asked for. Nothing where the default finds no room.
+// load, or asked for. machine_free: the highest ceiling there can be. Nothing where the default
+// finds no room.
 Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
     const PrefixOptions& options, model::LoadedModel& model, size_t decode_bytes,
-    std::optional<size_t> planned, std::shared_ptr<const server::Codec> codec) {
+    std::optional<size_t> planned, size_t machine_free,
+    std::shared_ptr<const server::Codec> codec) {
   const cache::StateShape shape = model.StateShape();
   const size_t kv = RoundUp(model.context_tokens(), cache::kBlockTokens) / cache::kBlockTokens *
                     shape.BlockBytes();
@@ -38,9 +40,14 @@ Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
   const size_t free = model.ledger().free();
   const size_t room = free - std::min(free, taken);
   if (options.max_gb && *planned > room) {
-    return Error{Code::kNoMemory, "--prefix-cache-max-gb asks for " + std::to_string(*planned) +
-                                      " bytes, but the ceiling (--wired-gb) leaves " +
-                                      std::to_string(room) + "; lower the one or raise the other"};
+    const size_t higher = model.ledger().limit() + (*planned - room);
+    return Error{
+        Code::kNoMemory,
+        "--prefix-cache-max-gb asks for " + BytesText(*planned) +
+            ", but the ceiling (--wired-gb) leaves " + BytesText(room) + "; lower it to at most " +
+            GigabytesDown(room) +
+            (higher <= machine_free ? ", or raise --wired-gb to at least " + GigabytesUp(higher)
+                                    : "")};
   }
   const size_t bytes =
       planned ? std::min(*planned, room) : model::DefaultPrefixBytes({}, taken, free);
@@ -117,6 +124,7 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   if (options.wired_gb) wired = BytesOfGigabytes(*options.wired_gb);
   MACH_TRY(const size_t free, FreeMemoryBytes());
   MACH_TRY(load.memory_limit, model::ChooseCeiling(wired, free));
+  load.free_memory = free;
   if (!options.streaming) {
     if (!options.bf16_streaming) return load;
     return Error{Code::kInvalidArgument,
@@ -147,16 +155,16 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   const DraftOptions& draft = serving.draft;
   MACH_TRY(const spec::PolicyOptions policy, spec::ParsePolicy(draft.block_policy));
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
-  load.progress = progress;
   const spec::DraftModelOptions drafter = FindDraft(io::PosixFileSystem(), options, draft);
+  std::optional<spec::DraftModel::Needs> draft_needs;  // measured once, by the first who asks
   const auto decode_needs = [&](const model::ModelConfig& target,
                                 const model::PlanOptions& plan) -> Result<spec::DecodeNeeds> {
-    std::optional<spec::DraftModel::Needs> needs;
-    if (!drafter.directory.empty()) {
-      MACH_TRY(needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
+    if (!drafter.directory.empty() && !draft_needs) {
+      MACH_TRY(draft_needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
     }
-    return spec::MeasureDecode(target, plan, needs, serving.prefix.enabled);
+    return spec::MeasureDecode(target, plan, draft_needs, serving.prefix.enabled);
   };
+  load.progress = progress;
   load.later_needs = [&](const model::ModelConfig& target,
                          const model::PlanOptions& plan) -> Result<size_t> {
     MACH_TRY(const spec::DecodeNeeds needs, decode_needs(target, plan));
@@ -164,6 +172,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   };
   std::optional<size_t> prefix_bytes;
   if (serving.prefix.max_gb) prefix_bytes = BytesOfGigabytes(*serving.prefix.max_gb);
+  load.prefix_asked = prefix_bytes.value_or(0);
   if (serving.prefix.enabled) {
     load.prefix_bytes = [&](const model::MemoryNeeds& needs) {
       if (!prefix_bytes) {
@@ -198,8 +207,8 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   }
   MACH_TRY(const spec::DecodeNeeds decode, decode_needs(loaded->config(), loaded->plan()));
   if (serving.prefix.enabled) {
-    MACH_TRY(decoder.prefix_cache,
-             PrefixCacheFor(serving.prefix, *loaded, decode.total(), prefix_bytes, model.codec));
+    MACH_TRY(decoder.prefix_cache, PrefixCacheFor(serving.prefix, *loaded, decode.total(),
+                                                  prefix_bytes, load.free_memory, model.codec));
   }
   if (!drafter.directory.empty()) {
     MACH_TRY(decoder.draft, spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),

@@ -113,11 +113,16 @@ struct Info {
   std::string model_id;
   std::string architecture;
   size_t context_tokens = 0;
+  size_t most_context_tokens = 0;  // that a restart with another --ctx-size could give
   size_t vocab_size = 0;
   size_t parameter_count = 0;
   std::vector<TokenId> stop_tokens;  // of generation_config.json
   sample::Params default_sampling;   // of generation_config.json
 };
+
+// What mends a prompt that the context does not hold: "shorten it, or restart with --ctx-size up to
+// 40960". Never a context that would be refused.
+std::string HowToFitPrompt(const Info& info, size_t prompt_tokens);
 
 // Thread-safe. Destruction cancels what runs and joins the engine thread.
 class Engine {

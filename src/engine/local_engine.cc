@@ -59,7 +59,7 @@ class LocalEngine final : public Engine {
       return Error{Code::kInvalidArgument,
                    "the prompt has " + std::to_string(request.prompt.size()) +
                        " tokens; the context holds " + std::to_string(info_.context_tokens) +
-                       " with the answer; shorten it or restart with a larger --ctx-size"};
+                       " with the answer; " + HowToFitPrompt(info_, request.prompt.size())};
     }
     for (const TokenId t : request.prompt) {
       if (t < 0 || static_cast<size_t>(t) >= info_.vocab_size) {

@@ -21,11 +21,20 @@ std::vector<TokenId> StopTokens(const json::Value& config) {
 
 }  // namespace
 
+std::string HowToFitPrompt(const Info& info, size_t prompt_tokens) {
+  // One more than the prompt, for an answer.
+  if (info.most_context_tokens <= std::max(info.context_tokens, prompt_tokens)) {
+    return "shorten it; this model under this ceiling (--wired-gb) can have no context that long";
+  }
+  return "shorten it, or restart with --ctx-size up to " + std::to_string(info.most_context_tokens);
+}
+
 Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id) {
   Info info;
   info.model_id = model_id;
   info.architecture = model.config().architecture;
   info.context_tokens = model.context_tokens();
+  info.most_context_tokens = model.most_context_tokens();
   info.vocab_size = model.config().vocab;
   info.parameter_count = model.model().ParameterCount();
   const json::Value& generation = model.checkpoint().generation_config();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/topology.h"
+#include "model/ceiling.h"
 #include "model/headers.h"
 
 namespace mach::model {
@@ -19,22 +20,22 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   MACH_RETURN_IF_ERROR(kernels::SelfTest(*made->kernels_));
 
   size_t limit = options.memory_limit;
-  if (limit == 0) {
-    MACH_TRY(limit, FreeMemoryBytes());
+  size_t free = options.free_memory;
+  if (limit == 0 || free == 0) {
+    MACH_TRY(const size_t found, FreeMemoryBytes());
+    if (limit == 0) limit = found;
+    if (free == 0) free = found;
   }
   made->ledger_ = std::make_unique<MemoryLedger>(limit);
   made->pool_ =
       std::make_unique<ThreadPool>(options.threads != 0 ? options.threads : AvailableCpus());
   made->compute_ = options.compute;
-  const size_t positions = config.max_positions;
-  if (options.context_tokens > positions) {
-    return in_checkpoint(
-        {Code::kInvalidArgument, "a context of " + std::to_string(options.context_tokens) +
-                                     " tokens is beyond the model's " + std::to_string(positions) +
-                                     "; lower --ctx-size"});
+  if (Status possible = CheckContext(config, options.context_tokens); !possible) {
+    return in_checkpoint(std::move(possible).error());
   }
-  made->context_tokens_ =
-      options.context_tokens != 0 ? options.context_tokens : std::min(positions, kDefaultContext);
+  made->context_tokens_ = options.context_tokens != 0
+                              ? options.context_tokens
+                              : std::min(config.max_positions, kDefaultContext);
 
   const PlanOptions plan{.context_tokens = made->context_tokens_,
                          .max_rows = std::min(options.max_rows, made->context_tokens_),
@@ -51,12 +52,17 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   };
   std::optional<ExpertStreaming> streaming = options.streaming;
   std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
-  if (options.sidecar) {
-    auto needs = MeasureNeeds(config, source, plan);
-    if (!needs) return in_checkpoint(std::move(needs).error());
-    if (options.later_needs) {
-      MACH_TRY(needs->decode, options.later_needs(config, plan));
+  auto needs = MeasureNeeds(config, source, plan);
+  if (!needs) return in_checkpoint(std::move(needs).error());
+  if (options.later_needs) {
+    MACH_TRY(needs->decode, options.later_needs(config, plan));
+  }
+  if (!options.sidecar && !options.streaming) {
+    if (Status fits = CheckAllResident(config, *needs, limit, free); !fits) {
+      return in_checkpoint(std::move(fits).error());
     }
+  }
+  if (options.sidecar) {
     auto disk = FindDiskExperts(fs, config, source, *options.sidecar);
     if (!disk) return in_checkpoint(std::move(disk).error());
     if (Status fits = UseExperts(*disk, config, *options.sidecar, *needs); !fits) {
@@ -64,10 +70,18 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     }
     layout = disk->layout;
     if (options.prefix_bytes) needs->prefix = options.prefix_bytes(*needs);
-    auto prepared = PrepareStreaming(*std::move(disk), config, *needs, limit, *options.sidecar);
+    auto prepared =
+        PrepareStreaming(*std::move(disk), config, *needs, limit, *options.sidecar, free);
     if (!prepared) return in_checkpoint(std::move(prepared).error());
     streaming = *std::move(prepared);
   }
+  const size_t held = needs->weights + std::max(needs->prefix, options.prefix_asked) +
+                      (options.sidecar ? needs->least_bank : needs->all_experts());
+  PlanOptions longest = plan;
+  longest.max_rows = options.max_rows;
+  MACH_TRY(const size_t most,
+           LongestContext(config, longest, limit - std::min(limit, held), options.later_needs));
+  made->most_context_tokens_ = std::max(most, made->context_tokens_);
   auto model = Model::Load(config, source, layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);

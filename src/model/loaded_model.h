@@ -27,11 +27,14 @@ struct LoadOptions {
   std::optional<kernels::Isa> isa;  // nothing: the best
   ops::Compute compute = ops::Compute::kInt8;
   size_t memory_limit = 0;  // bytes; 0: what is free
+  size_t free_memory = 0;   // bytes, the most that a limit may be advised to be; 0: what is free
   LoadProgress progress;    // of all bytes that are read
   // Bytes that will be reserved after the load, which the expert bank must leave.
   std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)> later_needs;
   // Of the prefix cache, which the bank must leave too; given the needs without it.
   std::function<size_t(const MemoryNeeds&)> prefix_bytes;
+  size_t prefix_asked =
+      0;  // bytes that the prefix cache was told to have; a longer context leaves them
   // At most one of these; none: all experts in memory.
   std::optional<SidecarStreaming> sidecar;
   std::optional<ExpertStreaming> streaming;  // from a catalog made by hand
@@ -64,6 +67,8 @@ class LoadedModel {
   bool streams_from_checkpoint() const { return streams_from_checkpoint_; }
   const std::string& sidecar_problem() const { return sidecar_problem_; }
   size_t context_tokens() const { return context_tokens_; }
+  // What LoadOptions::context_tokens could be at most under this limit, everything else equal.
+  size_t most_context_tokens() const { return most_context_tokens_; }
   const PlanOptions& plan() const { return plan_; }  // of what it was loaded for
   ops::Compute compute() const { return compute_; }
 
@@ -90,6 +95,7 @@ class LoadedModel {
   std::string sidecar_problem_;
   std::unique_ptr<Workspace> workspace_;
   size_t context_tokens_ = 0;
+  size_t most_context_tokens_ = 0;
   PlanOptions plan_;
   ops::Compute compute_ = ops::Compute::kInt8;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/arena.h"
+#include "base/units.h"
 #include "model/expert_streaming.h"
 #include "model/weights.h"
 
@@ -36,6 +37,16 @@ Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSour
   needs.floor_slots = std::min(FloorSlots(config), needs.expert_count);
   if (needs.expert_count != 0) needs.expert_record = needs.expert_layout.record_bytes();
 
+  const ContextNeeds context = MeasureContext(config, options);
+  needs.context_tokens = options.context_tokens;
+  needs.state = context.state;
+  needs.kv = context.kv;
+  needs.scratch = context.scratch;
+  return needs;
+}
+
+ContextNeeds MeasureContext(const ModelConfig& config, const PlanOptions& options) {
+  ContextNeeds needs;
   const cache::StateShape state = StateShapeOf(config, options.context_tokens, options.kv_f16);
   needs.state = state.RecurrentBytes();
   const size_t blocks = (options.context_tokens + cache::kBlockTokens - 1) / cache::kBlockTokens;
@@ -87,19 +98,19 @@ size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t contex
 }
 
 size_t DefaultPrefixBytes(const MemoryNeeds& needs, size_t experts, size_t ceiling) {
-  constexpr size_t kMost = size_t{1} << 30;
   constexpr size_t kShare = 8;
   const size_t taken = needs.resident() - needs.prefix + experts;
-  return std::min((ceiling - std::min(ceiling, taken)) / kShare, kMost);
+  return std::min((ceiling - std::min(ceiling, taken)) / kShare, kMostDefaultPrefix);
 }
 
 Result<size_t> ChooseCeiling(std::optional<size_t> asked, size_t free) {
   if (!asked) return std::min(kDefaultCeiling, free - std::min(free / 10, kMostReserve));
   if (*asked > free) {
-    return Error{Code::kNoMemory, "--wired-gb asks for " + std::to_string(*asked) + " bytes, but " +
-                                      std::to_string(free) +
+    return Error{Code::kNoMemory, "--wired-gb asks for " + BytesText(*asked) + ", but " +
+                                      BytesText(free) +
                                       " are free on this machine (and in its memory cgroup); "
-                                      "lower it, or free some memory"};
+                                      "lower it to at most " +
+                                      GigabytesDown(free) + ", leave it out, or free some memory"};
   }
   return *asked;
 }

@@ -24,8 +24,9 @@ struct MemoryNeeds {
   size_t state = 0;    // recurrent layers
   size_t kv = 0;       // at the full context
   size_t scratch = 0;
-  size_t decode = 0;  // of the decode loop and the drafter; the caller's to fill in
-  size_t prefix = 0;  // of the prefix cache; likewise
+  size_t decode = 0;          // of the decode loop and the drafter; the caller's to fill in
+  size_t prefix = 0;          // of the prefix cache; likewise
+  size_t context_tokens = 0;  // that state, kv and scratch are for
 
   ops::ExpertLayout expert_layout;
   size_t expert_record = 0;  // of one routed expert; 0: the model has none
@@ -43,6 +44,14 @@ struct MemoryNeeds {
 Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
                                  const PlanOptions& options);
 
+// The part of it that depends on the context.
+struct ContextNeeds {
+  size_t state = 0;
+  size_t kv = 0;
+  size_t scratch = 0;
+};
+ContextNeeds MeasureContext(const ModelConfig& config, const PlanOptions& options);
+
 // What a sequence of at most max_tokens remembers.
 cache::StateShape StateShapeOf(const ModelConfig& config, size_t max_tokens, bool kv_f16);
 
@@ -53,6 +62,8 @@ inline constexpr size_t kMostPredictedRows = 32;
 size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t context, size_t threads);
 
 inline constexpr size_t kDefaultCeiling = size_t{9} << 30;
+
+inline constexpr size_t kMostDefaultPrefix = size_t{1} << 30;
 
 // What the prefix cache takes unless it is told: an eighth of what the ceiling leaves beside the
 // needs and `experts` bytes of experts, at most 1 GiB. It never keeps a model from fitting.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/units.h"
+#include "model/ceiling.h"
+
 namespace mach::model {
 namespace {
 
@@ -68,7 +71,64 @@ Result<DiskExperts> ExpertsOfCheckpoint(io::FileSystem& fs, const ModelConfig& c
   return found;
 }
 
-std::string Bytes(size_t bytes) { return std::to_string(bytes) + " bytes"; }
+// No bank of one token's experts fits.
+Error BelowFloor(const DiskExperts& disk, const ModelConfig& config, const MemoryNeeds& needs,
+                 size_t ceiling, const SidecarStreaming& wish, size_t free, size_t available,
+                 size_t taken) {
+  const size_t record = disk.catalog.record_bytes;
+  const size_t floor = std::min(FloorSlots(config), needs.expert_count);
+  const size_t least = needs.resident() + needs.least_bank;
+  std::string mend;
+  if (wish.bank_bytes && *wish.bank_bytes / record < floor) {
+    mend = "raise --expert-cache-gb to at least " + GigabytesUp(floor * record);
+  }
+  if (least > ceiling) {
+    mend += (mend.empty() ? "" : ", and ") + HowToFit({.least = least,
+                                                       .ceiling = ceiling,
+                                                       .free = free,
+                                                       .kv = needs.kv,
+                                                       .context_tokens = needs.context_tokens});
+  }
+  const std::string one_token = "one token needs " + std::to_string(floor) + " experts of " +
+                                BytesText(record) + " (" + BytesText(floor * record) + ")";
+  if (least <= ceiling) {
+    return {Code::kNoMemory, "--expert-cache-gb gives the bank " + BytesText(*wish.bank_bytes) +
+                                 ", but " + one_token + "; " + mend};
+  }
+  return {Code::kNoMemory, "the ceiling of " + BytesText(ceiling) + " leaves " +
+                               BytesText(available) + " for experts beside " + BytesText(taken) +
+                               " of weights, state, cache and scratch, but " + one_token +
+                               " and room to read; " + mend};
+}
+
+// The bank that was asked for does not fit, a smaller one does.
+Error BankBeyondCeiling(const DiskExperts& disk, const MemoryNeeds& needs,
+                        experts::StreamingOptions asked, const experts::StreamingPlan& fits,
+                        size_t ceiling, size_t free, size_t taken) {
+  const std::string lower = GigabytesDown(fits.bank_bytes);
+  const size_t floor = fits.floor_slots * disk.catalog.record_bytes;
+  std::string mend =
+      BytesOfGigabytes(std::stod(lower)) < floor ? "leave it out" : "lower it to at most " + lower;
+  const size_t bank = asked.bank_bytes;
+  const size_t record = disk.catalog.record_bytes;
+  const size_t largest = std::min(bank, disk.catalog.RecordCount() * record);
+  // A bank of all experts reads none, and takes less than one of all but one, which is tried first.
+  size_t experts = 0;
+  for (const size_t bytes : {largest, largest - record}) {
+    asked.bank_bytes = bytes;
+    const auto plan = experts::PlanStreaming(disk.catalog, asked);
+    if (plan) experts = std::max(experts, plan->memory_bytes());
+  }
+  if (experts != 0) {
+    // A higher ceiling gives the prefix cache more, too: an eighth of it, see DefaultPrefixBytes.
+    const size_t prefix = std::max(needs.prefix, std::min(experts / 7, kMostDefaultPrefix));
+    const size_t least = taken - needs.prefix + prefix + experts;
+    if (least <= free) mend += ", or raise --wired-gb to at least " + GigabytesUp(least);
+  }
+  return {Code::kNoMemory, "--expert-cache-gb asks for " + BytesText(bank) +
+                               ", but the ceiling of " + BytesText(ceiling) + " leaves " +
+                               BytesText(fits.bank_bytes) + " for the bank; " + mend};
+}
 
 }  // namespace
 
@@ -132,7 +192,8 @@ Status UseExperts(const DiskExperts& disk, const ModelConfig& config, const Side
 }
 
 Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
-                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish) {
+                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish,
+                        size_t free) {
   const experts::StreamingOptions options = OptionsOf(config, wish);
   const size_t record = disk.catalog.record_bytes;
   // The window, which decides it, does not depend on the bank.
@@ -143,22 +204,11 @@ Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
   fit.slice_bytes = SliceBytes(disk, all);
   const size_t taken = needs.resident() + fit.slice_bytes;
   const size_t available = ceiling - std::min(ceiling, taken);
-  auto plan = experts::FitStreaming(disk.catalog, options, available);
-  if (!plan) {
-    if (wish.bank_bytes && *wish.bank_bytes <= available) return std::move(plan).error();
-    return Error{Code::kNoMemory,
-                 "the ceiling of " + Bytes(ceiling) + " leaves " + Bytes(available) +
-                     " for experts beside " + Bytes(taken) +
-                     " of weights, state, cache and scratch, but one token needs " +
-                     std::to_string(options.floor_slots) + " experts of " + Bytes(record) +
-                     "; raise --wired-gb or lower --ctx-size"};
-  }
+  const auto plan = experts::FitStreaming(disk.catalog, options, available);
+  if (!plan) return BelowFloor(disk, config, needs, ceiling, wish, free, available, taken);
   if (wish.bank_bytes && plan->bank_bytes + record <= *wish.bank_bytes &&
       plan->bank_slots < disk.catalog.RecordCount()) {
-    return Error{Code::kNoMemory, "--expert-cache-gb asks for " + Bytes(*wish.bank_bytes) +
-                                      ", but the ceiling of " + Bytes(ceiling) + " leaves " +
-                                      Bytes(plan->bank_bytes) +
-                                      " for the bank; raise --wired-gb or lower it"};
+    return BankBeyondCeiling(disk, needs, options, *plan, ceiling, free, taken);
   }
   fit.plan = *plan;
   return fit;
@@ -166,12 +216,12 @@ Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
 
 Result<ExpertStreaming> PrepareStreaming(DiskExperts disk, const ModelConfig& config,
                                          const MemoryNeeds& needs, size_t ceiling,
-                                         const SidecarStreaming& wish) {
+                                         const SidecarStreaming& wish, size_t free) {
   ExpertStreaming made;
   MACH_TRY(const Reads reads, ChooseReads(disk.catalog.files.front(), wish));
   made.read_mode = reads.mode;
   made.direct = reads.direct;
-  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, wish));
+  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, wish, free));
   made.options = OptionsOf(config, wish);
   made.options.bank_bytes = fit.plan.bank_bytes;
   made.options.staging_bytes = fit.plan.staging_bytes;

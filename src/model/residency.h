@@ -57,13 +57,15 @@ struct BankFit {
   size_t staging_bytes() const { return plan.memory_bytes() - plan.bank_bytes + slice_bytes; }
 };
 
-// Fits the bank into what a ceiling leaves beside the rest of the model. REQUIRES: UseExperts.
+// Fits the bank into what a ceiling leaves beside the rest of the model. free: of the machine's
+// memory; no higher ceiling is advised. REQUIRES: UseExperts.
 Result<BankFit> FitBank(const DiskExperts& experts, const ModelConfig& config,
-                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish);
+                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish,
+                        size_t free = SIZE_MAX);
 
 // What streaming will do: fits the bank, and finds the reads that work where the experts are.
 Result<ExpertStreaming> PrepareStreaming(DiskExperts experts, const ModelConfig& config,
                                          const MemoryNeeds& needs, size_t ceiling,
-                                         const SidecarStreaming& wish);
+                                         const SidecarStreaming& wish, size_t free = SIZE_MAX);
 
 }  // namespace mach::model

@@ -69,16 +69,16 @@ bool BeginsWithSystem(const ChatInput& chat) {
   return role != nullptr && role->is_string() && role->AsString() == "system";
 }
 
-ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens, std::string_view param) {
+ApiError ContextOverflow(size_t prompt_tokens, const engine::Info& info, std::string_view param) {
   ApiError error;
   error.type = "exceed_context_size_error";
   error.code = "context_length_exceeded";
   error.param = param;
-  error.message = "This model's maximum context length is " + std::to_string(context_tokens) +
+  error.message = "This model's maximum context length is " + std::to_string(info.context_tokens) +
                   " tokens. The request (" + std::to_string(prompt_tokens) +
-                  " tokens) exceeds the available context size; shorten it or restart with a "
-                  "larger --ctx-size.";
-  error.extra = {{"n_prompt_tokens", prompt_tokens}, {"n_ctx", context_tokens}};
+                  " tokens) exceeds the available context size; " +
+                  engine::HowToFitPrompt(info, prompt_tokens) + ".";
+  error.extra = {{"n_prompt_tokens", prompt_tokens}, {"n_ctx", info.context_tokens}};
   return error;
 }
 
@@ -135,7 +135,7 @@ std::variant<ChoiceRuns, ApiError> PrepareChoices(const std::string& request_id,
       if (prompt.tokens.empty()) return WrongValue(param, "has no text");
       if (auto error = CheckTokens(prompt.tokens, param, info.vocab_size)) return *std::move(error);
       if (prompt.tokens.size() >= info.context_tokens) {
-        return ContextOverflow(prompt.tokens.size(), info.context_tokens, param);
+        return ContextOverflow(prompt.tokens.size(), info, param);
       }
     } else {
       forced.assign(prompt.tokens.end() - static_cast<std::ptrdiff_t>(prompt.forced),

@@ -14,7 +14,7 @@
 namespace mach::server {
 
 // 400 in the words that clients look for when a conversation has grown too long.
-ApiError ContextOverflow(size_t prompt_tokens, size_t context_tokens, std::string_view param);
+ApiError ContextOverflow(size_t prompt_tokens, const engine::Info& info, std::string_view param);
 ApiError ModelNotFound(const std::string& asked, const std::string& served);
 
 // Whether templates put a system part in front of the first message of the conversation.

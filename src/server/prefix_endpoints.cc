@@ -66,7 +66,7 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   const char* param = asked.is_chat ? "messages" : "text";
   if (request.prompt.empty()) return ToResponse(WrongValue(param, "has no text"));
   if (request.prompt.size() >= info.context_tokens) {
-    return ToResponse(ContextOverflow(request.prompt.size(), info.context_tokens, param));
+    return ToResponse(ContextOverflow(request.prompt.size(), info, param));
   }
   return MakeWarmReply(std::move(request), served->engine, clock_);
 }

@@ -323,9 +323,12 @@ def check_sidecar(bench, work):
 
 
 def check_memory(bench):
-    bench.refused(["leaves", "one token needs 36 experts", "raise --wired-gb", "--ctx-size"],
+    bench.refused(["leaves", "one token needs 36 experts", "raise --wired-gb to at least"],
                   "--wired-gb", "0.01")
-    bench.refused(["one token needs 36", "raise --expert-cache-gb"], "--expert-cache-gb", "0.0005")
+    bench.refused(["leaves", "one token needs 36 experts", "lower --ctx-size to at most"],
+                  "--wired-gb", "0.03", "--ctx-size", "8192")
+    bench.refused(["one token needs 36", "raise --expert-cache-gb to at least 0.002"],
+                  "--expert-cache-gb", "0.0005")
     bench.refused(["one token needs 36"], "--expert-cache-gb", "0.0005", SWITCH)
     bench.refused(["--wired-gb asks for", "are free on this machine"], "--wired-gb", "100000")
     bench.refused(["--wired-gb asks for"], "--wired-gb", "100000", SWITCH)

@@ -1,0 +1,38 @@
+// What fits under the memory ceiling, and what to say of what does not.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "model/plan.h"
+
+namespace mach::model {
+
+// A plan that takes more than the ceiling.
+struct Shortfall {
+  size_t least = 0;    // bytes that the plan takes at least
+  size_t ceiling = 0;  // less than that
+  size_t free = 0;     // of the machine's memory: the highest ceiling there can be
+  size_t kv = 0;       // of `least`, for context_tokens
+  size_t context_tokens = 0;
+};
+
+// What mends it, with values that work: "raise --wired-gb to at least 9.4, or lower --ctx-size to
+// at most 4096". Never a ceiling beyond what is free.
+std::string HowToFit(const Shortfall& shortfall);
+
+// Whether all experts fit beside the rest. kNoMemory says what is missing and what mends it.
+Status CheckAllResident(const ModelConfig& config, const MemoryNeeds& needs, size_t ceiling,
+                        size_t free);
+
+// A context that the model cannot have is kInvalidArgument. 0 is any.
+Status CheckContext(const ModelConfig& config, size_t tokens);
+
+// The longest context of at most the model's positions, in whole KV blocks or all positions, whose
+// state, cache, scratch and `later` (LoadOptions::later_needs) take no more than `bytes`; 0 when
+// none does. options: of the load; its context is not looked at.
+Result<size_t> LongestContext(
+    const ModelConfig& config, const PlanOptions& options, size_t bytes,
+    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later);
+
+}  // namespace mach::model
