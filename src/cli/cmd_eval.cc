@@ -109,7 +109,7 @@ Status WriteExperts(const std::string& path, const Keeper& keeper, size_t tokens
 Status Evaluate(const EvalOptions& options) {
   MACH_TRY(model::LoadOptions load, ToLoadOptions(options.model));
   auto loaded = [&] {
-    Progress progress("loading");
+    Progress progress("loading", ProgressLines::kLog);
     load.progress = [&](uint64_t done, uint64_t total) {
       progress.Update(done, total);
       return true;
@@ -141,7 +141,7 @@ Status Evaluate(const EvalOptions& options) {
   std::vector<float> logits(chunk * vocab);
   double nll = 0;
   size_t predicted = 0;
-  Progress progress("evaluating");
+  Progress progress("evaluating", ProgressLines::kLog, ProgressUnit::kTokens);
   for (size_t at = 0; at < ids.size();) {
     // A text beyond the context is read in windows that know nothing of each other.
     if (state->length() == window) state->Reset();

@@ -212,7 +212,7 @@ int RunGenerate(const GenerateOptions& options) {
 
   const SystemClock clock;
   auto model = [&] {
-    Progress progress("loading");
+    Progress progress("loading", ProgressLines::kLog);
     return LoadServingModel(
         {.model = options.model, .draft = options.draft, .max_queue = 1},
         [&](uint64_t done, uint64_t total) {

@@ -115,7 +115,7 @@ int RunServe(const ServeOptions& options) {
   std::thread loop([&] { finished = server.Run(); });
 
   auto model = [&] {
-    Progress progress("loading");
+    Progress progress("loading", ProgressLines::kLog);
     return LoadServingModel(
         {.model = options.model,
          .draft = options.draft,

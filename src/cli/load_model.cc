@@ -164,7 +164,13 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     }
     return spec::MeasureDecode(target, plan, draft_needs, serving.prefix.enabled);
   };
-  load.progress = progress;
+  // The drafter is loaded after the model; the two are one piece of work to whoever waits.
+  const auto draft_bytes = [&] { return draft_needs ? uint64_t{draft_needs->weights} : 0; };
+  uint64_t model_bytes = 0;
+  load.progress = [&](uint64_t done, uint64_t total) {
+    model_bytes = total;
+    return !progress || progress(done, total + draft_bytes());
+  };
   load.later_needs = [&](const model::ModelConfig& target,
                          const model::PlanOptions& plan) -> Result<size_t> {
     MACH_TRY(const spec::DecodeNeeds needs, decode_needs(target, plan));
@@ -211,8 +217,12 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
                                                   prefix_bytes, load.free_memory, model.codec));
   }
   if (!drafter.directory.empty()) {
-    MACH_TRY(decoder.draft, spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),
-                                                   loaded->ledger()));
+    MACH_TRY(decoder.draft,
+             spec::DraftModel::Load(io::PosixFileSystem(), drafter, loaded->config(),
+                                    loaded->ledger(), [&](uint64_t done, uint64_t total) {
+                                      return !progress ||
+                                             progress(model_bytes + done, model_bytes + total);
+                                    }));
     model.draft = decoder.draft->directory();
     model.block_policy = spec::PolicyName(decoder.policy);
     model.block_size = std::min(decoder.draft->config().block_size, spec::kMaxBlock);

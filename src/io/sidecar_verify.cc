@@ -1,8 +1,15 @@
 #include "io/sidecar_verify.h"
 
+#include <algorithm>
+
 #include "io/xxh3.h"
 
 namespace mach::io {
+namespace {
+
+constexpr uint64_t kBandBytes = uint64_t{4} << 20;  // between two reports
+
+}  // namespace
 
 Result<std::vector<DamagedRecord>> VerifyRecords(
     FileSystem& fs, const Sidecar& sidecar,
@@ -23,20 +30,25 @@ Result<std::vector<DamagedRecord>> VerifyRecords(
       const auto damage = [&](std::string reason) {
         damaged.push_back({layer, e, std::move(reason)});
       };
-      if (!file) {
-        damage(file.error().message);
-      } else if (const Status read = ReadExactly(**file, record.offset, buffer); !read) {
+      Status read = file ? Ok() : Status(file.error());
+      for (uint64_t at = 0; at < buffer.size(); at += kBandBytes) {
+        const auto band = std::span(buffer).subspan(
+            at, static_cast<size_t>(std::min<uint64_t>(kBandBytes, buffer.size() - at)));
+        if (read) read = ReadExactly(**file, record.offset + at, band);
+        if (progress && !progress(done + at + band.size(), total)) {
+          return Error{Code::kCancelled, "the check was interrupted"};
+        }
+      }
+      if (!read) {
         damage(read.error().message);
       } else if (Xxh3(buffer) != record.xxh3) {
         damage("'" + (*file)->path() + "' at byte " + std::to_string(record.offset) +
                ": the checksum is wrong");
       }
       done += m.record_stride;
-      if (progress && !progress(done, total)) {
-        return Error{Code::kCancelled, "the check was interrupted"};
-      }
     }
   }
+  if (progress) (void)progress(total, total);
   return damaged;
 }
 

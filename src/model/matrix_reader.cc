@@ -19,7 +19,8 @@ quant::TiledLayout MatrixReader::LayoutOf(const io::MatrixSource& s) {
   return {static_cast<size_t>(s.rows), static_cast<size_t>(s.cols), s.type, s.bits, s.group};
 }
 
-Status MatrixReader::Read(const io::MatrixSource& source, std::byte* out) {
+Status MatrixReader::Read(const io::MatrixSource& source, std::byte* out,
+                          const BandProgress& progress) {
   const quant::TiledLayout layout = LayoutOf(source);
   if (Status valid = quant::ValidateLayout(layout); !valid) {
     return std::move(valid).error().In(source.name);
@@ -58,6 +59,10 @@ Status MatrixReader::Read(const io::MatrixSource& source, std::byte* out) {
                         to);
     } else {
       quant::PackDense(band_layout, parts[0], to);
+    }
+    const uint64_t tiles = (begin + rows + quant::kTileRows - 1) / quant::kTileRows;
+    if (progress && !progress(tiles * layout.tile_bytes())) {
+      return Error{Code::kCancelled, "loading was cancelled"};
     }
   }
   return Ok();

@@ -1,7 +1,9 @@
 #include "model/sidecar_export.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "quant/quantize.h"
@@ -57,18 +59,29 @@ class Packer {
   Packer(const io::TensorSource& source, const ops::ExpertLayout& layout)
       : source_(source), layout_(layout), reader_(source.checkpoint()) {}
 
-  Status Pack(size_t layer, ExpertId expert, const ops::MoeShape& moe, std::byte* record) {
+  // Told of further bytes that are packed; false ends it with kCancelled.
+  using Advance = std::function<bool(uint64_t more)>;
+
+  Status Pack(size_t layer, ExpertId expert, const ops::MoeShape& moe, std::byte* record,
+              const Advance& advance) {
     MACH_TRY(const io::ExpertSource from,
              source_.Expert(MlpName(layer), expert, moe.experts, moe.hidden, moe.width));
-    MACH_RETURN_IF_ERROR(Matrix(from.gate, layout_.gate, record));
-    MACH_RETURN_IF_ERROR(Matrix(from.up, layout_.up, record + layout_.up_offset()));
-    return Matrix(from.down, layout_.down, record + layout_.down_offset());
+    MACH_RETURN_IF_ERROR(Matrix(from.gate, layout_.gate, record, advance));
+    MACH_RETURN_IF_ERROR(Matrix(from.up, layout_.up, record + layout_.up_offset(), advance));
+    return Matrix(from.down, layout_.down, record + layout_.down_offset(), advance);
   }
 
  private:
-  Status Matrix(const io::MatrixSource& from, const quant::TiledLayout& to, std::byte* out) {
+  Status Matrix(const io::MatrixSource& from, const quant::TiledLayout& to, std::byte* out,
+                const Advance& advance) {
     const quant::TiledLayout found = MatrixReader::LayoutOf(from);
-    if (found == to) return reader_.Read(from, out);
+    if (found == to) {
+      uint64_t before = 0;
+      return reader_.Read(from, out, [&](uint64_t packed) {
+        const uint64_t more = packed - std::exchange(before, packed);
+        return advance(more);
+      });
+    }
     const size_t count = found.rows * found.cols;
     MACH_RETURN_IF_ERROR(Grow(dense_, from.weight.bytes));
     MACH_RETURN_IF_ERROR(Grow(floats_, count * sizeof(float)));
@@ -89,6 +102,7 @@ class Packer {
     }
     quant::PackAffine(
         quant::QuantizeAffine(floats, found.rows, found.cols, to.bits, to.group).view(), out);
+    if (!advance(to.bytes())) return Error{Code::kCancelled, "the export was interrupted"};
     return Ok();
   }
 
@@ -143,9 +157,17 @@ Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
   for (const LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) total += moe->experts * record;
   }
+  // Of what is made of a record, packing is one half and writing the other.
   uint64_t done = 0;
-  const auto report = [&]() -> Status {
-    if (!options.progress || options.progress(done, total)) return Ok();
+  std::atomic<uint64_t> packed = 0;  // of this batch
+  std::atomic<bool> stopped = false;
+  const auto report = [&] {
+    const uint64_t made = done + std::min<uint64_t>(packed, batch * record) / 2;
+    if (options.progress && !options.progress(std::min(made, total), total)) stopped = true;
+  };
+  const auto interrupted = [&]() -> Status {
+    report();
+    if (!stopped) return Ok();
     return Error{Code::kCancelled, "the export was interrupted; the same command goes on with it"};
   };
   for (size_t layer = 0; layer < config.layers.size(); ++layer) {
@@ -153,25 +175,33 @@ Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
     if (moe == nullptr) continue;
     if (writer.IsFinished(layer)) {
       done += moe->experts * record;
-      MACH_RETURN_IF_ERROR(report());
+      MACH_RETURN_IF_ERROR(interrupted());
       continue;
     }
     MACH_RETURN_IF_ERROR(writer.BeginLayer(layer));
     for (size_t first = 0; first < moe->experts; first += batch) {
       const size_t count = std::min(batch, moe->experts - first);
       std::fill(records.begin(), records.end(), std::byte{0});
-      pool.ParallelFor(count, 1, [&](size_t begin, size_t end, size_t) {
+      packed = 0;
+      pool.ParallelFor(count, 1, [&](size_t begin, size_t end, size_t worker) {
+        const auto advance = [&](uint64_t more) {
+          packed += more;
+          if (worker == 0) report();  // on the caller's thread alone
+          return !stopped.load();
+        };
         for (size_t i = begin; i < end; ++i) {
           outcomes[i] = packers[i].Pack(layer, ExpertId(static_cast<uint32_t>(first + i)), *moe,
-                                        records.data() + i * record);
+                                        records.data() + i * record, advance);
         }
       });
+      MACH_RETURN_IF_ERROR(interrupted());
+      for (size_t i = 0; i < count; ++i) MACH_RETURN_IF_ERROR(outcomes[i]);
       for (size_t i = 0; i < count; ++i) {
-        MACH_RETURN_IF_ERROR(outcomes[i]);
         MACH_RETURN_IF_ERROR(writer.Append({records.data() + i * record, record}));
+        packed = (count - i - 1) * record;
         done += record;
+        MACH_RETURN_IF_ERROR(interrupted());
       }
-      MACH_RETURN_IF_ERROR(report());
     }
     MACH_RETURN_IF_ERROR(writer.EndLayer());
   }

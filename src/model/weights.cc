@@ -31,21 +31,19 @@ class Weights::Loader {
   }
 
  private:
-  Status Report() {
-    if (placer_.measuring() || !progress_ || progress_(placer_.bytes(), total_)) return Ok();
-    return Error{Code::kCancelled, "loading was cancelled"};
-  }
-
   Status Matrix(std::string_view name, size_t rows, size_t cols, quant::TiledMatrix& out) {
     MACH_TRY(const io::MatrixSource from, source_.Matrix(name, rows, cols));
     out.layout = MatrixReader::LayoutOf(from);
     if (Status valid = quant::ValidateLayout(out.layout); !valid) {
       return std::move(valid).error().In(from.name);
     }
+    const size_t before = placer_.bytes();
     std::byte* to = placer_.Place(out.layout.bytes());
     out.data = to;
-    if (to != nullptr) MACH_RETURN_IF_ERROR(reader_.Read(from, to));
-    return Report();
+    if (to == nullptr) return Ok();
+    return reader_.Read(from, to, [&](uint64_t packed) {
+      return !progress_ || progress_(before + packed, total_);
+    });
   }
 
   template <class Read>
@@ -222,12 +220,15 @@ Result<std::unique_ptr<experts::ResidentStore>> LoadExperts(const ModelConfig& c
       MACH_TRY(const io::ExpertSource expert, source.Expert(LayerName(i, "mlp"), ExpertId(e),
                                                             moe->experts, moe->hidden, moe->width));
       std::byte* to = store->Record(LayerId(static_cast<uint32_t>(i)), ExpertId(e)).data();
-      MACH_RETURN_IF_ERROR(reader.Read(expert.gate, to));
-      MACH_RETURN_IF_ERROR(reader.Read(expert.up, to + layout.up_offset()));
-      MACH_RETURN_IF_ERROR(reader.Read(expert.down, to + layout.down_offset()));
-      if (progress && !progress((uint64_t{i} * experts + e + 1) * record, total)) {
-        return Error{Code::kCancelled, "loading was cancelled"};
-      }
+      const auto part = [&](const io::MatrixSource& from, size_t offset) {
+        const uint64_t before = (uint64_t{i} * experts + e) * record + offset;
+        return reader.Read(from, to + offset, [&](uint64_t packed) {
+          return !progress || progress(before + packed, total);
+        });
+      };
+      MACH_RETURN_IF_ERROR(part(expert.gate, 0));
+      MACH_RETURN_IF_ERROR(part(expert.up, layout.up_offset()));
+      MACH_RETURN_IF_ERROR(part(expert.down, layout.down_offset()));
     }
   }
   return store;

@@ -69,9 +69,12 @@ Result<std::unique_ptr<experts::ResidentStore>> LoadExperts(const ModelConfig& c
 // Reads one matrix of a checkpoint and packs it into out (layout.bytes()), in bands of rows.
 class MatrixReader {
  public:
+  // Told after each band how many bytes of `out` are made; false ends the read with kCancelled.
+  using BandProgress = std::function<bool(uint64_t packed_bytes)>;
+
   explicit MatrixReader(const io::Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
   static quant::TiledLayout LayoutOf(const io::MatrixSource& source);
-  Status Read(const io::MatrixSource& source, std::byte* out);
+  Status Read(const io::MatrixSource& source, std::byte* out, const BandProgress& progress = {});
 
  private:
   const io::Checkpoint& checkpoint_;

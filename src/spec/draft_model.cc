@@ -20,18 +20,21 @@ constexpr int kGroup = 64;  // of matrices that are quantized while loading
 // As model::Weights::Loader: visits every tensor twice, first to measure, then to read.
 class DraftModel::Loader {
  public:
-  Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger* ledger)
+  Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger* ledger,
+         const model::LoadProgress& progress)
       : config_(config),
         source_(source),
         reader_(source.checkpoint()),
         bits_(bits),
-        ledger_(ledger) {}
+        ledger_(ledger),
+        progress_(progress) {}
 
   Status Measure(DraftModel& out) { return Visit(out); }
   size_t bytes() const { return placer_.bytes(); }
   size_t most_staging() const { return most_staging_; }
 
   Status Read(DraftModel& out) {
+    total_ = placer_.bytes();
     placer_.Begin(out.memory_.data());
     return Visit(out);
   }
@@ -49,20 +52,29 @@ class DraftModel::Loader {
     const size_t staged =
         quantizes ? stored.bytes() + rows * cols * sizeof(float) + out.layout.bytes() : 0;
     most_staging_ = std::max(most_staging_, staged);
+    const size_t before = placer_.bytes();
     std::byte* to = placer_.Place(out.layout.bytes());
     out.data = to;
     if (to == nullptr) return Ok();
-    if (!quantizes) return reader_.Read(from, to);
+    // Of a matrix that is quantized, reading it makes the first half.
+    const auto report = [&](uint64_t packed) {
+      const uint64_t made = quantizes ? packed * out.layout.bytes() / stored.bytes() / 2 : packed;
+      return !progress_ || progress_(before + made, total_);
+    };
+    if (!quantizes) return reader_.Read(from, to, report);
 
     MACH_TRY(const MemoryReservation staging, ledger_->Reserve(MemoryTag::kStaging, staged));
     MACH_TRY(AlignedBuffer dense, AlignedBuffer::Allocate(stored.bytes()));
-    MACH_RETURN_IF_ERROR(reader_.Read(from, dense.data()));
+    MACH_RETURN_IF_ERROR(reader_.Read(from, dense.data(), report));
     MACH_TRY(AlignedBuffer floats, AlignedBuffer::Allocate(rows * cols * sizeof(float)));
     const std::span<float> values(floats.As<float>(), rows * cols);
     for (size_t r = 0; r < rows; ++r) {
       quant::UnpackRow({stored, dense.data()}, r, values.subspan(r * cols, cols));
     }
     quant::PackAffine(quant::QuantizeAffine(values, rows, cols, bits_, kGroup).view(), to);
+    if (progress_ && !progress_(placer_.bytes(), total_)) {
+      return Error{Code::kCancelled, "loading was cancelled"};
+    }
     return Ok();
   }
 
@@ -110,6 +122,8 @@ class DraftModel::Loader {
   model::MatrixReader reader_;
   const int bits_;
   MemoryLedger* ledger_;  // null while measuring only
+  const model::LoadProgress& progress_;
+  size_t total_ = 0;
   size_t most_staging_ = 0;
   MemoryPlacer placer_;
 };
@@ -147,7 +161,8 @@ Result<Opened> OpenFor(io::FileSystem& fs, const std::string& directory,
 Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
                                                      const DraftModelOptions& options,
                                                      const model::ModelConfig& target,
-                                                     MemoryLedger& ledger) {
+                                                     MemoryLedger& ledger,
+                                                     const model::LoadProgress& progress) {
   MACH_CHECK(options.bits == 0 || options.bits == 4 || options.bits == 8);
   MACH_TRY(Opened opened, OpenFor(fs, options.directory, target));
   const auto load = [&]() -> Result<std::unique_ptr<DraftModel>> {
@@ -155,7 +170,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(io::FileSystem& fs,
     made->directory_ = options.directory;
     made->config_ = std::move(opened.config);
     MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*opened.checkpoint));
-    Loader loader(made->config_, source, options.bits, &ledger);
+    Loader loader(made->config_, source, options.bits, &ledger, progress);
     MACH_RETURN_IF_ERROR(loader.Measure(*made));
     MACH_TRY(made->reservation_, ledger.Reserve(MemoryTag::kDraft, loader.bytes()));
     MACH_TRY(made->memory_, AlignedBuffer::Allocate(loader.bytes()));
@@ -174,7 +189,8 @@ Result<DraftModel::Needs> DraftModel::Measure(io::FileSystem& fs, const DraftMod
     DraftModel unread;
     unread.config_ = std::move(opened.config);
     MACH_TRY(const io::TensorSource source, io::TensorSource::Create(*opened.checkpoint));
-    Loader loader(unread.config_, source, options.bits, nullptr);
+    const model::LoadProgress none;
+    Loader loader(unread.config_, source, options.bits, nullptr, none);
     MACH_RETURN_IF_ERROR(loader.Measure(unread));
     return Needs{loader.bytes(), loader.most_staging(), unread.config_};
   };

@@ -35,7 +35,8 @@ class DraftModel {
   static Result<std::unique_ptr<DraftModel>> Load(io::FileSystem& fs,
                                                   const DraftModelOptions& options,
                                                   const model::ModelConfig& target,
-                                                  MemoryLedger& ledger);
+                                                  MemoryLedger& ledger,
+                                                  const model::LoadProgress& progress = {});
 
   // What Load would reserve, by the headers alone, and the config.
   struct Needs {

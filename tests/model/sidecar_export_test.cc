@@ -332,11 +332,10 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   spec.layers = 3;
   const TemporaryCheckpoint checkpoint(spec);
   io::MemoryFileSystem fs;
-  const auto stop_after = [](int reports) {
-    return SidecarExport{
-        .progress = [reports](uint64_t, uint64_t) mutable { return reports-- > 0; }};
-  };
-  const Status stopped = Export(checkpoint.directory(), fs, stop_after(4));
+  // Within the second of three layers.
+  const SidecarExport stops{
+      .progress = [](uint64_t done, uint64_t total) { return done <= total / 3; }};
+  const Status stopped = Export(checkpoint.directory(), fs, stops);
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().code, Code::kCancelled);
   EXPECT_THAT(stopped.error().message, HasSubstr("the same command goes on"));
@@ -375,8 +374,9 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   }};
   const Status resumed = Export(checkpoint.directory(), fs, rest);
   ASSERT_TRUE(resumed.ok()) << resumed.error().message;
-  ASSERT_EQ(reported.size(), 1 + 2 * spec.experts);
+  ASSERT_GE(reported.size(), 1 + 2 * spec.experts);
   EXPECT_EQ(reported.front(), total / 3);
+  EXPECT_TRUE(std::ranges::is_sorted(reported));
   EXPECT_EQ(reported.back(), total);
 
   io::MemoryFileSystem at_once;
