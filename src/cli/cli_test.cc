@@ -237,6 +237,31 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"mach", "generate", "m", "--top-p", "nan"}, "--top-p is 'nan', expected a number"},
       {{"mach", "generate", "m", "--top-p", "0"}, "--top-p is 0, expected"},
       {{"mach", "serve", "m", "--streaming=yes"}, "--streaming is 'yes', expected 0 or 1"},
+      // What people type who come from elsewhere.
+      {{"mach", "run", "models/x"},
+       "unknown command 'run'; 'mach serve models/x --no-streaming' serves a model"},
+      {{"mach", "run", "models/x"}, "'mach generate models/x --prompt TEXT' answers once"},
+      {{"mach", "chat"}, "'mach serve MODEL --no-streaming'"},
+      {{"mach", "pull", "a/b"}, "'hf download a/b --local-dir models/b' does"},
+      {{"mach", "list"}, "'mach models' lists"},
+      {{"mach", "ps"}, "'mach probe'"},
+      {{"mach", "show"}, "'mach check MODEL'"},
+      {{"mach", "models/x"}, "a command comes first: 'mach serve models/x --no-streaming'"},
+      {{"mach", "-m", "models/x"}, "a command comes first, then the model: 'mach serve models/x"},
+      {{"mach", "--port", "80"}, "unknown option '--port'; a command comes first"},
+      {{"mach", "serve", "-m", "models/x"},
+       "given without an option here: mach serve <checkpoint>"},
+      {{"mach", "serve", "m", "-c", "4096"}, "unknown option '-c'; it is --ctx-size here"},
+      {{"mach", "serve", "m", "--ctx", "4096"}, "unknown option '--ctx'; it is --ctx-size here"},
+      {{"mach", "serve", "-t", "8", "m"}, "unknown option '-t'; it is --threads here"},
+      {{"mach", "serve", "m", "-ngl", "99"}, "unknown option '-ngl'; it is about GPUs"},
+      {{"mach", "serve", "m", "--n-gpu-layers=99"}, "unknown option '--n-gpu-layers=99'; it is ab"},
+      {{"mach", "serve", "m", "--api-key", "k"}, "it is --api-key-file here: a file"},
+      {{"mach", "serve", "m", "--gpu-memory-utilization", "0.9"}, "it is --wired-gb here"},
+      {{"mach", "serve", "m", "-p", "-5 what?"}, "it is --prompt of 'mach generate'"},
+      {{"mach", "serve", "m", "--prompt", "x"}, "it is an option of 'mach generate'"},
+      {{"mach", "serve", "m", "-v"}, "it is --log-level here"},
+      {{"mach", "generate", "m", "Hello you"}, "did you mean '--prompt 'Hello you''?"},
   };
   for (const auto& [args, message] : cases) {
     const Answer answer = Answered(args);
@@ -259,7 +284,11 @@ TEST(CommandLine, HelpIsForStandardOutput) {
     EXPECT_THAT(answer.out, HasSubstr("Usage: mach"));
     EXPECT_EQ(answer.err, "");
   }
-  EXPECT_EQ(Answered({"mach", "--version"}).out, "mach 9.8.7\n");
+  for (const char* version : {"--version", "version", "-v", "-V"}) {
+    const Answer answer = Answered({"mach", version});
+    EXPECT_EQ(answer.out, "mach 9.8.7\n");
+    EXPECT_EQ(answer.exit_code, kExitOk);
+  }
   const Answer nothing = Answered({"mach"});
   EXPECT_EQ(nothing.exit_code, kExitUsage);
   EXPECT_THAT(nothing.err, HasSubstr("Commands:"));
@@ -299,12 +328,16 @@ TEST(OptionTable, IsSound) {
   }
 }
 
-TEST(OptionTable, SuggestsNearNamesOnly) {
-  const std::string_view names[] = {"serve", "generate", "eval"};
-  EXPECT_EQ(Nearest("generat", names), "generate");
-  EXPECT_EQ(Nearest("evl", names), "eval");
-  EXPECT_EQ(Nearest("frobnicate", names), "");
-  EXPECT_EQ(Nearest(std::string(10000, 'x'), names), "");
+// All of several unknown options at once, but not their values.
+TEST(CommandLine, NamesEveryUnknownOption) {
+  const Answer answer = Answered({"mach", "serve", "m", "--max-model-len", "8192",
+                                  "--tensor-parallel-size", "2", "--frobnicate", "-5"});
+  EXPECT_EQ(answer.err,
+            "mach serve: unknown option '--max-model-len'; it is --ctx-size here\n"
+            "mach serve: unknown option '--tensor-parallel-size'; mach runs one model in one "
+            "process on one machine's processors: leave it out\n"
+            "mach serve: unknown option '--frobnicate'\n"
+            "Try 'mach serve --help'.\n");
 }
 
 TEST(Manual, KnowsEveryOptionOfEveryCommand) {

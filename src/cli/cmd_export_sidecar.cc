@@ -9,6 +9,7 @@
 #include "cli/check_report.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/thread_advice.h"
 #include "cli/version.h"
 #include "model/headers.h"
 #include "model/sidecar.h"
@@ -74,6 +75,8 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
   }();
   MACH_TRY(const auto writer, std::move(opened));
   MACH_RETURN_IF_ERROR(CheckSpace(*directory, *writer, headers.config));
+  const std::string slow = TooManyThreads("--jobs", options.jobs, AvailableCpus());
+  if (!slow.empty()) std::fputs(("mach export-sidecar: " + slow + "\n").c_str(), stderr);
   ThreadPool pool(options.jobs != 0 ? options.jobs : AvailableCpus());
   return model::ExportSidecar(headers.config, headers.source, *layout, wish, pool, *writer);
 }

@@ -1,5 +1,6 @@
 #include "cli/command_line.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -8,7 +9,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "cli/environment.h"
+#include "cli/foreign_names.h"
 #include "cli/help.h"
 #include "cli/manual.h"
 
@@ -19,12 +22,17 @@ std::string Spelled(const Option& option) {
   return option.positional ? "<" + std::string(option.name) + ">" : "--" + std::string(option.name);
 }
 
-Answer UsageError(std::string_view command, const std::string& message) {
+Answer UsageErrors(std::string_view command, const std::vector<std::string>& messages) {
+  const std::string program = "mach" + (command.empty() ? "" : " " + std::string(command));
   Answer answer;
   answer.exit_code = kExitUsage;
-  answer.err = "mach" + (command.empty() ? "" : " " + std::string(command)) + ": " + message +
-               "\nTry 'mach" + (command.empty() ? "" : " " + std::string(command)) + " --help'.\n";
+  for (const std::string& message : messages) answer.err += program + ": " + message + "\n";
+  answer.err += "Try '" + program + " --help'.\n";
   return answer;
+}
+
+Answer UsageError(std::string_view command, const std::string& message) {
+  return UsageErrors(command, {message});
 }
 
 std::string Did(std::string_view nearest, std::string_view prefix) {
@@ -199,7 +207,7 @@ class Parser {
     } catch (const CLI::ParseError& error) {
       return UsageError(command_.name, error.what());
     }
-    if (const auto extras = app.remaining(); !extras.empty()) return Unknown(extras.front());
+    if (const auto extras = app.remaining(); !extras.empty()) return Unknown(extras);
     for (size_t i = 0; i < slots.size(); ++i) {
       const Option& option = command_.options[i];
       if (slots[i].texts.size() > 1 && !option.repeatable) {
@@ -218,20 +226,33 @@ class Parser {
     return std::nullopt;
   }
 
-  Answer Unknown(const std::string& argument) const {
-    if (!argument.starts_with('-')) {
-      return UsageError(command_.name,
-                        "unexpected argument '" + EscapeForLog(argument, false) + "'");
+  // Of what no option took. Values of unknown options are among them.
+  Answer Unknown(const std::vector<std::string>& arguments) const {
+    constexpr size_t kMostNamed = 8;
+    std::vector<std::string> messages;
+    for (const std::string& argument : arguments) {
+      const bool option = argument.starts_with('-') && !ToNumber(argument);
+      if (option && messages.size() < kMostNamed) messages.push_back(UnknownOption(argument));
+    }
+    if (!messages.empty()) return UsageErrors(command_.name, messages);
+    const std::string meant = ArgumentMeant(command_, arguments.front());
+    return UsageError(command_.name, "unexpected argument '" +
+                                         EscapeForLog(arguments.front(), false) + "'" +
+                                         (meant.empty() ? "" : "; " + meant));
+  }
+
+  std::string UnknownOption(const std::string& argument) const {
+    const std::string name = argument.substr(0, argument.find('='));
+    const std::string unknown = "unknown option '" + EscapeForLog(argument, false) + "'";
+    if (const std::string meant = OptionMeant(command_, name); !meant.empty()) {
+      return unknown + "; " + meant;
     }
     std::vector<std::string_view> names;
     for (const Option& option : command_.options) {
       if (!option.positional) names.push_back(option.name);
     }
-    const size_t begin = argument.find_first_not_of('-');
-    const std::string typed =
-        begin == std::string::npos ? "" : argument.substr(begin, argument.find('=') - begin);
-    return UsageError(command_.name, "unknown option '" + EscapeForLog(argument, false) + "'" +
-                                         Did(Nearest(typed, names), "--"));
+    const std::string typed = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+    return unknown + Did(Nearest(typed, names), "--");
   }
 
   std::optional<Answer> ReadEnvironment() {
@@ -275,7 +296,8 @@ class Parser {
         return UsageError(
             command_.name,
             Spelled(option) + " is missing" +
-                (option.env.empty() ? "" : "; give it or set " + std::string(option.env)));
+                (option.env.empty() ? "" : "; give it or set " + std::string(option.env)) +
+                (option.name == "checkpoint" ? " ('mach models' lists what is in 'models')" : ""));
       }
       for (const std::string& text : it->second) {
         const std::string why = WhyWrong(option, text);
@@ -312,8 +334,9 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
     if (rest.empty()) return Answer{kExitUsage, "", ProgramHelp()};
     name = rest.front();
     rest.erase(rest.begin());
-    if (name == "--version" || name == "version")
+    if (name == "--version" || name == "version" || name == "-v" || name == "-V") {
       return print("mach " + std::string(version) + "\n");
+    }
     if (name == "--help" || name == "-h") return print(ProgramHelp());
     // For packaging: written to files by `make install`.
     if (name == "man") {
@@ -342,7 +365,12 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
   const Command* command = FindCommand(name);
   if (command == nullptr) {
     if (name.starts_with('-')) {
-      return UsageError("", "unknown option '" + EscapeForLog(name, false) + "'");
+      return UsageError("", "unknown option '" + EscapeForLog(name, false) + "'; " +
+                                LeadingOptionMeant(name.substr(0, name.find('=')), rest));
+    }
+    if (const std::string meant = CommandMeant(name, rest); !meant.empty()) {
+      return UsageError(
+          "", "unknown command '" + EscapeForLog(name, false) + "'; " + EscapeForLog(meant, false));
     }
     std::vector<std::string_view> names;
     for (const Command& known : Commands()) names.push_back(known.name);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/nearest.h"
 
 namespace mach::cli {
 namespace {

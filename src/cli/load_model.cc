@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cli/load_codec.h"
 #include "cli/serving_facts.h"
+#include "cli/thread_advice.h"
 #include "engine/local_engine.h"
 #include "io/file.h"
 #include "io/writable.h"
@@ -113,6 +114,8 @@ model::DirectReads DirectReadsOf(std::string_view choice) {
 
 Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   model::LoadOptions load;
+  const std::string slow = TooManyThreads("--threads", options.threads, AvailableCpus());
+  if (!slow.empty()) LogWarning(slow);
   load.checkpoint = options.checkpoint;
   load.context_tokens = options.ctx_size;
   load.threads = options.threads;

@@ -1,9 +1,5 @@
 #include "cli/option_table.h"
 
-#include <algorithm>
-#include <string>
-#include <vector>
-
 #include "cli/bench_options.h"
 #include "cli/generate_options.h"
 #include "cli/serve_options.h"
@@ -76,21 +72,6 @@ constexpr Command kCommands[] = {
      kProbe, kProbeExamples},
 };
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const Command> Commands() { return kCommands; }
@@ -100,21 +81,6 @@ const Command* FindCommand(std::string_view name) {
     if (command.name == name) return &command;
   }
   return nullptr;
-}
-
-std::string_view Nearest(std::string_view typed, std::span<const std::string_view> names) {
-  constexpr size_t kMaxTyped = 64;
-  if (typed.size() > kMaxTyped) return {};
-  std::string_view best;
-  size_t least = std::max<size_t>(2, typed.size() / 3) + 1;
-  for (const std::string_view name : names) {
-    const size_t distance = EditDistance(typed, name);
-    if (distance < least) {
-      least = distance;
-      best = name;
-    }
-  }
-  return best;
 }
 
 }  // namespace mach::cli

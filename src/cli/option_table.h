@@ -52,7 +52,4 @@ struct Command {
 std::span<const Command> Commands();
 const Command* FindCommand(std::string_view name);
 
-// Of a table's names, the one that was probably meant; empty when none is near.
-std::string_view Nearest(std::string_view typed, std::span<const std::string_view> names);
-
 }  // namespace mach::cli
