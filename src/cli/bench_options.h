@@ -39,7 +39,10 @@ inline constexpr Option kBenchDisk[] = {
 };
 
 inline constexpr Example kBenchDiskExamples[] = {
-    {"mach bench disk --dir /ssd --record-kb 1728", "What a disk gives an expert bank at best."}};
+    {"mach bench disk --dir . --record-kb 1728 --file-mb 256 --memory-mb 64 --case-ms 200 --rounds "
+     "1",
+     "What a disk gives an expert bank at best, in a few seconds. Leave out all but --dir for "
+     "numbers to keep."}};
 
 inline constexpr Option kBenchStreaming[] = {
     kCheckpoint,
@@ -64,8 +67,9 @@ inline constexpr Option kBenchStreaming[] = {
 };
 
 inline constexpr Example kBenchStreamingExamples[] = {
-    {"mach bench streaming /tmp/35b",
-     "How close reading experts comes to the disk and to experts in memory."}};
+    {"mach export-sidecar models/mach-tiny && mach bench streaming models/mach-tiny --rounds 1",
+     "How close reading experts comes to the disk and to experts in memory; of a model that is "
+     "larger than caches, numbers to keep."}};
 
 inline constexpr Option kBenchTrace[] = {
     {.name = "trace",
@@ -100,7 +104,7 @@ inline constexpr Option kBenchTrace[] = {
 inline constexpr Example kBenchTraceExamples[] = {
     {"mach bench trace bench/traces/mach-tiny.trace",
      "Hit rates of every eviction policy by bank size, next to the optimum."},
-    {"mach bench trace /tmp/t.trace --record models/mach-tiny --text README.md",
+    {"mach bench trace /tmp/t.trace --record models/mach-tiny --text README.md --tokens 200",
      "Records a trace, then replays it."}};
 
 inline constexpr Option kBenchMatmul[] = {
@@ -116,6 +120,8 @@ inline constexpr Option kBenchMatmul[] = {
 };
 
 inline constexpr Example kBenchMatmulExamples[] = {
-    {"mach bench matmul --quick", "How close matrix products come to memory and arithmetic."}};
+    {"mach bench matmul --quick --rounds 1 --memory-mb 256",
+     "How close matrix products come to memory and arithmetic; with the defaults, numbers to "
+     "keep."}};
 
 }  // namespace mach::cli

@@ -1,4 +1,7 @@
+#include <cmath>
+#include <fstream>
 #include <map>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -235,8 +238,14 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"mach", "serve", "m", "--api-key-file", "f", "--insecure-no-auth"}, "exclude each other"},
       {{"mach", "generate", "m", "--raw", "--messages", "f"}, "exclude each other"},
       {{"mach", "generate", "m", "--top-p", "nan"}, "--top-p is 'nan', expected a number"},
-      {{"mach", "generate", "m", "--top-p", "0"}, "--top-p is 0, expected"},
+      {{"mach", "generate", "m", "--top-p", "0"}, "--top-p is 0, expected 1e-06 to 1"},
       {{"mach", "serve", "m", "--streaming=yes"}, "--streaming is 'yes', expected 0 or 1"},
+      // Integers are exact, and shown as such.
+      {{"mach", "generate", "m", "--seed", "9007199254740993"},
+       "--seed is 9007199254740993, expected 0 to 9007199254740992"},
+      {{"mach", "serve", "m", "--ctx-size", "1073741825"},
+       "--ctx-size is 1073741825, expected 0 to 1073741824"},
+      {{"mach", "serve", "m", "--ctx-size", "99999999999999999999"}, "expected an integer"},
       // What people type who come from elsewhere.
       {{"mach", "run", "models/x"},
        "unknown command 'run'; 'mach serve models/x --no-streaming' serves a model"},
@@ -298,6 +307,9 @@ TEST(CommandLine, HelpIsForStandardOutput) {
 TEST(OptionTable, IsSound) {
   for (const Command& command : Commands()) {
     const std::string help = CommandHelp(command);
+    std::string unwrapped;  // one space between words
+    std::istringstream words(help);
+    for (std::string word; words >> word;) unwrapped += word + " ";
     std::map<std::string_view, int> seen;
     for (const Option& option : command.options) {
       EXPECT_EQ(++seen[option.name], 1) << option.name;
@@ -311,6 +323,11 @@ TEST(OptionTable, IsSound) {
         for (const Option& other : command.options) known |= other.name == option.excludes;
         EXPECT_TRUE(known) << option.excludes;
       }
+      const bool limited = std::isfinite(option.minimum) && std::isfinite(option.maximum);
+      if (option.type == OptionType::kInteger || option.type == OptionType::kNumber) {
+        EXPECT_TRUE(limited) << option.name;
+        EXPECT_NE(unwrapped.find("(" + RangeText(option)), std::string::npos) << option.name;
+      }
       if (option.default_value.empty() || option.positional) continue;
       std::vector<std::string> args{"mach", std::string(command.name)};
       for (const Option& other : command.options) {
@@ -322,8 +339,11 @@ TEST(OptionTable, IsSound) {
     }
     for (size_t at = 0; at < help.size();) {
       const size_t end = help.find('\n', at);
-      EXPECT_LE(end - at, 100u) << help.substr(at, end - at);
+      const std::string line = help.substr(at, end - at);
       at = end + 1;
+      bool example = false;  // in one line, so that it can be copied
+      for (const Example& e : command.examples) example |= line == "  " + std::string(e.command);
+      EXPECT_TRUE(example || line.size() <= 100) << line;
     }
   }
 }
@@ -338,6 +358,91 @@ TEST(CommandLine, NamesEveryUnknownOption) {
             "process on one machine's processors: leave it out\n"
             "mach serve: unknown option '--frobnicate'\n"
             "Try 'mach serve --help'.\n");
+}
+
+// Every example is a command line that this program accepts, as far as a shell's syntax lets one
+// see: the words after each "mach", up to the next operator.
+TEST(Examples, AreCommandLines) {
+  size_t commands = 0;
+  for (const Command& command : Commands()) {
+    EXPECT_GE(command.examples.size(), 1u) << command.name;
+    for (const Example& example : command.examples) {
+      std::vector<std::string> words;
+      bool quoted = false;
+      const auto run = [&] {
+        if (!words.empty() && words.front() == "mach") {
+          ++commands;
+          Parsed(words);
+        }
+        words.clear();
+      };
+      words.emplace_back();
+      for (const char c : std::string(example.command) + " ") {
+        if (c == '\'' || c == '"') quoted = !quoted;
+        if (c != ' ' || quoted) {
+          words.back() += c;
+          continue;
+        }
+        const std::string word = words.back();
+        if (word == "&&" || word == "|" || word == ">") {
+          words.pop_back();
+          run();
+        }
+        words.emplace_back();
+      }
+      words.pop_back();
+      run();
+    }
+  }
+  EXPECT_GT(commands, 25u);
+  const std::string list = Answered({"mach", "help", "--examples"}).out;
+  EXPECT_THAT(list, HasSubstr("mach serve models/mach-tiny --no-streaming --port 0\t0\tserves\n"));
+  EXPECT_THAT(list, HasSubstr("mach archs\t0\tends\n"));
+  EXPECT_THAT(list, HasSubstr("mach check models/mach-tiny --wired-gb 0.01\t2\tends\n"));
+  EXPECT_THAT(list, HasSubstr("\t0\tbeside-server\n"));
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream in(path);
+  EXPECT_TRUE(in) << path;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// The value of "KEY=value" on a line of its own.
+std::string ValueOf(const std::string& text, const std::string& key) {
+  const std::string all = "\n" + text;
+  const size_t at = all.find("\n" + key + "=");
+  EXPECT_NE(at, std::string::npos) << key;
+  const size_t begin = at + key.size() + 2;
+  return all.substr(begin, all.find('\n', begin) - begin);
+}
+
+// The unit's command line, with the variables of its environment file, is one that serves.
+TEST(Packaging, TheUnitStartsAServer) {
+  const std::string packaging = std::string(MACH_SOURCE_DIR) + "/packaging/";
+  const std::string unit = ReadFile(packaging + "mach-serve.service");
+  const std::string environment = ReadFile(packaging + "serve.env");
+  std::vector<std::string> words;
+  std::istringstream command(ValueOf(unit, "ExecStart"));
+  for (std::string word; command >> word;) {
+    if (word == "${MODEL}") {
+      words.push_back(ValueOf(environment, "MODEL"));
+    } else if (word.starts_with('$')) {
+      std::istringstream value(ValueOf(environment, word.substr(1)));
+      for (std::string part; value >> part;) words.push_back(part);
+    } else {
+      words.push_back(word);
+    }
+  }
+  ASSERT_EQ(words.front(), "mach-serve");
+  const ServeOptions options = ServeOptionsFrom(Parsed(words));
+  EXPECT_NE(options.model.streaming, options.model.no_streaming);
+  EXPECT_EQ(options.model.checkpoint, "/path/to/checkpoint");
+  // Answers under way are finished before systemd kills.
+  EXPECT_GT(std::stoi(ValueOf(unit, "TimeoutStopSec")), options.drain_timeout_s);
+  EXPECT_EQ(ValueOf(unit, "SuccessExitStatus"), std::to_string(kExitTerminated));
+  EXPECT_EQ(ValueOf(unit, "RestartPreventExitStatus"), std::to_string(kExitUsage));
+  EXPECT_THAT(ValueOf(unit, "EnvironmentFile"), HasSubstr("/serve.env"));
 }
 
 TEST(Manual, KnowsEveryOptionOfEveryCommand) {

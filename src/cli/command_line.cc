@@ -76,10 +76,12 @@ std::string WhyWrong(const Option& option, const std::string& text) {
     case OptionType::kInteger:
     case OptionType::kNumber: {
       const bool integer = option.type == OptionType::kInteger;
-      std::optional<double> value = ToNumber(text);
-      if (integer) {
-        const auto exact = ToInteger(text);
-        value = exact ? std::optional<double>(static_cast<double>(*exact)) : std::nullopt;
+      // All integers of 64 bits are exact in it.
+      std::optional<long double> value;
+      if (!integer) {
+        value = ToNumber(text);
+      } else if (const auto exact = ToInteger(text)) {
+        value = static_cast<long double>(*exact);
       }
       if (!value) {
         return "is '" + EscapeForLog(text, false) + "', expected " +
@@ -351,6 +353,7 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
     }
     if (name == "help") {
       if (rest.empty()) return print(ProgramHelp());
+      if (rest.front() == "--examples") return print(AllExamples());
       name = rest.front();
       if (name == "bench" && rest.size() > 1) name += "-" + rest[1];
       rest = {"--help"};

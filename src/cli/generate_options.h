@@ -115,7 +115,9 @@ inline constexpr Example kGenerateExamples[] = {
     {"mach generate models/mach-tiny --prompt 'What is a heron?'", "Answers on standard output."},
     {"mach generate models/mach-tiny --raw --prompt 'A heron is' --temperature 0 --max-tokens 20",
      "Continues a text."},
-    {"mach generate models/mach-tiny --messages chat.json --json", "Answers a conversation."},
+    {"echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' | mach generate "
+     "models/mach-tiny --messages - --json",
+     "Answers a conversation, as JSON."},
 };
 
 inline constexpr auto kEvalOwn = std::to_array<Option>({
@@ -150,7 +152,10 @@ inline constexpr auto kEval =
     Join(kModelOptions, kEvalOwn, kExpertOptions, kComputeOptions, kLogOptions);
 
 inline constexpr Example kEvalExamples[] = {
-    {"mach eval models/mach-tiny --text README.md", "Prints the perplexity of a text."},
+    {"mach eval models/mach-tiny --text CONTRIBUTING.md", "Prints the perplexity of a text."},
+    {"echo '[1, 2, 3]' > /tmp/ids.json && mach eval models/mach-tiny --ids /tmp/ids.json --logits "
+     "/tmp/logits.safetensors",
+     "Scores token ids, and writes their logits."},
 };
 
 }  // namespace mach::cli

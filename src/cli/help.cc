@@ -10,9 +10,10 @@ namespace {
 constexpr size_t kWidth = 100;
 constexpr size_t kHelpColumn = 30;
 
-std::string Number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.15g", value);
+// A limit; of integers all digits.
+std::string Limit(const Option& option, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, option.type == OptionType::kInteger ? "%.0f" : "%.15g", value);
   return text;
 }
 
@@ -60,6 +61,7 @@ std::string OptionHelp(const Option& option) {
   const auto note = [&notes](const std::string& text) {
     notes += (notes.empty() ? "" : "; ") + text;
   };
+  if (const std::string range = RangeText(option); !range.empty()) note(range);
   if (!option.default_help.empty()) {
     note("default: " + std::string(option.default_help));
   } else if (!option.default_value.empty()) {
@@ -68,6 +70,11 @@ std::string OptionHelp(const Option& option) {
   if (!option.env.empty()) note("environment: " + std::string(option.env));
   if (!option.env_alias.empty()) note("or: " + std::string(option.env_alias));
   return notes.empty() ? help : help + " (" + notes + ")";
+}
+
+// The command in one line, so that it can be copied.
+std::string ExampleHelp(const Example& example) {
+  return "  " + std::string(example.command) + "\n      " + Wrapped(example.explanation, 6) + "\n";
 }
 
 std::string OptionName(const Option& option) {
@@ -82,9 +89,9 @@ std::string OptionName(const Option& option) {
 std::string RangeText(const Option& option) {
   const bool low = std::isfinite(option.minimum);
   const bool high = std::isfinite(option.maximum);
-  if (low && high) return Number(option.minimum) + " to " + Number(option.maximum);
-  if (low) return "at least " + Number(option.minimum);
-  return high ? "at most " + Number(option.maximum) : "";
+  if (low && high) return Limit(option, option.minimum) + " to " + Limit(option, option.maximum);
+  if (low) return "at least " + Limit(option, option.minimum);
+  return high ? "at most " + Limit(option, option.maximum) : "";
 }
 
 std::string ProgramHelp() {
@@ -98,7 +105,25 @@ std::string ProgramHelp() {
   out += Row("mach man [COMMAND]", "A manual page, for man -l -.");
   out += Row("mach completion SHELL", "A completion script for bash or zsh.");
   out += Row("mach --version", "The version.");
-  out += "\nA link named mach-COMMAND to the program is that command.\n";
+  out += Row("mach help --examples", "Every example: command, exit status, how it runs.");
+  out += "\nA link named mach-COMMAND to the program is that command.\n\nExamples:\n";
+  for (const Command& command : Commands()) {
+    if (command.name == "serve" || command.name == "generate" || command.name == "check") {
+      out += ExampleHelp(command.examples.front());
+    }
+  }
+  return out;
+}
+
+std::string AllExamples() {
+  constexpr std::string_view kHow[] = {"ends", "serves", "beside-server"};
+  std::string out;
+  for (const Command& command : Commands()) {
+    for (const Example& example : command.examples) {
+      out += std::string(example.command) + "\t" + std::to_string(example.exit_status) + "\t" +
+             std::string(kHow[static_cast<size_t>(example.runs)]) + "\n";
+    }
+  }
   return out;
 }
 
@@ -123,11 +148,8 @@ std::string CommandHelp(const Command& command) {
   }
   out += "\nOther:\n" + Row("--help", "This text.") + Row("--version", "The version.");
   if (!command.examples.empty()) out += "\nExamples:\n";
-  for (const Example& example : command.examples) {
-    out +=
-        "  " + std::string(example.command) + "\n      " + Wrapped(example.explanation, 6) + "\n";
-  }
-  out += "\nExit status: 0 success, 1 failure, 2 wrong usage.\n";
+  for (const Example& example : command.examples) out += ExampleHelp(example);
+  out += "\nExit status:\n  " + Wrapped(command.exit_status, 2) + "\n";
   return out;
 }
 

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "cli/help.h"
+
 namespace mach::cli {
 namespace {
 
@@ -50,14 +52,24 @@ std::string OptionEntry(const Option& option) {
     out += '\n';
   }
   out += Roff(option.help) + "\n";
+  if (const std::string range = RangeText(option); !range.empty())
+    out += "Range: " + Roff(range) + ".\n";
   if (!option.choices.empty()) out += "One of " + Roff(Joined(option.choices, ", ")) + ".\n";
   if (!option.default_help.empty()) {
     out += "Default: " + Roff(option.default_help) + ".\n";
   } else if (!option.default_value.empty()) {
     out += "Default: " + Roff(option.default_value) + ".\n";
   }
-  if (!option.env.empty()) out += "Environment: \\fB" + Roff(option.env) + "\\fR.\n";
+  if (!option.env.empty()) {
+    out += "Environment: \\fB" + Roff(option.env) + "\\fR";
+    if (!option.env_alias.empty()) out += " or \\fB" + Roff(option.env_alias) + "\\fR";
+    out += ".\n";
+  }
   return out;
+}
+
+std::string ExampleEntry(const Example& example) {
+  return ".TP\n\\fB" + Roff(example.command) + "\\fR\n" + Roff(example.explanation) + "\n";
 }
 
 std::string CommandPage(const Command& command) {
@@ -80,10 +92,8 @@ std::string CommandPage(const Command& command) {
     }
   }
   if (!command.examples.empty()) out += ".SH EXAMPLES\n";
-  for (const Example& example : command.examples) {
-    out += ".TP\n\\fB" + Roff(example.command) + "\\fR\n" + Roff(example.explanation) + "\n";
-  }
-  return out + ".SH EXIT STATUS\n0 success, 1 failure, 2 wrong usage.\n";
+  for (const Example& example : command.examples) out += ExampleEntry(example);
+  return out + ".SH EXIT STATUS\n" + Roff(command.exit_status) + "\n";
 }
 
 std::string ProgramPage() {
@@ -93,7 +103,13 @@ std::string ProgramPage() {
   for (const Command& command : Commands()) {
     out += ".TP\n\\fBmach\\-" + Roff(command.name) + "\\fR(1)\n" + Roff(command.summary) + "\n";
   }
-  return out + ".PP\nA link named mach\\-\\fIcommand\\fR to the program is that command.\n";
+  out += ".PP\nA link named mach\\-\\fIcommand\\fR to the program is that command.\n.SH EXAMPLES\n";
+  for (const Command& command : Commands()) {
+    const bool first_use =
+        command.name == "serve" || command.name == "generate" || command.name == "check";
+    if (first_use) out += ExampleEntry(command.examples.front());
+  }
+  return out;
 }
 
 std::string CommandNames() {

@@ -11,7 +11,11 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
-     "Loads a model and answers OpenAI's chat API over HTTP.", kServe, kServeExamples},
+     "Loads a model and answers OpenAI's API over HTTP. Needs one of --streaming and "
+     "--no-streaming.",
+     kServe, kServeExamples,
+     "0 ended by SIGTERM or SIGINT with every answer finished, 143 before that, 1 failure, 2 wrong "
+     "usage."},
     {"generate", "Generate text on the command line",
      "Answers one prompt or conversation on standard output.", kGenerate, kGenerateExamples},
     {"eval", "Score a text, and write out what the model computes",
@@ -22,14 +26,17 @@ constexpr Command kCommands[] = {
      "Reads headers only, and says how each way of keeping the experts would fit into memory:\n"
      "all of them (stacked), or a bank of them with the rest on disk (streaming). Exits with 0\n"
      "when one fits, 1 when it is tight, 2 when none fits, 3 when nothing can be told.",
-     kCheck, kCheckExamples},
+     kCheck, kCheckExamples,
+     "0 a way of keeping the experts fits, 1 it is tight, 2 none fits or wrong usage, 3 nothing "
+     "can be told."},
     {"models", "List the models that are installed",
      "Lists the models in a directory, with their sizes and whether they can be served.", kModels,
      kModelsExamples},
     {"export-sidecar", "Write a model's experts for streaming",
      "Writes the expert sidecar of a model: one record for each expert, as the kernels read it,\n"
      "so that experts can stream from disk. Interrupted, the same command goes on with it.",
-     kExportSidecar, kExportSidecarExamples},
+     kExportSidecar, kExportSidecarExamples,
+     "0 success, 1 failure, 2 wrong usage, 143 interrupted: the same command goes on."},
     {"selftest", "Try the fast paths of this build on this machine",
      "Holds the vector kernels against the scalar code, tries direct reads, and says\n"
      "native_extension=ready, or what is missing. Exits with 0 when both work, else 1.",
@@ -37,7 +44,7 @@ constexpr Command kCommands[] = {
     {"verify", "Check a model's files and its expert sidecar",
      "Checks the headers of a model and that its sidecar belongs to it; with --all every byte of\n"
      "the sidecar. Exits with 0 when all is well, else 1.",
-     kVerify, kVerifyExamples},
+     kVerify, kVerifyExamples, "0 all is well, 1 it is not, 2 wrong usage, 143 interrupted."},
     {"synth", "Write a model of random weights, for benchmarks",
      "Writes a checkpoint of any size with seeded random weights in a published layout. What it\n"
      "says is noise, but it takes the memory, the reads and the arithmetic of a real one. It has\n"

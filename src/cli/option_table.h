@@ -36,9 +36,20 @@ struct Option {
   std::string_view excludes = "";  // an option that may not be given beside this one
 };
 
+// How an example runs, for whoever runs all of them.
+enum class Runs : unsigned char {
+  kToItsEnd,
+  kUntilStopped,  // a server: prints "serving on URL", and ends after SIGTERM
+  kBesideServer,  // wants one on the default port
+};
+
+// A command line for a POSIX shell that works as it stands from the root of a built source tree,
+// with the program on the PATH, any number of times.
 struct Example {
   std::string_view command;
   std::string_view explanation;
+  Runs runs = Runs::kToItsEnd;
+  int exit_status = 0;
 };
 
 struct Command {
@@ -47,6 +58,7 @@ struct Command {
   std::string_view description;
   std::span<const Option> options;
   std::span<const Example> examples;
+  std::string_view exit_status = "0 success, 1 failure, 2 wrong usage.";
 };
 
 std::span<const Command> Commands();

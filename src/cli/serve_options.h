@@ -123,10 +123,19 @@ inline constexpr auto kServe = Join(kModelOptions, kServeOwn, kExpertOptions, kD
                                     kPrefixOptions, kComputeOptions, kLogOptions);
 
 inline constexpr Example kServeExamples[] = {
-    {"mach serve models/mach-tiny", "Serves on http://127.0.0.1:8080/v1."},
-    {"mach serve models/mach-tiny --port 0", "Takes a free port and prints it."},
-    {"mach serve models/mach-tiny --host 0.0.0.0 --api-key-file keys.txt",
-     "Serves the network, to clients with a key."},
+    {"mach serve models/mach-tiny --no-streaming --port 8080",
+     "Serves on http://127.0.0.1:8080/v1. 'make serve' installs what is missing, builds, and runs "
+     "this.",
+     Runs::kUntilStopped},
+    {"mach serve models/mach-tiny --no-streaming --port 0", "Takes a free port and prints it.",
+     Runs::kUntilStopped},
+    {"mach export-sidecar models/mach-tiny && mach serve models/mach-tiny --streaming --wired-gb 1 "
+     "--port 0",
+     "Writes the experts once, then keeps a bank of them in memory, within 1 GiB for all.",
+     Runs::kUntilStopped},
+    {"(umask 077 && openssl rand -hex 24 > /tmp/mach-keys) && mach serve models/mach-tiny "
+     "--no-streaming --host 0.0.0.0 --port 0 --api-key-file /tmp/mach-keys",
+     "Serves the network, to clients with a key.", Runs::kUntilStopped},
 };
 
 inline constexpr Option kProbe[] = {
@@ -161,7 +170,8 @@ inline constexpr Option kProbe[] = {
 };
 
 inline constexpr Example kProbeExamples[] = {
-    {"mach probe --url http://127.0.0.1:8080/v1", "Judges a running server."},
+    {"mach probe --url http://127.0.0.1:8080/v1", "Judges a running server.", Runs::kBesideServer},
+    {"mach probe --requests 1 --json", "The same after one request, as JSON.", Runs::kBesideServer},
 };
 
 }  // namespace mach::cli

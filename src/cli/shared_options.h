@@ -31,7 +31,9 @@ inline constexpr Option kCheckpoint{
     .value = "DIRECTORY",
     .type = OptionType::kPath,
     .group = "Model",
-    .help = "Directory of the model: config.json, tokenizer.json and safetensors files.",
+    .help =
+        "Directory of the model: config.json, tokenizer.json and safetensors files in BF16, "
+        "F16, F32 or MLX affine 4 and 8 bit.",
     .env = "MANIAC_LOCAL_MOE_CHECKPOINT_PATH",
     .positional = true,
     .required = true};

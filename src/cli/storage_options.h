@@ -11,7 +11,8 @@ inline constexpr Option kArchs[] = {
     {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON array."},
 };
 
-inline constexpr Example kArchsExamples[] = {{"mach archs", "Lists what can be served."}};
+inline constexpr Example kArchsExamples[] = {{"mach archs", "Lists what can be served."},
+                                             {"mach archs --json", "The same as JSON."}};
 
 inline constexpr Option kCheck[] = {
     kCheckpoint,
@@ -30,7 +31,9 @@ inline constexpr Option kCheck[] = {
 
 inline constexpr Example kCheckExamples[] = {
     {"mach check models/mach-tiny", "Says whether the model fits into this machine's memory."},
-    {"mach check ~/models/big --wired-gb 12 --json", "The same for a given ceiling, as JSON."},
+    {"mach check models/mach-tiny --wired-gb 1 --json", "The same for a given ceiling, as JSON."},
+    {"mach check models/mach-tiny --wired-gb 0.01", "What does not fit, and what would do.",
+     Runs::kToItsEnd, 2},
 };
 
 inline constexpr Option kModels[] = {
@@ -44,7 +47,8 @@ inline constexpr Option kModels[] = {
 };
 
 inline constexpr Example kModelsExamples[] = {
-    {"mach models --dir ~/models", "Lists what is there."}};
+    {"mach models", "Lists what is in 'models'."},
+    {"mach models --dir models --json", "The same as JSON."}};
 
 inline constexpr std::string_view kBitsChoices[] = {"keep", "4", "8", "16"};
 
@@ -83,8 +87,12 @@ inline constexpr Option kExportSidecar[] = {
 
 inline constexpr Example kExportSidecarExamples[] = {
     {"mach export-sidecar models/mach-tiny", "Writes models/mach-tiny/expert_sidecar."},
-    {"mach export-sidecar ~/models/big --bits 4 --output /ssd/big-experts",
-     "Quantizes a 16-bit model's experts, onto another disk."},
+    {"mach export-sidecar models/mach-tiny --output /tmp/mach-tiny-experts && mach verify "
+     "models/mach-tiny --sidecar-dir /tmp/mach-tiny-experts",
+     "The same onto another disk."},
+    {"model=$(mktemp -d) && mach synth \"$model\" --bits 16 --layers 2 --experts 16 && mach "
+     "export-sidecar \"$model\" --bits 4",
+     "Quantizes a 16-bit model's experts."},
 };
 
 inline constexpr Option kVerify[] = {
@@ -97,7 +105,10 @@ inline constexpr Option kVerify[] = {
 };
 
 inline constexpr Example kVerifyExamples[] = {
-    {"mach verify models/mach-tiny --all", "Reads the whole sidecar."},
+    {"mach export-sidecar models/mach-tiny && mach verify models/mach-tiny",
+     "Checks headers, and that the sidecar belongs to the model."},
+    {"mach export-sidecar models/mach-tiny && mach verify models/mach-tiny --all",
+     "Reads the whole sidecar, too."},
 };
 
 inline constexpr Option kSelftest[] = {
@@ -113,7 +124,7 @@ inline constexpr Option kSelftest[] = {
 
 inline constexpr Example kSelftestExamples[] = {
     {"mach selftest", "Tries the vector kernels and the direct reads of this machine."},
-    {"mach selftest --file ~/models/big/expert_sidecar/index.bin", "The same for that disk."},
+    {"mach selftest --file models/mach-tiny/tokenizer.json", "The same for the disk of a file."},
 };
 
 }  // namespace mach::cli

@@ -93,10 +93,12 @@ inline constexpr Option kSynthOptions[] = {
 };
 
 inline constexpr Example kSynthExamples[] = {
-    {"mach synth /tmp/small --tokenizer models/mach-tiny", "A small model that can be served."},
-    {"mach synth /tmp/35b --shape 35b-a3b --layers 12 --tokenizer models/mach-tiny",
-     "12 layers of a 35B-A3B, with 4 bits."},
-    {"mach synth /tmp/bf16 --family qwen3_moe --bits 16 --layers 2 --experts 64",
+    {"mach synth \"$(mktemp -d)\" --tokenizer models/mach-tiny",
+     "A small model that can be served."},
+    {"mach synth \"$(mktemp -d)\" --shape 35b-a3b --layers 1 --vocab 8192 --tokenizer "
+     "models/mach-tiny",
+     "One layer of a 35B-A3B, with 4 bits: 0.5 GB. All 40 without --layers."},
+    {"mach synth \"$(mktemp -d)\" --family qwen3_moe --bits 16 --layers 2 --experts 64",
      "Two bf16 layers of another family."},
 };
 
