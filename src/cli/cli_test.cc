@@ -360,6 +360,12 @@ TEST(CommandLine, NamesEveryUnknownOption) {
             "Try 'mach serve --help'.\n");
 }
 
+TEST(CommandLine, KeepsWhatWasTyped) {
+  const std::vector<std::string> words = {"mach", "serve", "a b", "--port=0"};
+  EXPECT_EQ(Parsed(words).words(), words);
+  EXPECT_EQ(ServeOptionsFrom(Parsed(words)).model.words, words);
+}
+
 // Every example is a command line that this program accepts, as far as a shell's syntax lets one
 // see: the words after each "mach", up to the next operator.
 TEST(Examples, AreCommandLines) {

@@ -6,6 +6,7 @@
 #include "base/topology.h"
 #include "base/units.h"
 #include "cli/check_report.h"
+#include "cli/recommend.h"
 #include "json/write.h"
 
 namespace mach::cli {
@@ -30,9 +31,20 @@ int RunCheck(const CheckCommandOptions& options) {
   check.free_bytes = *free;
   const auto report = CheckCheckpoint(io::PosixFileSystem(), check);
   if (!report) return fail(report.error());
-  const std::string text =
-      options.json ? json::Write(ToJson(*report), {.indent = 2, .key_separator = ": "}) + "\n"
-                   : ToText(*report);
+  const Recommendation best = Recommend(*report, false);
+  std::string text;
+  if (options.json) {
+    json::Value value = ToJson(*report);
+    value.AsObject().Set("recommended", json::Object{{"flag", best.flag},
+                                                     {"reason", best.reason},
+                                                     {"wired_gb", best.wired_gb},
+                                                     {"export_first", best.export_first}});
+    text = json::Write(value, {.indent = 2, .key_separator = ": "}) + "\n";
+  } else {
+    text = ToText(*report) + "  recommended     " + (best.flag.empty() ? "none" : best.flag) +
+           (best.wired_gb.empty() ? "" : " --wired-gb " + best.wired_gb) + ": " + best.reason +
+           "\n";
+  }
   std::fputs(text.c_str(), stdout);
   return report->text_problem.empty() ? static_cast<int>(report->verdict()) : kExitUnreadable;
 }

@@ -7,6 +7,7 @@
 
 #include "cli/load_model.h"
 #include "cli/progress.h"
+#include "cli/recommend.h"
 #include "cli/serving_facts.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
@@ -183,7 +184,12 @@ int RunEval(const EvalOptions& options) {
     return kExitUsage;
   }
   if (const Status status = Evaluate(options); !status) {
-    std::fprintf(stderr, "mach eval: %s\n", status.error().message.c_str());
+    DraftOptions none;
+    none.target_only = true;
+    std::fputs(("mach eval: " + status.error().message + "\n" +
+                AdviceWhenTooLarge(options.model, none, status.error()))
+                   .c_str(),
+               stderr);
     return kExitFailure;
   }
   return kExitOk;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/shell_words.h"
 #include "base/topology.h"
 #include "base/units.h"
 #include "cli/check_report.h"
@@ -90,9 +91,9 @@ int RunExportSidecar(const ExportSidecarOptions& options) {
     std::fputs(("mach export-sidecar: " + done.error().message + "\n").c_str(), stderr);
     return done.error().code == Code::kCancelled ? kExitTerminated : kExitFailure;
   }
-  std::printf("wrote %s\ntry:\n  mach serve %s --streaming%s\n", output.c_str(),
-              options.checkpoint.c_str(),
-              options.output.empty() ? "" : (" --sidecar-dir " + output).c_str());
+  std::vector<std::string> serve = {"mach", "serve", options.checkpoint, "--streaming"};
+  if (!options.output.empty()) serve.insert(serve.end(), {"--sidecar-dir", output});
+  std::printf("wrote %s\ntry:\n  %s\n", output.c_str(), ShellCommand(serve).c_str());
   return kExitOk;
 }
 

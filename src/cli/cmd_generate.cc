@@ -12,6 +12,7 @@
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/recommend.h"
 #include "io/file.h"
 #include "json/parse.h"
 #include "json/write.h"
@@ -24,6 +25,14 @@ constexpr size_t kMaxMessagesBytes = size_t{32} << 20;
 
 std::atomic<bool> g_interrupted{false};
 void Interrupt(int) { g_interrupted.store(true); }
+
+int FailToLoad(const GenerateOptions& options, const Error& error) {
+  std::fputs(("mach generate: " + error.message + "\n" +
+              AdviceWhenTooLarge(options.model, options.draft, error))
+                 .c_str(),
+             stderr);
+  return kExitFailure;
+}
 
 int Fail(const std::string& message) {
   std::fprintf(stderr, "mach generate: %s\n", message.c_str());
@@ -221,7 +230,7 @@ int RunGenerate(const GenerateOptions& options) {
         },
         clock);
   }();
-  if (!model) return Fail(model.error().message);
+  if (!model) return FailToLoad(options, model.error());
 
   engine::Request request;
   if (chat) {

@@ -10,6 +10,7 @@
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/recommend.h"
 #include "cli/serving_facts.h"
 #include "cli/start_lines.h"
 #include "cli/version.h"
@@ -75,20 +76,28 @@ void PrintLines(const std::vector<std::string>& lines) {
   }
 }
 
+// Neither --streaming nor --no-streaming was given.
+int AskForResidency(const ServeOptions& options) {
+  const auto recommended = RecommendationText(options.model, options.draft);
+  if (!recommended) {
+    (void)Fail(recommended.error());
+    return kExitUsage;
+  }
+  std::fputs(("mach serve: give one of --streaming and --no-streaming.\n"
+              "  --streaming     experts stay on disk, with a bounded bank of them in memory; for "
+              "models larger than\n                  memory; needs the sidecar that 'mach "
+              "export-sidecar' writes\n"
+              "  --no-streaming  all experts in memory; for models that fit\n" +
+              *recommended)
+                 .c_str(),
+             stderr);
+  return kExitUsage;
+}
+
 }  // namespace
 
 int RunServe(const ServeOptions& options) {
-  if (options.model.streaming == options.model.no_streaming) {
-    std::fputs(
-        "mach serve: give one of --streaming and --no-streaming.\n"
-        "  --streaming     experts stay on disk, with a bounded bank of them in memory; for "
-        "models larger than\n                  the memory; needs the sidecar that 'mach "
-        "export-sidecar CHECKPOINT' writes\n"
-        "  --no-streaming  all experts in memory; for models that fit\n"
-        "'mach check CHECKPOINT' tells which of them fit this machine.\n",
-        stderr);
-    return kExitUsage;
-  }
+  if (options.model.streaming == options.model.no_streaming) return AskForResidency(options);
   auto security = SecurityFrom(options);
   if (!security) return Fail(security.error());
 

@@ -150,7 +150,11 @@ Answer BenchHelp(const std::vector<std::string>& rest) {
 // Reads the arguments of one command.
 class Parser {
  public:
-  Parser(const Command& command, const GetEnv& get_env) : command_(command), get_env_(get_env) {}
+  // words: the whole command line.
+  Parser(const Command& command, const GetEnv& get_env, const std::vector<std::string>& words)
+      : command_(command), get_env_(get_env) {
+    values_.words_ = words;
+  }
 
   std::variant<Invocation, Answer> Parse(std::vector<std::string> args) {
     if (auto answer = ReadArguments(std::move(args))) return *std::move(answer);
@@ -388,7 +392,7 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
   if (const std::string why = RefusedVariable(*command, get_env); !why.empty()) {
     return UsageError(command->name, why);
   }
-  return Parser(*command, get_env).Parse(std::move(rest));
+  return Parser(*command, get_env, args).Parse(std::move(rest));
 }
 
 }  // namespace mach::cli

@@ -37,6 +37,9 @@ class Values {
   // The environment variable that an option's value comes from; empty: none.
   std::string Source(std::string_view name) const;
 
+  // The whole command line as it was typed, the program first.
+  const std::vector<std::string>& words() const { return words_; }
+
   // "NAME=value" of the command's environment variables that are set, for the log, with a note
   // where an option wins over one.
   const std::vector<std::string>& environment() const { return environment_; }
@@ -47,6 +50,7 @@ class Values {
   std::map<std::string, std::string, std::less<>> defaults_;
   std::map<std::string, std::string, std::less<>> sources_;
   std::vector<std::string> environment_;
+  std::vector<std::string> words_;
 };
 
 struct Invocation {

@@ -12,7 +12,8 @@ namespace {
 constexpr Command kCommands[] = {
     {"serve", "Serve a model over an OpenAI-compatible API",
      "Loads a model and answers OpenAI's API over HTTP. Needs one of --streaming and "
-     "--no-streaming.",
+     "--no-streaming;\nwithout them it says which one 'mach check' recommends, as a command to "
+     "copy.",
      kServe, kServeExamples,
      "0 ended by SIGTERM or SIGINT with every answer finished, 143 before that, 1 failure, 2 wrong "
      "usage."},

@@ -14,6 +14,7 @@ std::string FallbackPolicy(const Values& values) {
 
 ModelOptions ModelOptionsFrom(const Values& values) {
   ModelOptions options;
+  options.words = values.words();
   options.checkpoint = values.Text("checkpoint");
   options.ctx_size = static_cast<size_t>(values.Integer("ctx-size"));
   options.threads = static_cast<size_t>(values.Integer("threads"));

@@ -12,6 +12,7 @@
 namespace mach::cli {
 
 struct ModelOptions {
+  std::vector<std::string> words;  // the command line as it was typed
   std::string checkpoint;
   size_t ctx_size = 0;  // 0: the model's own
   size_t threads = 0;   // 0: the processors there are

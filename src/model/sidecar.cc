@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/shell_words.h"
+
 namespace mach::model {
 namespace {
 
@@ -33,7 +35,7 @@ quant::TiledLayout LayoutOf(const io::SidecarMatrix& matrix, size_t rows, size_t
 }  // namespace
 
 std::string ExportCommand(const std::string& checkpoint) {
-  return "mach export-sidecar " + checkpoint;
+  return "mach export-sidecar " + ShellQuoted(checkpoint);
 }
 
 io::SidecarManifest MakeManifest(const ModelConfig& config, const ops::ExpertLayout& layout,
