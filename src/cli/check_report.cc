@@ -30,33 +30,70 @@ std::string Percent(double share) {
   return text;
 }
 
+// What the modes of a report are measured with.
+struct Measure {
+  const model::Headers& headers;
+  model::PlanOptions options;  // its rows are those asked for, and it has no context yet
+  size_t ctx_size = 0;         // asked for; 0: each mode's default
+  std::optional<spec::DraftModel::Needs> drafter;
+  size_t ceiling = 0;
+
+  spec::DecodeNeeds Decode(const model::PlanOptions& plan) const {
+    return spec::MeasureDecode(headers.config, plan, drafter, /*notes=*/true);
+  }
+
+  // Chooses the context of a mode whose experts take `experts` bytes at least, as a load does, and
+  // sets what depends on it.
+  Status Size(bool streaming, size_t experts, ModeReport& mode) const {
+    model::PlanOptions plan = options;
+    plan.context_tokens = ctx_size;
+    if (ctx_size == 0) {
+      const size_t room = ceiling - std::min(ceiling, mode.needs.weights + experts);
+      MACH_TRY(plan.context_tokens,
+               model::DefaultContext(headers.config, options, room, streaming,
+                                     [&](const model::ModelConfig&, const model::PlanOptions& p) {
+                                       return Result<size_t>(Decode(p).total());
+                                     }));
+    }
+    plan.max_rows = std::min(options.max_rows, plan.context_tokens);
+    mode.context_tokens = plan.context_tokens;
+    model::SetContext(headers.config, plan, mode.needs);
+    mode.decode = Decode(plan);
+    mode.needs.decode = mode.decode.total();
+    return Ok();
+  }
+};
+
 // What a mode reserves, with experts and staging as given.
-void SetMemory(const CheckReport& r, size_t experts, size_t staging, ModeReport& mode) {
+void SetMemory(size_t experts, size_t staging, ModeReport& mode) {
   const auto set = [&](MemoryTag tag, size_t bytes) {
     mode.memory[static_cast<size_t>(tag)] = bytes;
   };
-  set(MemoryTag::kWeights, r.needs.weights);
+  set(MemoryTag::kWeights, mode.needs.weights);
   set(MemoryTag::kExperts, experts);
-  set(MemoryTag::kKv, r.needs.kv + r.decode.notes);
-  set(MemoryTag::kState, r.needs.state + r.decode.state);
+  set(MemoryTag::kKv, mode.needs.kv + mode.decode.notes);
+  set(MemoryTag::kState, mode.needs.state + mode.decode.state);
   set(MemoryTag::kPrefix, mode.prefix_bytes);
-  set(MemoryTag::kScratch, r.needs.scratch + r.decode.scratch);
+  set(MemoryTag::kScratch, mode.needs.scratch + mode.decode.scratch);
   set(MemoryTag::kStaging, staging);
-  set(MemoryTag::kDraft, r.decode.draft);
+  set(MemoryTag::kDraft, mode.decode.draft);
 }
 
-ModeReport Stacked(const CheckReport& r) {
+Result<ModeReport> Stacked(const CheckReport& r, const Measure& measure) {
   ModeReport mode{.mode = "stacked"};
+  mode.needs = r.needs;
   mode.expert_format = r.expert_format;
   mode.expert_bytes = r.needs.expert_record;
-  mode.bytes = r.needs.resident() + r.needs.all_experts();
+  const size_t experts = r.needs.all_experts();
+  MACH_RETURN_IF_ERROR(measure.Size(/*streaming=*/false, experts, mode));
+  mode.bytes = mode.needs.resident() + experts;
   if (mode.bytes > r.ceiling) {
     mode.reason = "all experts in memory take " + BytesText(mode.bytes) + ", " +
                   BytesText(mode.bytes - r.ceiling) + " more than the ceiling";
     return mode;
   }
-  mode.prefix_bytes = model::DefaultPrefixBytes(r.needs, r.needs.all_experts(), r.ceiling);
-  SetMemory(r, r.needs.all_experts(), 0, mode);
+  mode.prefix_bytes = model::DefaultPrefixBytes(mode.needs, experts, r.ceiling);
+  SetMemory(experts, 0, mode);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
   mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
@@ -64,17 +101,20 @@ ModeReport Stacked(const CheckReport& r) {
 }
 
 // A mode whose experts are on disk.
-ModeReport Streaming(const CheckReport& r, const model::ModelConfig& config,
-                     const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
+Result<ModeReport> Streaming(const CheckReport& r, const Measure& measure,
+                             const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
+  const model::ModelConfig& config = measure.headers.config;
   ModeReport mode{.mode = wish.from_checkpoint ? "bf16_streaming" : "streaming"};
   if (disk.slices != nullptr) {
     mode.slow_paths.emplace_back(wish.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
   }
-  model::MemoryNeeds n = r.needs;
+  model::MemoryNeeds& n = mode.needs;
+  n = r.needs;
   if (Status used = model::UseExperts(disk, config, wish, n); !used) {
     mode.reason = used.error().message;
     return mode;
   }
+  MACH_RETURN_IF_ERROR(measure.Size(/*streaming=*/true, n.least_bank, mode));
   mode.expert_format = model::FormatName(disk.layout.gate);
   mode.expert_bytes = n.expert_record;
   n.prefix = model::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
@@ -89,7 +129,7 @@ ModeReport Streaming(const CheckReport& r, const model::ModelConfig& config,
   mode.prefix_bytes = n.prefix;
   mode.bank_slots = fit->plan.bank_slots;
   mode.bytes = n.resident() + fit->plan.bank_bytes + fit->staging_bytes();
-  SetMemory(r, fit->plan.bank_bytes, fit->staging_bytes(), mode);
+  SetMemory(fit->plan.bank_bytes, fit->staging_bytes(), mode);
   mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
   mode.hit_rate = experts::EstimateHitRate(
       n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
@@ -101,28 +141,32 @@ ModeReport Streaming(const CheckReport& r, const model::ModelConfig& config,
 }
 
 // With the sidecar that is there, or else as if one kept the checkpoint's format.
-ModeReport SidecarMode(io::FileSystem& fs, const CheckOptions& options,
-                       const model::Headers& headers, CheckReport& r) {
+Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
+                               const Measure& measure, CheckReport& r) {
+  const model::Headers& headers = measure.headers;
   model::SidecarStreaming wish;
   wish.directory = options.sidecar_dir;
   wish.allow_slow = options.allow_fallback;
   if (r.needs.expert_count == 0) {
-    return {.mode = "streaming",
-            .reason = "the model has no routed experts to stream; it runs with --no-streaming"};
+    return ModeReport{
+        .mode = "streaming",
+        .reason = "the model has no routed experts to stream; it runs with --no-streaming"};
   }
   auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
   r.sidecar_problem = disk ? disk->sidecar_problem : disk.error().message;
-  return Streaming(r, headers.config,
+  return Streaming(r, measure,
                    disk ? *disk : model::ImagineDiskExperts(headers.config, r.needs.expert_layout),
                    wish);
 }
 
-ModeReport CheckpointMode(io::FileSystem& fs, const model::Headers& headers, const CheckReport& r) {
+Result<ModeReport> CheckpointMode(io::FileSystem& fs, const CheckReport& r,
+                                  const Measure& measure) {
   model::SidecarStreaming wish;
   wish.from_checkpoint = true;
-  const auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
-  if (disk) return Streaming(r, headers.config, *disk, wish);
-  return {.mode = "bf16_streaming", .reason = disk.error().message};
+  const auto disk =
+      model::FindDiskExperts(fs, measure.headers.config, measure.headers.source, wish);
+  if (disk) return Streaming(r, measure, *disk, wish);
+  return ModeReport{.mode = "bf16_streaming", .reason = disk.error().message};
 }
 
 json::Array TextsJson(const std::vector<std::string>& texts) {
@@ -159,17 +203,10 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   }
   report.architecture = config.architecture;
   report.layers = config.layers.size();
-  report.context_tokens = options.ctx_size != 0
-                              ? options.ctx_size
-                              : std::min(config.max_positions, model::kDefaultContext);
   report.free_bytes = options.free_bytes;
   MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
   report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
-  const model::PlanOptions plan{.context_tokens = report.context_tokens,
-                                .max_rows = std::min(options.chunk, report.context_tokens),
-                                .threads = options.threads != 0 ? options.threads : AvailableCpus(),
-                                .kv_f16 = !options.compute_f32};
-  auto needs = model::MeasureNeeds(config, headers.source, plan);
+  auto needs = model::MeasureTensors(config, headers.source);
   if (!needs) return std::move(needs).error().In(options.checkpoint);
   report.needs = *std::move(needs);
   const spec::DraftModelOptions draft = FindDraft(
@@ -184,13 +221,34 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
       report.drafter_problem = paired.error().message;
     }
   }
-  report.decode = spec::MeasureDecode(config, plan, drafter, /*notes=*/true);
-  report.needs.decode = report.decode.total();
   if (report.needs.expert_count != 0) {
     report.expert_format = model::FormatName(report.needs.expert_layout.gate);
   }
-  report.modes = {SidecarMode(fs, options, headers, report), Stacked(report)};
-  if (report.needs.expert_count != 0) report.modes.push_back(CheckpointMode(fs, headers, report));
+  const Measure measure{
+      .headers = headers,
+      .options = {.max_rows = options.chunk,
+                  .threads = options.threads != 0 ? options.threads : AvailableCpus(),
+                  .kv_f16 = !options.compute_f32},
+      .ctx_size = options.ctx_size,
+      .drafter = drafter,
+      .ceiling = report.ceiling};
+  MACH_TRY(ModeReport streaming, SidecarMode(fs, options, measure, report));
+  MACH_TRY(ModeReport stacked, Stacked(report, measure));
+  // The numbers of the whole are those of the mode that a user would choose.
+  const ModeReport& shown =
+      stacked.verdict == Verdict::kWontFit && streaming.bytes != 0 ? streaming : stacked;
+  report.context_tokens = shown.context_tokens;
+  report.decode = shown.decode;
+  report.needs.context_tokens = shown.context_tokens;
+  report.needs.state = shown.needs.state;
+  report.needs.kv = shown.needs.kv;
+  report.needs.scratch = shown.needs.scratch;
+  report.needs.decode = shown.needs.decode;
+  report.modes = {std::move(streaming), std::move(stacked)};
+  if (report.needs.expert_count != 0) {
+    MACH_TRY(ModeReport checkpoint, CheckpointMode(fs, report, measure));
+    report.modes.push_back(std::move(checkpoint));
+  }
   if (options.compute_f32) {
     for (ModeReport& mode : report.modes) mode.slow_paths.emplace_back("f32_compute");
   }
@@ -207,6 +265,7 @@ json::Value ToJson(const CheckReport& r) {
                         {"profile", mode.slow_paths.empty() ? "production" : "diagnostic"},
                         {"slow_paths", TextsJson(mode.slow_paths)},
                         {"bytes", number(mode.bytes)},
+                        {"context_tokens", number(mode.context_tokens)},
                         {"prefix_bytes", number(mode.prefix_bytes)}};
     if (mode.expert_bytes != 0) {
       one.Set("expert_format", mode.expert_format);
@@ -286,8 +345,12 @@ std::string ToText(const CheckReport& r) {
                                               : r.sidecar_problem);
   }
   for (const ModeReport& mode : r.modes) {
+    const std::string context =
+        mode.context_tokens == r.context_tokens || mode.verdict == Verdict::kWontFit
+            ? ""
+            : "; context " + std::to_string(mode.context_tokens);
     const std::string prefix =
-        mode.prefix_bytes == 0 ? "" : "; prefix cache " + BytesText(mode.prefix_bytes);
+        context + (mode.prefix_bytes == 0 ? "" : "; prefix cache " + BytesText(mode.prefix_bytes));
     std::string slow;
     for (const std::string& path : mode.slow_paths) slow += ", " + path;
     if (!slow.empty()) slow = "; a slow path (profile=diagnostic" + slow + ")";

@@ -33,7 +33,10 @@ struct CheckOptions {
 };
 
 struct ModeReport {
-  std::string mode;  // "streaming", "stacked", "bf16_streaming"
+  std::string mode;           // "streaming", "stacked", "bf16_streaming"
+  size_t context_tokens = 0;  // that was asked for, else the mode's default
+  model::MemoryNeeds needs;   // with the mode's experts
+  spec::DecodeNeeds decode;
   Verdict verdict = Verdict::kWontFit;
   std::string reason;
   std::vector<std::string> slow_paths;  // as server::ServingFacts names them
@@ -52,11 +55,11 @@ struct CheckReport {
   std::string checkpoint;
   std::string architecture;
   size_t layers = 0;
-  size_t context_tokens = 0;
+  size_t context_tokens = 0;  // of `stacked` where it fits, else of `streaming`
   std::string expert_format;  // of the checkpoint: "4-bit affine, group 64"
   size_t free_bytes = 0;
   size_t ceiling = 0;
-  model::MemoryNeeds needs;  // with the checkpoint's experts
+  model::MemoryNeeds needs;  // with the checkpoint's experts and that context
   spec::DecodeNeeds decode;
   // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty:
   // it can. Such a checkpoint cannot be served, whatever its memory.

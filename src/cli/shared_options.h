@@ -44,7 +44,7 @@ inline constexpr Option kCtxSize{.name = "ctx-size",
                                  .group = "Model",
                                  .help = "Longest sequence, prompt and answer together.",
                                  .default_value = "0",
-                                 .default_help = "the model's own, at most 32768",
+                                 .default_help = "the model's own, or what --wired-gb allows of it",
                                  .minimum = 0,
                                  .maximum = kMaxTokens};
 

@@ -101,4 +101,36 @@ Result<size_t> LongestContext(
   return std::min(low * cache::kBlockTokens, config.max_positions);
 }
 
+Result<size_t> DefaultContext(
+    const ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
+    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later) {
+  constexpr size_t kStep = 1024;
+  const size_t most = config.max_positions;
+  const size_t usual = std::min<size_t>(most, 32768);
+  const size_t small = std::min<size_t>(most, 8192);
+  const size_t least = std::min(most, kStep);
+  PlanOptions shortest = options;
+  shortest.context_tokens = least;
+  shortest.max_rows = std::min(options.max_rows, least);
+  const ContextNeeds fixed = MeasureContext(config, shortest);
+  size_t fixed_bytes = fixed.state + fixed.scratch;
+  if (later) {
+    MACH_TRY(const size_t more, later(config, shortest));
+    fixed_bytes += more;
+  }
+  // With at most one part in `parts` of what the fixed bytes leave.
+  const auto longest = [&](size_t parts) -> Result<size_t> {
+    const size_t left = room - std::min(room, fixed_bytes);
+    MACH_TRY(const size_t tokens,
+             LongestContext(config, options, std::min(room, fixed_bytes) + left / parts, later));
+    return tokens == most ? most : tokens / kStep * kStep;
+  };
+  MACH_TRY(const size_t free_choice, longest(streaming ? 4 : 2));
+  if (free_choice >= usual) return free_choice;
+  MACH_TRY(const size_t half, longest(2));
+  if (half >= small) return std::min(half, usual);
+  MACH_TRY(const size_t all, longest(1));
+  return std::max(std::min(all, small), least);
+}
+
 }  // namespace mach::model

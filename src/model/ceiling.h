@@ -28,6 +28,16 @@ Status CheckAllResident(const ModelConfig& config, const MemoryNeeds& needs, siz
 // A context that the model cannot have is kInvalidArgument. 0 is any.
 Status CheckContext(const ModelConfig& config, size_t tokens);
 
+// The context of a sequence when none is asked for: what the model has, up to what memory allows.
+// Agents want a long one, but keys and values take memory from the bank of experts: beyond 32,768
+// tokens they may take a quarter of the room (half where no experts stream), up to there half of
+// it, and up to 8,192 all of it. A multiple of 1,024 where it is not all of the model's positions,
+// and at least one. room: bytes of the ceiling that weights and experts leave, with the least bank
+// where experts stream. options and later as for LongestContext.
+Result<size_t> DefaultContext(
+    const ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
+    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later);
+
 // The longest context of at most the model's positions, in whole KV blocks or all positions, whose
 // state, cache, scratch and `later` (LoadOptions::later_needs) take no more than `bytes`; 0 when
 // none does. options: of the load; its context is not looked at.

@@ -8,11 +8,69 @@
 
 namespace mach::model {
 
+namespace {
+
+// What is decided before anything large is read.
+struct Arrangement {
+  PlanOptions plan;         // with the context that was chosen
+  size_t most_context = 0;  // what the context could be under the ceiling
+  std::optional<ExpertStreaming> streaming;
+  std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
+};
+
+// plan: with the threads. free: of the machine's memory.
+Result<Arrangement> Arrange(io::FileSystem& fs, const Headers& headers, const LoadOptions& options,
+                            size_t limit, size_t free, const PlanOptions& plan) {
+  const ModelConfig& config = headers.config;
+  MACH_RETURN_IF_ERROR(CheckContext(config, options.context_tokens));
+  Arrangement made{.plan = plan, .streaming = options.streaming};
+  MACH_TRY(MemoryNeeds needs, MeasureTensors(config, headers.source));
+  std::optional<DiskExperts> disk;
+  size_t experts = needs.all_experts();  // bytes of them in memory, at least
+  if (options.sidecar) {
+    MACH_TRY(disk, FindDiskExperts(fs, config, headers.source, *options.sidecar));
+    MACH_RETURN_IF_ERROR(UseExperts(*disk, config, *options.sidecar, needs));
+    made.layout = disk->layout;
+    experts = std::max(needs.least_bank,
+                       std::min(options.sidecar->bank_bytes.value_or(0), needs.all_experts()));
+  }
+  PlanOptions any_context = plan;
+  any_context.max_rows = options.max_rows;
+  const auto room = [&](size_t prefix) {
+    return limit - std::min(limit, needs.weights + experts + prefix);
+  };
+  made.plan.context_tokens = options.context_tokens;
+  if (options.context_tokens == 0) {
+    MACH_TRY(made.plan.context_tokens,
+             DefaultContext(config, any_context, room(options.prefix_asked), disk.has_value(),
+                            options.later_needs));
+  }
+  made.plan.max_rows = std::min(options.max_rows, made.plan.context_tokens);
+  SetContext(config, made.plan, needs);
+  if (options.later_needs) {
+    MACH_TRY(needs.decode, options.later_needs(config, made.plan));
+  }
+  if (disk) {
+    if (options.prefix_bytes) needs.prefix = options.prefix_bytes(needs);
+    MACH_TRY(made.streaming,
+             PrepareStreaming(*std::move(disk), config, needs, limit, *options.sidecar, free));
+  } else if (!options.streaming) {
+    MACH_RETURN_IF_ERROR(CheckAllResident(config, needs, limit, free));
+  }
+  if (options.sidecar) experts = needs.least_bank;
+  MACH_TRY(const size_t most,
+           LongestContext(config, any_context, room(std::max(needs.prefix, options.prefix_asked)),
+                          options.later_needs));
+  made.most_context = std::max(most, made.plan.context_tokens);
+  return made;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
                                                        const LoadOptions& options) {
   std::unique_ptr<LoadedModel> made(new LoadedModel);
   MACH_TRY(Headers headers, Headers::Open(fs, options.checkpoint));
-  made->checkpoint_ = std::move(headers.checkpoint);
   const ModelConfig& config = headers.config;
   const io::TensorSource& source = headers.source;
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
@@ -30,59 +88,24 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->pool_ =
       std::make_unique<ThreadPool>(options.threads != 0 ? options.threads : AvailableCpus());
   made->compute_ = options.compute;
-  if (Status possible = CheckContext(config, options.context_tokens); !possible) {
-    return in_checkpoint(std::move(possible).error());
-  }
-  made->context_tokens_ = options.context_tokens != 0
-                              ? options.context_tokens
-                              : std::min(config.max_positions, kDefaultContext);
-
-  const PlanOptions plan{.context_tokens = made->context_tokens_,
-                         .max_rows = std::min(options.max_rows, made->context_tokens_),
-                         .threads = made->pool_->threads(),
-                         .kv_f16 = options.compute == ops::Compute::kInt8};
-  made->plan_ = plan;
+  auto arranged = Arrange(
+      fs, headers, options, limit, free,
+      {.threads = made->pool_->threads(), .kv_f16 = options.compute == ops::Compute::kInt8});
+  if (!arranged) return in_checkpoint(std::move(arranged).error());
+  made->plan_ = arranged->plan;
+  made->context_tokens_ = arranged->plan.context_tokens;
+  made->most_context_tokens_ = arranged->most_context;
+  const std::optional<ExpertStreaming>& streaming = arranged->streaming;
+  made->checkpoint_ = std::move(headers.checkpoint);
 
   // Progress runs over weights and experts together; those that stream are not loaded.
   uint64_t total = made->checkpoint_->tensor_bytes();
   uint64_t before = 0;
   const LoadProgress progress = [&](uint64_t done, uint64_t of_part) {
-    if (options.streaming || options.sidecar) total = of_part;
+    if (streaming) total = of_part;
     return !options.progress || options.progress(std::min(before + done, total), total);
   };
-  std::optional<ExpertStreaming> streaming = options.streaming;
-  std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
-  auto needs = MeasureNeeds(config, source, plan);
-  if (!needs) return in_checkpoint(std::move(needs).error());
-  if (options.later_needs) {
-    MACH_TRY(needs->decode, options.later_needs(config, plan));
-  }
-  if (!options.sidecar && !options.streaming) {
-    if (Status fits = CheckAllResident(config, *needs, limit, free); !fits) {
-      return in_checkpoint(std::move(fits).error());
-    }
-  }
-  if (options.sidecar) {
-    auto disk = FindDiskExperts(fs, config, source, *options.sidecar);
-    if (!disk) return in_checkpoint(std::move(disk).error());
-    if (Status fits = UseExperts(*disk, config, *options.sidecar, *needs); !fits) {
-      return in_checkpoint(std::move(fits).error());
-    }
-    layout = disk->layout;
-    if (options.prefix_bytes) needs->prefix = options.prefix_bytes(*needs);
-    auto prepared =
-        PrepareStreaming(*std::move(disk), config, *needs, limit, *options.sidecar, free);
-    if (!prepared) return in_checkpoint(std::move(prepared).error());
-    streaming = *std::move(prepared);
-  }
-  const size_t held = needs->weights + std::max(needs->prefix, options.prefix_asked) +
-                      (options.sidecar ? needs->least_bank : needs->all_experts());
-  PlanOptions longest = plan;
-  longest.max_rows = options.max_rows;
-  MACH_TRY(const size_t most,
-           LongestContext(config, longest, limit - std::min(limit, held), options.later_needs));
-  made->most_context_tokens_ = std::max(most, made->context_tokens_);
-  auto model = Model::Load(config, source, layout, *made->ledger_, progress);
+  auto model = Model::Load(config, source, arranged->layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();

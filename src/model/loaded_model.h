@@ -20,7 +20,7 @@ namespace mach::model {
 
 struct LoadOptions {
   std::string checkpoint;           // directory
-  size_t context_tokens = 0;        // 0: the model's own, at most kDefaultContext
+  size_t context_tokens = 0;        // 0: DefaultContext
   size_t threads = 0;               // 0: the processors there are
   bool measure_threads = false;     // with threads == 0: then only as many as decode fastest
   size_t max_rows = 256;            // tokens of one forward pass
@@ -39,8 +39,6 @@ struct LoadOptions {
   std::optional<SidecarStreaming> sidecar;
   std::optional<ExpertStreaming> streaming;  // from a catalog made by hand
 };
-
-inline constexpr size_t kDefaultContext = 32768;
 
 // Reads headers and config, checks that everything fits, then loads. Destroyed in reverse order.
 class LoadedModel {

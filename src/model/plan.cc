@@ -22,8 +22,7 @@ size_t PredictScratchBytes(const ops::MoeShape& moe, size_t rows) {
 
 }  // namespace
 
-Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
-                                 const PlanOptions& options) {
+Result<MemoryNeeds> MeasureTensors(const ModelConfig& config, const io::TensorSource& source) {
   MemoryNeeds needs;
   MACH_TRY(needs.weights, Weights::MeasureBytes(config, source));
   MACH_TRY(needs.expert_layout, FindExpertLayout(config, source));
@@ -36,13 +35,22 @@ Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSour
   }
   needs.floor_slots = std::min(FloorSlots(config), needs.expert_count);
   if (needs.expert_count != 0) needs.expert_record = needs.expert_layout.record_bytes();
+  return needs;
+}
 
+Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
+                                 const PlanOptions& options) {
+  MACH_TRY(MemoryNeeds needs, MeasureTensors(config, source));
+  SetContext(config, options, needs);
+  return needs;
+}
+
+void SetContext(const ModelConfig& config, const PlanOptions& options, MemoryNeeds& needs) {
   const ContextNeeds context = MeasureContext(config, options);
   needs.context_tokens = options.context_tokens;
   needs.state = context.state;
   needs.kv = context.kv;
   needs.scratch = context.scratch;
-  return needs;
 }
 
 ContextNeeds MeasureContext(const ModelConfig& config, const PlanOptions& options) {

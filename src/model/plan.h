@@ -40,7 +40,11 @@ struct MemoryNeeds {
   size_t all_experts() const { return expert_count * expert_record; }
 };
 
-// Checks every tensor that the config asks for by its header; reads none of them.
+// The part that does not depend on the context. Checks every tensor that the config asks for by its
+// header; reads none of them.
+Result<MemoryNeeds> MeasureTensors(const ModelConfig& config, const io::TensorSource& source);
+
+// With the part that does.
 Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
                                  const PlanOptions& options);
 
@@ -51,6 +55,7 @@ struct ContextNeeds {
   size_t scratch = 0;
 };
 ContextNeeds MeasureContext(const ModelConfig& config, const PlanOptions& options);
+void SetContext(const ModelConfig& config, const PlanOptions& options, MemoryNeeds& needs);
 
 // What a sequence of at most max_tokens remembers.
 cache::StateShape StateShapeOf(const ModelConfig& config, size_t max_tokens, bool kv_f16);

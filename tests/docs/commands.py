@@ -119,6 +119,8 @@ class Runner:
         self.log = None
 
     def ported(self, text):
+        if text.startswith("mach probe") and "--url" not in text:
+            text += " --url http://127.0.0.1:8080/v1"  # its default
         return re.sub(r"\b8080\b", self.port, text)
 
     def serving(self, text):
@@ -187,13 +189,18 @@ class Runner:
 
 
 def help_examples(bin_dir, runner):
-    """Commands of `mach help --examples`: a line each, the command, a tab, the exit status."""
+    """Commands of `mach help --examples`: command, exit status and how it runs, between tabs."""
     listed = subprocess.run([f"{bin_dir}/mach", "help", "--examples"], capture_output=True, text=True,
                             check=True, env=runner.environment).stdout
     commands = []
     for number, line in enumerate(listed.splitlines(), 1):
-        text, status = line.rsplit("\t", 1)
-        commands.append(Command(f"mach help --examples:{number}", f"{text}  # exit status {status}", ""))
+        text, status, how = line.split("\t")
+        place = f"mach help --examples:{number}"
+        if how == "beside-server":
+            commands.append(Command(place, "mach serve models/mach-tiny --no-streaming", ""))
+        command = Command(place, text, "")
+        command.status, command.serves = int(status), how == "serves"
+        commands.append(command)
     return commands
 
 
