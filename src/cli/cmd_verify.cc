@@ -57,7 +57,7 @@ int RunVerify(const VerifyOptions& options) {
   if (*damaged == 0) return kExitOk;
   std::fputs(("mach verify: " + std::to_string(*damaged) +
               " records are damaged; write the sidecar again with '" +
-              model::ExportCommand(options.checkpoint) + "'\n")
+              model::ExportCommand(options.checkpoint, options.sidecar_dir) + "'\n")
                  .c_str(),
              stderr);
   return kExitFailure;

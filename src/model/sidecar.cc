@@ -28,14 +28,20 @@ io::SidecarMatrix MatrixOf(const quant::TiledLayout& layout) {
   return {layout.type, layout.bits, layout.group};
 }
 
+std::string OwnSidecar(const std::string& checkpoint) {
+  return checkpoint + "/" + std::string(io::kSidecarDirectory);
+}
+
 quant::TiledLayout LayoutOf(const io::SidecarMatrix& matrix, size_t rows, size_t cols) {
   return {rows, cols, matrix.type, matrix.bits, matrix.group};
 }
 
 }  // namespace
 
-std::string ExportCommand(const std::string& checkpoint) {
-  return "mach export-sidecar " + ShellQuoted(checkpoint);
+std::string ExportCommand(const std::string& checkpoint, const std::string& directory) {
+  const std::string command = "mach export-sidecar " + ShellQuoted(checkpoint);
+  const bool own = directory.empty() || directory == OwnSidecar(checkpoint);
+  return own ? command : command + " --output " + ShellQuoted(directory);
 }
 
 io::SidecarManifest MakeManifest(const ModelConfig& config, const ops::ExpertLayout& layout,
@@ -60,10 +66,10 @@ Status CheckSidecar(const io::Sidecar& sidecar, const ModelConfig& config,
   const io::SidecarManifest& m = sidecar.manifest();
   const auto differs = [&](std::string_view field, const std::string& found,
                            const std::string& expected) {
-    return Error{Code::kCorrupt,
-                 "'" + sidecar.directory() + "/manifest.json': " + std::string(field) + " is " +
-                     found + ", the checkpoint has " + expected +
-                     "; write the sidecar again with '" + ExportCommand(checkpoint) + "'"};
+    return Error{Code::kCorrupt, "'" + sidecar.directory() + "/manifest.json': " +
+                                     std::string(field) + " is " + found + ", the checkpoint has " +
+                                     expected + "; write the sidecar again with '" +
+                                     ExportCommand(checkpoint, sidecar.directory()) + "'"};
   };
   const auto number = [&](std::string_view field, uint64_t found, uint64_t expected) -> Status {
     if (found == expected) return Ok();
@@ -135,13 +141,11 @@ experts::Catalog CatalogOf(const io::Sidecar& sidecar) {
 
 Result<io::Sidecar> OpenSidecar(io::FileSystem& fs, const io::Checkpoint& checkpoint,
                                 const ModelConfig& config, const std::string& directory) {
-  const std::string where = !directory.empty()
-                                ? directory
-                                : checkpoint.directory() + "/" + std::string(io::kSidecarDirectory);
+  const std::string where = !directory.empty() ? directory : OwnSidecar(checkpoint.directory());
   auto sidecar = io::Sidecar::Open(fs, where);
   if (!sidecar) {
     Error error = std::move(sidecar).error();
-    error.message += "; write it with '" + ExportCommand(checkpoint.directory()) + "'";
+    error.message += "; write it with '" + ExportCommand(checkpoint.directory(), where) + "'";
     return error;
   }
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, checkpoint));

@@ -30,7 +30,8 @@ experts::Catalog CatalogOf(const io::Sidecar& sidecar);
 Result<io::Sidecar> OpenSidecar(io::FileSystem& fs, const io::Checkpoint& checkpoint,
                                 const ModelConfig& config, const std::string& directory);
 
-// "mach export-sidecar CHECKPOINT", for messages.
-std::string ExportCommand(const std::string& checkpoint);
+// "mach export-sidecar CHECKPOINT", for messages, with --output where the sidecar's directory is
+// not the checkpoint's own. An empty one is.
+std::string ExportCommand(const std::string& checkpoint, const std::string& directory);
 
 }  // namespace mach::model

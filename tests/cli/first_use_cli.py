@@ -255,6 +255,13 @@ def check_residency(bench):
     elsewhere = bench.run("serve", "mach-tiny", "--sidecar-dir", "/none", "--wired-gb", "0.05",
                           code=2).stderr
     assert "export-sidecar mach-tiny --output /none" in elsewhere, elsewhere
+    for code, command in ((1, ["serve", "mach-tiny", "--streaming", "--port", "0"]),
+                          (1, ["verify", "mach-tiny"])):
+        message = bench.error(*command, "--sidecar-dir", "else where", code=code)
+        assert "write it with 'mach export-sidecar mach-tiny --output 'else where''" in message
+    subprocess.run([bench.mach, "export-sidecar", "mach-tiny", "--output", "else where"],
+                   cwd=bench.work, check=True, capture_output=True, timeout=60)
+    bench.serves("mach serve mach-tiny --streaming --port 0 --sidecar-dir 'else where'")
 
     # generate and eval have all experts in memory unless they are told; where that does not fit,
     # they advise alike.

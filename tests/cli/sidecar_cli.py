@@ -116,7 +116,7 @@ def check_interruptions(mach, model, work, out):
 def check_damage(mach, model, out):
     def damaged(*options):
         done = run([mach, "verify", model, "--sidecar-dir", out, *options], 1)
-        assert f"'mach export-sidecar {model}'" in done.stderr, done.stderr
+        assert f"'mach export-sidecar {model} --output {out}'" in done.stderr, done.stderr
         return done
 
     layer = out / "layer-003.bin"

@@ -425,7 +425,7 @@ TEST(SidecarExport, ASidecarOfAnotherCheckpointIsRefusedByName) {
   for (const auto& [from, to] : cases) {
     const std::string message = check(from, to);
     EXPECT_THAT(message, HasSubstr("'s/manifest.json': "));
-    EXPECT_THAT(message, HasSubstr("'mach export-sidecar models/m'"));
+    EXPECT_THAT(message, HasSubstr("'mach export-sidecar models/m --output s'"));
     messages.insert(message);
   }
   EXPECT_EQ(messages.size(), std::size(cases));
