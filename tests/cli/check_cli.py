@@ -40,7 +40,8 @@ def check_verdicts(mach, model):
 
     def with_ceiling(size, code):
         # Rounded up a little: the option is a decimal number of gigabytes.
-        return check(mach, model, "--wired-gb", f"{(size + 600) / GIB:.6f}", code=code)
+        return check(mach, model, "--wired-gb", f"{(size + 600) / GIB:.6f}", "--ctx-size", "8192",
+                     code=code)
 
     # A ceiling of exactly what is needed is tight; a little less is not enough.
     assert with_ceiling(stacked["bytes"], 0)["residency"]["stacked"]["verdict"] == "tight"
@@ -69,6 +70,12 @@ def check_verdicts(mach, model):
     assert 0.5 < some["estimated_hit_rate"] < 1
     text = run([mach, "check", model], 0).stdout
     assert "an estimate" in text and "smallest bank" in text
+    # Without a wish the context is all of the model's, or what the ceiling allows of it.
+    assert plan["context_tokens"] == 8192
+    shorter = check(mach, model, "--wired-gb", "0.05")
+    found = startup(mach, model, "--no-streaming", "--wired-gb", "0.05")
+    context = shorter["residency"]["stacked"]["context_tokens"]
+    assert context == found["ctx_size"] and 1024 <= context < 8192 and context % 1024 == 0, found
     print("check: verdicts and exit codes")
 
 
@@ -81,6 +88,8 @@ def startup(mach, model, *options):
         for line in server.stdout:
             if line.startswith(("startup mode", "startup direct-pread")):
                 found.update(re.findall(r"(\w+)=(\S+)", line))
+            if line.startswith("startup decode_path"):
+                found["ctx_size"] = int(re.search(r"ctx_size=(\d+)", line).group(1))
             if line.startswith("startup memory"):
                 found.update((k, int(v)) for k, v in re.findall(r"(\w+)=(\d+)", line))
             if line.startswith("serving on"):
