@@ -64,8 +64,8 @@ format: dev-deps
 	git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 lint: dev-deps
-	@cmake --preset release >/dev/null
-	tools/lint.sh build/release
+	@cmake --preset lint >/dev/null
+	tools/lint.sh build/lint
 
 # The server under load and abuse, under ASan; SECONDS_LOAD=300 is what a release runs.
 SECONDS_LOAD ?= 90

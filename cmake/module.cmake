@@ -8,7 +8,7 @@ target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports false positives of these in std::string, std::vector and coroutine frames.
   target_compile_options(mach_flags INTERFACE -Wno-restrict -Wno-null-dereference
-    -Wno-alloc-size-larger-than)
+    -Wno-alloc-size-larger-than -Wno-mismatched-new-delete)
 endif()
 if(MACH_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Instrumented std::variant code looks uninitialized to g++; its manual advises against the pair.
@@ -28,12 +28,30 @@ if(MACH_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize=function)
 endif()
 
-# mach_module(NAME [DEPS module...] [LIBS target...])
+# With MACH_FAST_BUILD, sources of a target are compiled several at a time, so that what they
+# include is parsed once. Names in their unnamed namespaces have to differ, then; a source still
+# includes what it uses, which the other builds check.
+set(MACH_SOURCES_AT_A_TIME 8)
+function(mach_fast_build target)
+  if(NOT MACH_FAST_BUILD)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON
+    UNITY_BUILD_BATCH_SIZE ${MACH_SOURCES_AT_A_TIME})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ takes what a file includes for a header, which ours are not.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
+endfunction()
+
+# mach_module(NAME [DEPS module...] [LIBS target...] [HOT|COLD] [SEPARATE])
 # Library mach_NAME from src/NAME/*.cc, and the test binary NAME_test from src/NAME/*_test.cc, so
 # that a test file on disk is always a test that runs. DEPS are our modules (PUBLIC), LIBS are
-# third-party targets (PRIVATE).
+# third-party targets (PRIVATE). HOT: computes every token, so the release build spends -O3 on it;
+# COLD: waits for people and sockets, so it spends -O1. SEPARATE: each source is compiled alone in
+# every build.
 function(mach_module name)
-  cmake_parse_arguments(M "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(M "HOT;COLD;SEPARATE" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
@@ -43,6 +61,14 @@ function(mach_module name)
     add_library(mach_${name} STATIC ${sources})
     set(scope PUBLIC)
     target_link_libraries(mach_${name} PRIVATE mach_flags ${M_LIBS})
+    if(M_HOT)
+      target_compile_options(mach_${name} PRIVATE $<$<CONFIG:Release>:-O3>)
+    elseif(M_COLD)
+      target_compile_options(mach_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+    endif()
+    if(NOT M_SEPARATE)
+      mach_fast_build(mach_${name})
+    endif()
   else()
     add_library(mach_${name} INTERFACE)
     set(scope INTERFACE)
@@ -52,20 +78,30 @@ function(mach_module name)
     target_link_libraries(mach_${name} ${scope} mach_${dep})
   endforeach()
   if(MACH_TESTS AND tests)
-    mach_test(${name}_test SOURCES ${tests} DEPS ${name} LIBS ${M_LIBS})
+    set(separate "")
+    if(M_SEPARATE)
+      set(separate SEPARATE)
+    endif()
+    mach_test(${name}_test SOURCES ${tests} DEPS ${name} LIBS ${M_LIBS} ${separate})
   endif()
 endfunction()
 
-# mach_test(NAME SOURCES file... [DEPS module...] [LIBS target...] [SINGLE] [LONG] [TIMEOUT seconds])
+# mach_test(NAME SOURCES file... [DEPS module...] [LIBS target...] [SINGLE] [LONG] [SEPARATE]
+#           [TIMEOUT seconds])
 # Each test case is a CTest entry; with SINGLE the binary is one entry (costly fixtures). With LONG
 # it is one that runs with `ctest -C long` alone: minutes, before a release.
 function(mach_test name)
-  cmake_parse_arguments(T "SINGLE;LONG" "TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(T "SINGLE;LONG;SEPARATE" "TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 300)
   endif()
   add_executable(${name} ${T_SOURCES})
   target_link_libraries(${name} PRIVATE mach_flags GTest::gmock_main ${T_LIBS})
+  # What is tested is optimised as in the product; the tests themselves need not be.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(NOT T_SEPARATE)
+    mach_fast_build(${name})
+  endif()
   target_compile_definitions(${name} PRIVATE MACH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     MACH_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(dep ${T_DEPS})

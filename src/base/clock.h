@@ -5,6 +5,9 @@
 
 namespace mach {
 
+constexpr double ToMilliseconds(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
+constexpr double ToSeconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -1,10 +1,11 @@
 // How the world's failures travel: files, network, memory, requests. Our own bugs are CHECKs.
 #pragma once
 
+#include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 
@@ -37,45 +38,88 @@ struct [[nodiscard]] Error {
   }
 };
 
-// A T or an Error. REQUIRES ok() before a value, and !ok() before an error, is read.
+// A T or an Error. REQUIRES ok() before a value, and !ok() before an error, is read; both after a
+// move still answer ok() as before. A union of our own: each T is compiled in many places, and
+// std::variant costs the compiler twice the work.
 template <class T>
 class [[nodiscard]] Result {
+  static_assert(std::is_nothrow_move_constructible_v<T>, "so that assignment always ends with one");
+
  public:
-  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
-  Result(Error e) : v_(std::in_place_index<1>, std::move(e)) {}      // NOLINT: implicit by design
-
-  bool ok() const { return v_.index() == 0; }
-  explicit operator bool() const { return ok(); }
-
-  T& operator*() & { return Value(); }
-  const T& operator*() const& {
-    MACH_CHECK(ok());
-    return *std::get_if<0>(&v_);
+  Result(T value) : ok_(true), value_(std::move(value)) {}  // NOLINT: implicit by design
+  Result(Error e) : ok_(false), error_(std::move(e)) {}     // NOLINT: implicit by design
+  Result(const Result& o) requires std::is_copy_constructible_v<T> : ok_(o.ok_) {
+    if (ok_) {
+      new (&value_) T(o.value_);
+    } else {
+      new (&error_) Error(o.error_);
+    }
   }
-  T&& operator*() && { return std::move(Value()); }
-  T* operator->() { return &Value(); }
+  Result(Result&& o) noexcept : ok_(o.ok_) { MoveFrom(o); }
+  Result& operator=(Result&& o) noexcept {
+    if (this != &o) {
+      Destroy();
+      ok_ = o.ok_;
+      MoveFrom(o);
+    }
+    return *this;
+  }
+  ~Result() { Destroy(); }
+
+  bool ok() const { return ok_; }
+  explicit operator bool() const { return ok_; }
+
+  T& operator*() & {
+    MACH_CHECK(ok_);
+    return value_;
+  }
+  const T& operator*() const& {
+    MACH_CHECK(ok_);
+    return value_;
+  }
+  T&& operator*() && {
+    MACH_CHECK(ok_);
+    return std::move(value_);
+  }
+  T* operator->() { return &**this; }
   const T* operator->() const { return &**this; }
 
   const Error& error() const& {
-    MACH_CHECK(!ok());
-    return *std::get_if<1>(&v_);
+    MACH_CHECK(!ok_);
+    return error_;
   }
   Error&& error() && {
-    MACH_CHECK(!ok());
-    return std::move(*std::get_if<1>(&v_));
+    MACH_CHECK(!ok_);
+    return std::move(error_);
   }
 
  private:
-  T& Value() {
-    MACH_CHECK(ok());
-    return *std::get_if<0>(&v_);
+  void MoveFrom(Result& o) {
+    if (ok_) {
+      new (&value_) T(std::move(o.value_));
+    } else {
+      new (&error_) Error(std::move(o.error_));
+    }
   }
-  std::variant<T, Error> v_;
+  void Destroy() {
+    if (ok_) {
+      value_.~T();
+    } else {
+      error_.~Error();
+    }
+  }
+
+  bool ok_;
+  union {
+    T value_;
+    Error error_;
+  };
 };
 
 // Success or an Error. Ok() makes the former.
-using Status = Result<std::monostate>;
-inline Status Ok() { return std::monostate{}; }
+struct Success {};
+using Status = Result<Success>;
+inline Status Ok() { return Success{}; }
 
 }  // namespace mach
 

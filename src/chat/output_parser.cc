@@ -2,20 +2,15 @@
 
 #include <utility>
 
+#include "chat/space.h"
 #include "json/write.h"
 
 namespace mach::chat {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kBareCall = "<function=";
 
-std::string_view TrimLeft(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
-}
-
-void Emit(EventKind kind, std::string text, OutputEvents& events) {
+void EmitText(EventKind kind, std::string text, OutputEvents& events) {
   if (!text.empty() || kind == EventKind::kCallEnd) events.push_back({kind, std::move(text)});
 }
 
@@ -144,7 +139,8 @@ void OutputParser::EmitContent(std::string_view text, OutputEvents& events) {
   if (!TrimLeft(text).empty()) ReturnDraft(events);
   drop_space_ = false;
   fresh_ = false;
-  Emit(EventKind::kContent, options_.tools ? HoldSpace(text, space_) : std::string(text), events);
+  EmitText(EventKind::kContent, options_.tools ? HoldSpace(text, space_) : std::string(text),
+           events);
 }
 
 void OutputParser::HandleInReasoning(const ScannedPart& part, OutputEvents& events) {
@@ -163,7 +159,7 @@ void OutputParser::AddReasoning(std::string_view text, OutputEvents& events) {
   if (text.empty()) return;
   drop_space_ = false;
   fresh_ = false;
-  Emit(EventKind::kReasoning, HoldSpace(text, space_), events);
+  EmitText(EventKind::kReasoning, HoldSpace(text, space_), events);
 }
 
 void OutputParser::Draft(const ScannedPart& part) {
@@ -181,7 +177,7 @@ void OutputParser::ReturnDraft(OutputEvents& events) {
   for (const ScannedPart& part : std::exchange(draft_, {})) text += part.text;
   const size_t last = text.find_last_not_of(kSpace);
   text.resize(last == std::string::npos ? 0 : last + 1);
-  Emit(EventKind::kReasoning, std::move(text), events);
+  EmitText(EventKind::kReasoning, std::move(text), events);
 }
 
 void OutputParser::PromoteDraft(OutputEvents& events) {
@@ -199,7 +195,7 @@ void OutputParser::OpenCall(std::string opener, OutputEvents& events) {
 void OutputParser::TakeCallEvents(OutputEvents parsed, OutputEvents& events) {
   for (OutputEvent& event : parsed) {
     if (event.kind == EventKind::kCallEnd) ++calls_;
-    Emit(event.kind, std::move(event.text), events);
+    EmitText(event.kind, std::move(event.text), events);
   }
 }
 
@@ -255,7 +251,7 @@ void OutputParser::Finish(bool truncated, OutputEvents& events) {
   if (state_ == State::kCall) CloseCall(truncated, "", events);
   if (state_ != State::kContent) return;
   EmitContent(std::exchange(bare_, {}), events);
-  Emit(EventKind::kContent, std::exchange(space_, {}), events);
+  EmitText(EventKind::kContent, std::exchange(space_, {}), events);
 }
 
 }  // namespace mach::chat

@@ -2,13 +2,13 @@
 
 #include <utility>
 
+#include "chat/space.h"
 #include "json/parse.h"
 #include "json/write.h"
 
 namespace mach::chat {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kFunction = "<function=";
 constexpr std::string_view kFunctionEnd = "</function>";
 constexpr std::string_view kParameter = "<parameter=";
@@ -16,17 +16,6 @@ constexpr std::string_view kParameterEnd = "</parameter>";
 constexpr std::string_view kFence = "```";
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxGapBytes = 64;  // of white space after "</parameter>", and in the opening
-
-std::string_view TrimLeft(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
-}
-
-std::string_view Trim(std::string_view text) {
-  text = TrimLeft(text);
-  const size_t last = text.find_last_not_of(kSpace);
-  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
-}
 
 // Names and keys as some models write them: "get_weather", 'city'.
 std::string_view Unquoted(std::string_view text) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "chat/space.h"
 #include "json/parse.h"
 
 namespace mach::chat {
@@ -51,13 +52,6 @@ void Collect(const json::Value& schema, int depth, std::vector<ValueType>& types
   if (const json::Value* value = schema.Find("const"); value != nullptr) {
     AddNamed(types, value->KindName());
   }
-}
-
-std::string_view Trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
 // Python's spelling of dicts and lists as JSON: quotes, True, False and None.

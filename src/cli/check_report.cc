@@ -31,7 +31,7 @@ std::string Percent(double share) {
 }
 
 // What the modes of a report are measured with.
-struct Measure {
+struct Sizing {
   const model::Headers& headers;
   model::PlanOptions options;  // its rows are those asked for, and it has no context yet
   size_t ctx_size = 0;         // asked for; 0: each mode's default
@@ -79,13 +79,13 @@ void SetMemory(size_t experts, size_t staging, ModeReport& mode) {
   set(MemoryTag::kDraft, mode.decode.draft);
 }
 
-Result<ModeReport> Stacked(const CheckReport& r, const Measure& measure) {
+Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
   ModeReport mode{.mode = "stacked"};
   mode.needs = r.needs;
   mode.expert_format = r.expert_format;
   mode.expert_bytes = r.needs.expert_record;
   const size_t experts = r.needs.all_experts();
-  MACH_RETURN_IF_ERROR(measure.Size(/*streaming=*/false, experts, mode));
+  MACH_RETURN_IF_ERROR(sizing.Size(/*streaming=*/false, experts, mode));
   mode.bytes = mode.needs.resident() + experts;
   if (mode.bytes > r.ceiling) {
     mode.reason = "all experts in memory take " + BytesText(mode.bytes) + ", " +
@@ -101,9 +101,9 @@ Result<ModeReport> Stacked(const CheckReport& r, const Measure& measure) {
 }
 
 // A mode whose experts are on disk.
-Result<ModeReport> Streaming(const CheckReport& r, const Measure& measure,
+Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
                              const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
-  const model::ModelConfig& config = measure.headers.config;
+  const model::ModelConfig& config = sizing.headers.config;
   ModeReport mode{.mode = wish.from_checkpoint ? "bf16_streaming" : "streaming"};
   if (disk.slices != nullptr) {
     mode.slow_paths.emplace_back(wish.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
@@ -114,7 +114,7 @@ Result<ModeReport> Streaming(const CheckReport& r, const Measure& measure,
     mode.reason = used.error().message;
     return mode;
   }
-  MACH_RETURN_IF_ERROR(measure.Size(/*streaming=*/true, n.least_bank, mode));
+  MACH_RETURN_IF_ERROR(sizing.Size(/*streaming=*/true, n.least_bank, mode));
   mode.expert_format = model::FormatName(disk.layout.gate);
   mode.expert_bytes = n.expert_record;
   n.prefix = model::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
@@ -142,8 +142,8 @@ Result<ModeReport> Streaming(const CheckReport& r, const Measure& measure,
 
 // With the sidecar that is there, or else as if one kept the checkpoint's format.
 Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
-                               const Measure& measure, CheckReport& r) {
-  const model::Headers& headers = measure.headers;
+                               const Sizing& sizing, CheckReport& r) {
+  const model::Headers& headers = sizing.headers;
   model::SidecarStreaming wish;
   wish.directory = options.sidecar_dir;
   wish.allow_slow = options.allow_fallback;
@@ -154,18 +154,16 @@ Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
   }
   auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
   r.sidecar_problem = disk ? disk->sidecar_problem : disk.error().message;
-  return Streaming(r, measure,
+  return Streaming(r, sizing,
                    disk ? *disk : model::ImagineDiskExperts(headers.config, r.needs.expert_layout),
                    wish);
 }
 
-Result<ModeReport> CheckpointMode(io::FileSystem& fs, const CheckReport& r,
-                                  const Measure& measure) {
+Result<ModeReport> CheckpointMode(io::FileSystem& fs, const CheckReport& r, const Sizing& sizing) {
   model::SidecarStreaming wish;
   wish.from_checkpoint = true;
-  const auto disk =
-      model::FindDiskExperts(fs, measure.headers.config, measure.headers.source, wish);
-  if (disk) return Streaming(r, measure, *disk, wish);
+  const auto disk = model::FindDiskExperts(fs, sizing.headers.config, sizing.headers.source, wish);
+  if (disk) return Streaming(r, sizing, *disk, wish);
   return ModeReport{.mode = "bf16_streaming", .reason = disk.error().message};
 }
 
@@ -224,7 +222,7 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   if (report.needs.expert_count != 0) {
     report.expert_format = model::FormatName(report.needs.expert_layout.gate);
   }
-  const Measure measure{
+  const Sizing sizing{
       .headers = headers,
       .options = {.max_rows = options.chunk,
                   .threads = options.threads != 0 ? options.threads : AvailableCpus(),
@@ -232,8 +230,8 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
       .ctx_size = options.ctx_size,
       .drafter = drafter,
       .ceiling = report.ceiling};
-  MACH_TRY(ModeReport streaming, SidecarMode(fs, options, measure, report));
-  MACH_TRY(ModeReport stacked, Stacked(report, measure));
+  MACH_TRY(ModeReport streaming, SidecarMode(fs, options, sizing, report));
+  MACH_TRY(ModeReport stacked, Stacked(report, sizing));
   // The numbers of the whole are those of the mode that a user would choose.
   const ModeReport& shown =
       stacked.verdict == Verdict::kWontFit && streaming.bytes != 0 ? streaming : stacked;
@@ -246,7 +244,7 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.needs.decode = shown.needs.decode;
   report.modes = {std::move(streaming), std::move(stacked)};
   if (report.needs.expert_count != 0) {
-    MACH_TRY(ModeReport checkpoint, CheckpointMode(fs, report, measure));
+    MACH_TRY(ModeReport checkpoint, CheckpointMode(fs, report, sizing));
     report.modes.push_back(std::move(checkpoint));
   }
   if (options.compute_f32) {

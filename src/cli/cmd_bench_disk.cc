@@ -14,7 +14,7 @@ constexpr size_t kDepths[] = {1, 2, 4, 8, 16, 32};
 constexpr size_t kRecordKilobytes[] = {256, 1728, 8192};
 constexpr size_t kMostInFlight = size_t{128} << 20;
 
-struct Case {
+struct DiskCase {
   ReadPattern pattern;
   std::vector<double> rates = {};  // bytes a second
 };
@@ -37,10 +37,10 @@ Status WriteFile(const std::string& path, size_t bytes) {
   return Ok();
 }
 
-std::vector<Case> Cases(const BenchDiskOptions& o, const std::string& path) {
+std::vector<DiskCase> Cases(const BenchDiskOptions& o, const std::string& path) {
   std::vector<size_t> sizes(std::begin(kRecordKilobytes), std::end(kRecordKilobytes));
   if (o.record_kb) sizes = {*o.record_kb};
-  std::vector<Case> cases;
+  std::vector<DiskCase> cases;
   for (const io::ReadMode mode : {io::ReadMode::kIoUring, io::ReadMode::kPread}) {
     for (const size_t kb : sizes) {
       const size_t record = RoundUp(kb << 10, io::kDirectAlignment);
@@ -56,10 +56,10 @@ std::vector<Case> Cases(const BenchDiskOptions& o, const std::string& path) {
   return cases;
 }
 
-Status Measure(const BenchDiskOptions& o, std::vector<Case>& cases) {
+Status Measure(const BenchDiskOptions& o, std::vector<DiskCase>& cases) {
   MACH_TRY(AlignedBuffer memory, AlignedBuffer::Allocate(o.memory_mb << 20));
   for (size_t round = 0; round < o.rounds; ++round) {
-    for (Case& c : cases) {
+    for (DiskCase& c : cases) {
       auto reads = ReadRate::Create(c.pattern, memory.bytes());
       if (!reads) {
         if (reads.error().code == Code::kUnsupported) continue;
@@ -86,7 +86,7 @@ BenchDiskOptions BenchDiskOptionsFrom(const Values& values) {
 
 int RunBenchDisk(const BenchDiskOptions& o) {
   const std::string path = o.directory + "/mach-bench-disk.bin";
-  std::vector<Case> cases = Cases(o, path);
+  std::vector<DiskCase> cases = Cases(o, path);
   if (cases.empty()) {
     return BenchFailed("disk", {Code::kInvalidArgument,
                                 "no record fits into --file-mb and --memory-mb; raise them"});
@@ -99,7 +99,7 @@ int RunBenchDisk(const BenchDiskOptions& o) {
   if (!status) return BenchFailed("disk", status.error());
   std::printf("mode      record KiB  depth  in flight MiB  order     GB/s\n");
   bool any = false;
-  for (const Case& c : cases) {
+  for (const DiskCase& c : cases) {
     if (c.rates.empty()) continue;
     any = true;
     const ReadPattern& p = c.pattern;

@@ -88,7 +88,7 @@ struct Inputs {
   std::vector<float> out;
 };
 
-struct Case {
+struct MatmulCase {
   int bits;
   Shape shape;
   size_t rows;
@@ -104,8 +104,8 @@ size_t MatricesInJob(const quant::TiledLayout& layout) {
 
 // One visit: products with the next matrices of the working set for kSecondsPerCase; returns
 // seconds for one.
-double Visit(Case& c, ThreadPool& pool, const KernelTable& table, const quant::TiledLayout& layout,
-             const AlignedBuffer& weights, Inputs& in) {
+double Visit(MatmulCase& c, ThreadPool& pool, const KernelTable& table,
+             const quant::TiledLayout& layout, const AlignedBuffer& weights, Inputs& in) {
   const size_t matrices = weights.size() / layout.bytes();
   const size_t together = MatricesInJob(layout);
   const kernels::QuantizedRows x{in.q.data(), in.scale.data(), in.sum.data(), layout.cols,
@@ -163,7 +163,7 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
   }
 
   ThreadPool pool(o.threads != 0 ? o.threads : AvailableCpus());
-  std::vector<Case> cases;
+  std::vector<MatmulCase> cases;
   size_t most_cols = 0;
   size_t most_out = 0;
   for (const int bits : {4, 8}) {
@@ -192,7 +192,7 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
     dots.push_back(DotThroughput(pool, table.isa));
   };
   for (size_t round = 0; round < o.rounds; ++round) {
-    for (Case& c : cases) {
+    for (MatmulCase& c : cases) {
       const quant::TiledLayout layout{c.shape.rows, c.shape.cols, tensor::DType::kBF16, c.bits,
                                       o.group};
       measure_limits();
@@ -222,7 +222,7 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
               *std::max_element(dots.begin(), dots.end()) / 1e9);
   std::printf(
       "bits  matrix        rows        us   weights GB/s  of bandwidth     Gmac/s  of dots\n");
-  for (const Case& c : cases) {
+  for (const MatmulCase& c : cases) {
     const quant::TiledLayout layout{c.shape.rows, c.shape.cols, tensor::DType::kBF16, c.bits,
                                     o.group};
     const double seconds = Median(c.seconds);

@@ -1,14 +1,14 @@
 #include "cli/cmd_generate.h"
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <cstdio>
 #include <mutex>
 
 #include "base/random.h"
 #include "base/units.h"
+#include "cli/failure.h"
+#include "cli/interrupt.h"
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -23,20 +23,10 @@ namespace {
 
 constexpr size_t kMaxMessagesBytes = size_t{32} << 20;
 
-std::atomic<bool> g_interrupted{false};
-void Interrupt(int) { g_interrupted.store(true); }
-
 int FailToLoad(const GenerateOptions& options, const Error& error) {
-  std::fputs(("mach generate: " + error.message + "\n" +
-              AdviceWhenTooLarge(options.model, options.draft, error))
-                 .c_str(),
-             stderr);
-  return kExitFailure;
-}
-
-int Fail(const std::string& message) {
-  std::fprintf(stderr, "mach generate: %s\n", message.c_str());
-  return kExitFailure;
+  std::string advice = AdviceWhenTooLarge(options.model, options.draft, error);
+  if (!advice.empty()) advice.pop_back();  // its last line's end, which Fail writes
+  return Fail("generate", error.message + (advice.empty() ? "" : "\n" + advice));
 }
 
 // A file, or standard input for "-".
@@ -132,11 +122,11 @@ class Printer final : public engine::Sink {
   }
 
   // Returns when the request has ended, cancelling it on an interrupt and when nobody reads it.
-  void Wait(engine::Generation& generation) {
+  void Wait(engine::Generation& generation, const InterruptFlag& interrupted) {
     std::unique_lock lock(mu_);
     while (
         !done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
-      if (g_interrupted.load() || output_failed_.load()) generation.Cancel();
+      if (interrupted.raised() || output_failed_.load()) generation.Cancel();
     }
   }
 
@@ -210,12 +200,11 @@ int RunGenerate(const GenerateOptions& options) {
                stderr);
     return kExitUsage;
   }
-  std::signal(SIGINT, Interrupt);
-  std::signal(SIGTERM, Interrupt);
+  const InterruptFlag interrupted;
   std::optional<server::ChatInput> chat;
   if (!options.raw) {
     auto read = ReadChat(options);
-    if (!read) return Fail(read.error().message);
+    if (!read) return Fail("generate", read.error().message);
     chat = *std::move(read);
   }
 
@@ -226,7 +215,7 @@ int RunGenerate(const GenerateOptions& options) {
         {.model = options.model, .draft = options.draft, .max_queue = 1},
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
-          return !g_interrupted.load();
+          return !interrupted.raised();
         },
         clock);
   }();
@@ -235,7 +224,7 @@ int RunGenerate(const GenerateOptions& options) {
   engine::Request request;
   if (chat) {
     auto prompt = model->codec->RenderChat(*chat);
-    if (!prompt) return Fail(prompt.error().message);
+    if (!prompt) return Fail("generate", prompt.error().message);
     request.prompt = std::move(prompt->tokens);
   } else {
     request.prompt = model->codec->EncodeText(options.prompt.value_or(""));
@@ -248,10 +237,10 @@ int RunGenerate(const GenerateOptions& options) {
   const uint64_t seed = request.sampling.seed;
   auto printer = std::make_shared<Printer>(model->codec->NewDecoder(), options.json);
   auto generation = model->engine->Submit(std::move(request), printer);
-  if (!generation) return Fail(generation.error().message);
-  printer->Wait(**generation);
+  if (!generation) return Fail("generate", generation.error().message);
+  printer->Wait(**generation, interrupted);
   if (printer->output_failed() || (!options.json && !WriteOutput("\n"))) return kExitOutput;
-  if (!printer->result()) return Fail(printer->result().error().message);
+  if (!printer->result()) return Fail("generate", printer->result().error().message);
   if (options.json) {
     PrintJson(*printer, seed);
   } else {

@@ -3,16 +3,12 @@
 #include <cstdio>
 #include <fstream>
 
+#include "cli/failure.h"
 #include "json/write.h"
 #include "server/probe.h"
 
 namespace mach::cli {
 namespace {
-
-int Fail(const Error& error) {
-  std::fputs(("mach probe: " + error.message + "\n").c_str(), stderr);
-  return kExitFailure;
-}
 
 // The first key of a file as the server takes it.
 Result<std::string> FirstKey(const std::string& path) {
@@ -63,12 +59,12 @@ void PrintText(const server::ProbeReport& report) {
 
 int RunProbeCommand(const ProbeCommandOptions& options) {
   auto key = FirstKey(options.api_key_file);
-  if (!key) return Fail(key.error());
+  if (!key) return Fail("probe", key.error().message);
   const auto client = server::HttpClient::ForUrl(options.url, *std::move(key));
-  if (!client) return Fail(client.error());
+  if (!client) return Fail("probe", client.error().message);
   const auto report =
       server::RunProbe(*client, {.requests = options.requests, .max_tokens = options.max_tokens});
-  if (!report) return Fail(report.error());
+  if (!report) return Fail("probe", report.error().message);
   if (options.json) {
     PrintJson(options.url, *report);
   } else {

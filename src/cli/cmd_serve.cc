@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "cli/failure.h"
 #include "cli/load_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -19,11 +20,6 @@
 
 namespace mach::cli {
 namespace {
-
-int Fail(const Error& error) {
-  std::fputs(("mach serve: " + error.message + "\n").c_str(), stderr);
-  return kExitFailure;
-}
 
 Result<server::SecurityOptions> SecurityFrom(const ServeOptions& options) {
   server::SecurityOptions security;
@@ -80,7 +76,7 @@ void PrintLines(const std::vector<std::string>& lines) {
 int AskForResidency(const ServeOptions& options) {
   const auto recommended = RecommendationText(options.model, options.draft);
   if (!recommended) {
-    (void)Fail(recommended.error());
+    (void)Fail("serve", recommended.error().message);
     return kExitUsage;
   }
   std::fputs(("mach serve: give one of --streaming and --no-streaming.\n"
@@ -99,7 +95,7 @@ int AskForResidency(const ServeOptions& options) {
 int RunServe(const ServeOptions& options) {
   if (options.model.streaming == options.model.no_streaming) return AskForResidency(options);
   auto security = SecurityFrom(options);
-  if (!security) return Fail(security.error());
+  if (!security) return Fail("serve", security.error().message);
 
   const SystemClock clock;
   server::HttpServerOptions http;
@@ -118,7 +114,7 @@ int RunServe(const ServeOptions& options) {
   const server::Router router = service.MakeRouter();
   // Before the model is loaded: a taken port fails at once, and /health tells of the load.
   auto listening = server::HttpServer::Listen(std::move(http), router);
-  if (!listening) return Fail(listening.error());
+  if (!listening) return Fail("serve", listening.error().message);
   server::HttpServer& server = **listening;
   bool finished = false;
   std::thread loop([&] { finished = server.Run(); });
@@ -140,8 +136,9 @@ int RunServe(const ServeOptions& options) {
   if (!model) {
     server.BeginShutdown();  // what was held is told
     loop.join();
-    return draining && model.error().code == Code::kCancelled ? kExitTerminated
-                                                              : Fail(model.error());
+    return draining && model.error().code == Code::kCancelled
+               ? kExitTerminated
+               : Fail("serve", model.error().message);
   }
   service.SetModel(model->engine, model->codec, model->facts);
   std::vector<std::string> lines = StartLines(options, *model);

@@ -1,12 +1,12 @@
 #include "cli/cmd_synth.h"
 
 #include <algorithm>
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/failure.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "io/file.h"
 #include "io/lfs_pointer.h"
@@ -16,9 +16,6 @@ namespace mach::cli {
 namespace {
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
-
-std::atomic<bool> g_interrupted = false;
-void Interrupt(int) { g_interrupted.store(true); }
 
 struct SizeOption {
   std::string_view name;
@@ -109,18 +106,14 @@ SynthCommandOptions SynthOptionsFrom(const Values& values) {
 }
 
 int RunSynth(const SynthCommandOptions& options) {
-  const auto fail = [](const std::string& message) {
-    std::fputs(("mach synth: " + message + "\n").c_str(), stderr);
-    return kExitFailure;
-  };
+  const auto fail = [](const std::string& message) { return Fail("synth", message); };
   model::SynthOptions synth = options.synth;
   if (!options.unused.empty()) {
     fail(options.unused + " is a size that " +
          std::string(model::SynthFamilyName(synth.shape.family)) + " does not have; leave it out");
     return kExitUsage;
   }
-  std::signal(SIGINT, Interrupt);
-  std::signal(SIGTERM, Interrupt);
+  const InterruptFlag interrupted;
   TokenizerFiles tokenizer;
   if (!options.tokenizer.empty()) {
     auto read = ReadTokenizer(options.tokenizer, synth.shape.vocab);
@@ -134,7 +127,7 @@ int RunSynth(const SynthCommandOptions& options) {
     Progress progress("writing");
     return model::WriteSynthetic(synth, [&](uint64_t done, uint64_t total) {
       progress.Update(done, total);
-      return !g_interrupted.load();
+      return !interrupted.raised();
     });
   }();
   if (!written) return fail(written.error().message);

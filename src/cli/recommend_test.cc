@@ -9,18 +9,19 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr size_t kGib = size_t{1} << 30;
+constexpr size_t kGibibyte = size_t{1} << 30;
 
 CheckReport Report(Verdict stacked, Verdict streaming) {
   CheckReport r;
-  r.ceiling = 9 * kGib;
-  r.free_bytes = 12 * kGib;
-  r.needs.weights = 2 * kGib;
+  r.ceiling = 9 * kGibibyte;
+  r.free_bytes = 12 * kGibibyte;
+  r.needs.weights = 2 * kGibibyte;
   r.needs.expert_count = 100;
-  r.needs.expert_record = kGib / 5;
-  r.modes = {{.mode = "streaming", .verdict = streaming, .reason = "a bank", .bytes = 5 * kGib},
-             {.mode = "stacked", .verdict = stacked, .reason = "all", .bytes = 22 * kGib},
-             {.mode = "bf16_streaming", .verdict = streaming, .reason = "a dense bank"}};
+  r.needs.expert_record = kGibibyte / 5;
+  r.modes = {
+      {.mode = "streaming", .verdict = streaming, .reason = "a bank", .bytes = 5 * kGibibyte},
+      {.mode = "stacked", .verdict = stacked, .reason = "all", .bytes = 22 * kGibibyte},
+      {.mode = "bf16_streaming", .verdict = streaming, .reason = "a dense bank"}};
   return r;
 }
 
@@ -50,13 +51,13 @@ TEST(Recommend, AllInMemoryWhereItFitsElseABank) {
 
 TEST(Recommend, OfWhatDoesNotFitTheLeastCeilingThatThereCanBe) {
   CheckReport r = Report(Verdict::kWontFit, Verdict::kWontFit);
-  r.modes[0].bytes = 11 * kGib;
+  r.modes[0].bytes = 11 * kGibibyte;
   const Recommendation possible = Recommend(r, false);
   EXPECT_EQ(possible.mode, nullptr);
   EXPECT_EQ(possible.flag, "--streaming");
   EXPECT_EQ(possible.wired_gb, "11");
   EXPECT_THAT(possible.reason, HasSubstr("streaming at least 11.00 GiB"));
-  r.modes[0].bytes = 13 * kGib;
+  r.modes[0].bytes = 13 * kGibibyte;
   const Recommendation impossible = Recommend(r, false);
   EXPECT_EQ(impossible.flag, "");
   EXPECT_EQ(impossible.wired_gb, "");

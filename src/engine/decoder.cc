@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "sample/sampler.h"
 
 namespace mach::engine {
 namespace {
-
-double Milliseconds(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
 TokenEvent Describe(const Request& request, TokenId token, std::span<const float> logits) {
   TokenEvent event{.token = token};
@@ -92,7 +91,7 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
   sink.OnPrefill(timings.cached_tokens, request.prompt.size());
   MACH_RETURN_IF_ERROR(Prefill(request, cancelled, sink));
   const int64_t prefilled = clock_.NowNs();
-  timings.prefill_ms = Milliseconds(prefilled - start);
+  timings.prefill_ms = ToMilliseconds(prefilled - start);
 
   sample::Sampler sampler(request.sampling, model_.config().vocab);
   sampler.AcceptPrompt(request.prompt);
@@ -101,7 +100,7 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) return false;
     sink.OnToken(Describe(request, token, logits));
     if (timings.output_tokens++ == 0) prefix_->FirstToken();
-    timings.decode_ms = Milliseconds(clock_.NowNs() - prefilled);
+    timings.decode_ms = ToMilliseconds(clock_.NowNs() - prefilled);
     return true;
   };
   const size_t room = model_.context_tokens() - request.prompt.size();

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace mach::engine {
 namespace {
 
 constexpr double kTokenWeight = 0.1;    // of the newest token in the mean interval
 constexpr double kRequestWeight = 0.2;  // of the newest request in the mean time
-
-double Milliseconds(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
 void Increment(std::atomic<uint64_t>& counter, uint64_t n = 1) {
   counter.fetch_add(n, std::memory_order_relaxed);
@@ -46,9 +46,9 @@ void QueuedRequest::OnToken(const TokenEvent& event) {
     const int64_t now = queue->clock_.NowNs();
     queue->progress_ns_.store(now, std::memory_order_relaxed);
     if (token_ns_ == 0) {
-      queue->first_token_ms_.Observe(Milliseconds(now - submitted_ns_));
+      queue->first_token_ms_.Observe(ToMilliseconds(now - submitted_ns_));
     } else {
-      const double interval = Milliseconds(now - token_ns_);
+      const double interval = ToMilliseconds(now - token_ns_);
       queue->token_ms_.Observe(interval);
       Blend(queue->token_interval_ms_, interval, kTokenWeight);
     }
@@ -123,7 +123,7 @@ std::shared_ptr<QueuedRequest> RequestQueue::Next(double& queue_ms) {
   running_ = item;
   item->started_ns_ = clock_.NowNs();
   progress_ns_.store(item->started_ns_, std::memory_order_relaxed);
-  queue_ms = Milliseconds(item->started_ns_ - item->submitted_ns_);
+  queue_ms = ToMilliseconds(item->started_ns_ - item->submitted_ns_);
   queue_ms_.Observe(queue_ms);
   return item;
 }
@@ -153,7 +153,7 @@ void RequestQueue::Withdraw(QueuedRequest& item) {
   Count(FinishReason::kCancelled, item, true);
   Timings timings;
   timings.prompt_tokens = item.request.prompt.size();
-  timings.queue_ms = Milliseconds(clock_.NowNs() - item.submitted_ns_);
+  timings.queue_ms = ToMilliseconds(clock_.NowNs() - item.submitted_ns_);
   item.sink_->OnDone(FinishReason::kCancelled, timings);
 }
 
@@ -176,7 +176,7 @@ void RequestQueue::Count(const Result<FinishReason>& result, const QueuedRequest
 void RequestQueue::Ended(QueuedRequest& item, const Result<FinishReason>& result,
                          const Timings& timings) {
   Count(result, item, false);
-  const double ran_ms = Milliseconds(clock_.NowNs() - item.started_ns_);
+  const double ran_ms = ToMilliseconds(clock_.NowNs() - item.started_ns_);
   request_ms_.Observe(ran_ms);
   prefill_ms_.Observe(timings.prefill_ms);
   Blend(request_mean_ms_, ran_ms, kRequestWeight);
@@ -259,7 +259,7 @@ RequestInfo RequestQueue::Describe(const QueuedRequest& item, size_t position) c
   info.id = item.request.id;
   info.session = item.request.session;
   info.queue_position = position;
-  info.age_ms = Milliseconds(clock_.NowNs() - item.submitted_ns_);
+  info.age_ms = ToMilliseconds(clock_.NowNs() - item.submitted_ns_);
   info.prompt_tokens = item.request.prompt.size();
   info.prefilled_tokens = item.prefilled_.load(std::memory_order_relaxed);
   info.output_tokens = item.output_.load(std::memory_order_relaxed);
@@ -300,7 +300,7 @@ EngineStats RequestQueue::stats() const {
   const double interval = read(token_interval_ms_);
   s.decode_tokens_per_second = interval > 0 ? 1e3 / interval : 0;
   s.mean_request_ms = read(request_mean_ms_);
-  if (s.running > 0) s.last_progress_ms = Milliseconds(clock_.NowNs() - read(progress_ns_));
+  if (s.running > 0) s.last_progress_ms = ToMilliseconds(clock_.NowNs() - read(progress_ns_));
   s.queue_ms = queue_ms_.Read();
   s.prefill_ms = prefill_ms_.Read();
   s.first_token_ms = first_token_ms_.Read();

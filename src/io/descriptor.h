@@ -1,11 +1,15 @@
 // Owner of a file descriptor.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include <unistd.h>
 
 namespace mach::io {
+
+// Most bytes that one read or write moves on Linux.
+inline constexpr size_t kMaxTransfer = 0x7FFFF000;
 
 class Descriptor {
  public:

@@ -16,7 +16,6 @@ namespace mach::io {
 namespace {
 
 // Linux transfers at most this much in one call.
-constexpr size_t kMaxTransfer = 0x7FFFF000;
 
 int OpenRetrying(const std::string& path, int flags) {
   int fd;

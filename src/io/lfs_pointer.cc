@@ -1,9 +1,9 @@
 #include "io/lfs_pointer.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "base/units.h"
+#include "io/path.h"
 
 namespace mach::io {
 namespace {
@@ -11,11 +11,6 @@ namespace {
 constexpr std::string_view kFirstLine = "version https://git-lfs.github.com/spec/";
 constexpr std::string_view kSize = "\nsize ";
 constexpr uint64_t kMostBytes = 1024;
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-}
 
 }  // namespace
 
@@ -42,7 +37,7 @@ Error LfsPointerError(const std::string& path, uint64_t target_bytes) {
   return {Code::kCorrupt,
           "'" + path + "' is a pointer of git lfs in place of the file" + size +
               ": the clone was made without its large files; run 'git lfs pull' in '" +
-              DirectoryOf(path) + "'"};
+              DirectoryName(path) + "'"};
 }
 
 Result<std::string> ReadFetchedFile(FileSystem& fs, const std::string& path, size_t max_bytes) {

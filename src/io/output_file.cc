@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "io/descriptor.h"
+#include "io/path.h"
 #include "io/posix_error.h"
 #include "io/sync_directory.h"
 
@@ -17,13 +18,6 @@ namespace mach::io {
 namespace {
 
 // Linux transfers at most this much in one call.
-constexpr size_t kMaxTransfer = 0x7FFFF000;
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 class PosixOutputFile final : public OutputFile {
  public:
@@ -55,7 +49,7 @@ class PosixOutputFile final : public OutputFile {
       return PosixError("rename a temporary file to", path_, errno);
     }
     temporary_.clear();
-    return SyncDirectory(DirectoryOf(path_));
+    return SyncDirectory(DirectoryName(path_));
   }
 
  private:

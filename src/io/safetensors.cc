@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/units.h"
+#include "io/corrupt.h"
 #include "io/lfs_pointer.h"
 #include "json/parse.h"
 
@@ -12,8 +13,6 @@ namespace mach::io {
 namespace {
 
 constexpr uint64_t kPrefixBytes = 8;
-
-Error Corrupt(std::string message) { return {Code::kCorrupt, std::move(message)}; }
 
 std::string ShapeText(const json::Array& shape) {
   std::string text = "[";

@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "base/units.h"
+#include "io/corrupt.h"
 #include "io/lfs_pointer.h"
 #include "io/xxh3.h"
 #include "json/parse.h"
@@ -23,7 +24,6 @@ constexpr size_t kIndexHeader = 32;
 constexpr size_t kIndexEntry = 24;
 constexpr size_t kIndexTrailer = 8;
 
-constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 constexpr uint64_t kMostLayers = 4096;
 constexpr uint64_t kMostExperts = 65536;
 constexpr uint64_t kMostEntries = uint64_t{1} << 22;
@@ -43,8 +43,6 @@ T Load(const std::byte* at) {
   std::memcpy(&value, at, sizeof value);
   return value;
 }
-
-Error Corrupt(std::string message) { return {Code::kCorrupt, std::move(message)}; }
 
 Result<uint64_t> Count(const json::Value& object, std::string_view key, uint64_t most) {
   const json::Value* value = object.Find(key);

@@ -23,6 +23,7 @@ namespace mach::io {
 inline constexpr std::string_view kSidecarFormat = "mach-expert-sidecar-v1";
 inline constexpr std::string_view kSidecarDirectory = "expert_sidecar";  // in the checkpoint
 inline constexpr size_t kSidecarAlignment = 4096;
+inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 
 // What one of the three matrices of an expert is made of. bits == 0: dense, of `type`; else MLX
 // affine with scales of `type`.

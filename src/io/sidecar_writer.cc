@@ -11,7 +11,6 @@ namespace mach::io {
 namespace {
 
 constexpr const char* kPartialManifest = "partial.json";
-constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 
 // "layer-007.part": an index of one layer.
 std::string PartName(uint64_t layer) {

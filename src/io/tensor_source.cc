@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "io/corrupt.h"
+
 namespace mach::io {
 namespace {
 
@@ -37,8 +39,6 @@ bool IsDense(DType dtype) {
 }
 
 Error Unsupported(std::string message) { return {Code::kUnsupported, std::move(message)}; }
-Error Corrupt(std::string message) { return {Code::kCorrupt, std::move(message)}; }
-
 // The rows of t that belong to one matrix: `first` of `rows` counted over all leading axes.
 Slice RowsOf(const CheckpointTensor& t, uint64_t first, uint64_t rows) {
   const uint64_t row_bytes = t.shape.back() * tensor::DTypeBytes(t.dtype);

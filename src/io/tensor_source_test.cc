@@ -18,7 +18,7 @@ using Shape = std::vector<uint64_t>;
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
-constexpr uint64_t kExperts = 3;
+constexpr uint64_t kStacked = 3;
 constexpr uint64_t kHidden = 64;
 constexpr uint64_t kWidth = 32;
 
@@ -132,8 +132,8 @@ TEST(TensorSource, ADrafterHasNoEmbeddingAndATiedModelNoHead) {
 void ExpectExperts(const Model& model) {
   ASSERT_EQ(model.error(), "");
   constexpr uint64_t kSize = kWidth * kHidden;
-  for (uint32_t e = 0; e < kExperts; ++e) {
-    const auto expert = model->Expert("layers.0.mlp", ExpertId{e}, kExperts, kHidden, kWidth);
+  for (uint32_t e = 0; e < kStacked; ++e) {
+    const auto expert = model->Expert("layers.0.mlp", ExpertId{e}, kStacked, kHidden, kWidth);
     ASSERT_TRUE(expert.ok()) << expert.error().message;
     EXPECT_EQ(expert->gate.rows, kWidth);
     EXPECT_EQ(expert->gate.cols, kHidden);
@@ -154,10 +154,10 @@ TEST(TensorSource, ExpertsOfEveryDenseLayoutAreTheSame) {
     for (const std::string parts : {"experts.", "switch_mlp."}) {
       const Model stacked(
           base()
-              .Count(at + parts + "gate_proj" + suffix, DType::kF32, {kExperts, kWidth, kHidden})
-              .Count(at + parts + "up_proj" + suffix, DType::kF32, {kExperts, kWidth, kHidden},
+              .Count(at + parts + "gate_proj" + suffix, DType::kF32, {kStacked, kWidth, kHidden})
+              .Count(at + parts + "up_proj" + suffix, DType::kF32, {kStacked, kWidth, kHidden},
                      10000)
-              .Count(at + parts + "down_proj" + suffix, DType::kF32, {kExperts, kHidden, kWidth},
+              .Count(at + parts + "down_proj" + suffix, DType::kF32, {kStacked, kHidden, kWidth},
                      20000));
       ExpectExperts(stacked);
       EXPECT_EQ(stacked->layout(),
@@ -165,7 +165,7 @@ TEST(TensorSource, ExpertsOfEveryDenseLayoutAreTheSame) {
     }
     // Fused: gate rows, then up rows, expert after expert.
     std::vector<float> fused;
-    for (uint64_t e = 0; e < kExperts; ++e) {
+    for (uint64_t e = 0; e < kStacked; ++e) {
       for (const uint64_t first : {0, 10000}) {
         const auto part = Counting(first + e * kWidth * kHidden, kWidth * kHidden);
         fused.insert(fused.end(), part.begin(), part.end());
@@ -175,13 +175,13 @@ TEST(TensorSource, ExpertsOfEveryDenseLayoutAreTheSame) {
         Model(base()
                   .Add({at + "experts.gate_up_proj" + suffix,
                         DType::kF32,
-                        {kExperts, 2 * kWidth, kHidden}},
+                        {kStacked, 2 * kWidth, kHidden}},
                        std::string(reinterpret_cast<const char*>(fused.data()), fused.size() * 4))
                   .Count(at + "experts.down_proj" + suffix, DType::kF32,
-                         {kExperts, kHidden, kWidth}, 20000)));
+                         {kStacked, kHidden, kWidth}, 20000)));
   }
   TestTensors single = base();
-  for (uint32_t e = 0; e < kExperts; ++e) {
+  for (uint32_t e = 0; e < kStacked; ++e) {
     const std::string expert = at + "experts." + std::to_string(e) + ".";
     const auto first = static_cast<uint32_t>(e * kWidth * kHidden);
     single.Count(expert + "gate_proj.weight", DType::kF32, {kWidth, kHidden}, first);
@@ -198,14 +198,14 @@ TEST(TensorSource, AffineExpertsAreSlicesOfTheThreeTensors) {
       const Model model(
           TestTensors()
               .Count("language_model.model.embed_tokens.weight", DType::kF32, {4, 64})
-              .Affine(at + parts + "gate_proj", {kExperts, kWidth, kHidden}, bits, 32)
-              .Affine(at + parts + "up_proj", {kExperts, kWidth, kHidden}, bits, 32)
-              .Affine(at + parts + "down_proj", {kExperts, kHidden, kWidth}, bits, 32),
+              .Affine(at + parts + "gate_proj", {kStacked, kWidth, kHidden}, bits, 32)
+              .Affine(at + parts + "up_proj", {kStacked, kWidth, kHidden}, bits, 32)
+              .Affine(at + parts + "down_proj", {kStacked, kHidden, kWidth}, bits, 32),
           Affine(static_cast<int>(bits), 32));
       ASSERT_EQ(model.error(), "");
       EXPECT_EQ(model->layout(), TensorSource::Layout::kMlx);
-      for (uint32_t e = 0; e < kExperts; ++e) {
-        const auto expert = model->Expert("layers.0.mlp", ExpertId{e}, kExperts, kHidden, kWidth);
+      for (uint32_t e = 0; e < kStacked; ++e) {
+        const auto expert = model->Expert("layers.0.mlp", ExpertId{e}, kStacked, kHidden, kWidth);
         ASSERT_TRUE(expert.ok()) << expert.error().message;
         const uint64_t words = kWidth * kHidden * bits / 32;
         const uint64_t groups = kWidth * kHidden / 32;

@@ -6,6 +6,12 @@
 
 namespace mach::json {
 
+Object::Object() = default;
+Object::Object(const Object& o) = default;
+Object& Object::operator=(const Object& o) = default;
+Object& Object::operator=(Object&& o) noexcept = default;
+Object::~Object() = default;
+
 Object::Object(std::initializer_list<Member> members) {
   for (const Member& m : members) Set(m.key, m.value);
 }
@@ -38,6 +44,20 @@ void Object::Append(std::string key, Value value) {
 }
 
 bool Object::operator==(const Object& o) const { return members_ == o.members_; }
+
+Value::Value(const Value& o) = default;
+Value::Value(Value&& o) noexcept = default;
+Value& Value::operator=(const Value& o) = default;
+Value& Value::operator=(Value&& o) noexcept = default;
+Value::~Value() = default;
+bool Value::operator==(const Value& o) const = default;
+
+Value::Value(BigInteger n) : v_(std::move(n)) {}
+Value::Value(const char* s) : v_(std::string(s)) {}
+Value::Value(std::string_view s) : v_(std::string(s)) {}
+Value::Value(std::string s) : v_(std::move(s)) {}
+Value::Value(Array a) : v_(std::move(a)) {}
+Value::Value(Object o) : v_(std::move(o)) {}
 
 Value::Value(uint64_t n) {
   if (n <= uint64_t{INT64_MAX}) {

@@ -54,22 +54,29 @@ struct BigInteger {
   bool operator==(const BigInteger&) const = default;
 };
 
+// What walks the alternatives is in value.cc: inlined wherever values are made it would be most of
+// the code there.
 class Value {
  public:
   Value() = default;
-  Value(std::nullptr_t) {}                           // NOLINT: implicit by design
-  Value(bool b) : v_(b) {}                           // NOLINT
-  Value(int n) : v_(int64_t{n}) {}                   // NOLINT
-  Value(int64_t n) : v_(n) {}                        // NOLINT
-  Value(uint32_t n) : v_(int64_t{n}) {}              // NOLINT
-  Value(uint64_t n);                                 // NOLINT
-  Value(double d) : v_(d) {}                         // NOLINT
-  Value(BigInteger n) : v_(std::move(n)) {}          // NOLINT
-  Value(const char* s) : v_(std::string(s)) {}       // NOLINT
-  Value(std::string_view s) : v_(std::string(s)) {}  // NOLINT
-  Value(std::string s) : v_(std::move(s)) {}         // NOLINT
-  Value(Array a) : v_(std::move(a)) {}               // NOLINT
-  Value(Object o) : v_(std::move(o)) {}              // NOLINT
+  Value(const Value& o);
+  Value(Value&& o) noexcept;
+  Value& operator=(const Value& o);
+  Value& operator=(Value&& o) noexcept;
+  ~Value();
+  Value(std::nullptr_t) {}               // NOLINT: implicit by design
+  Value(bool b) : v_(b) {}               // NOLINT
+  Value(int n) : v_(int64_t{n}) {}       // NOLINT
+  Value(int64_t n) : v_(n) {}            // NOLINT
+  Value(uint32_t n) : v_(int64_t{n}) {}  // NOLINT
+  Value(uint64_t n);                     // NOLINT
+  Value(double d) : v_(d) {}             // NOLINT
+  Value(BigInteger n);                   // NOLINT
+  Value(const char* s);                  // NOLINT
+  Value(std::string_view s);             // NOLINT
+  Value(std::string s);                  // NOLINT
+  Value(Array a);                        // NOLINT
+  Value(Object o);                       // NOLINT
 
   bool is_null() const { return std::holds_alternative<std::monostate>(v_); }
   bool is_bool() const { return std::holds_alternative<bool>(v_); }
@@ -99,7 +106,7 @@ class Value {
   // "null", "boolean", "integer", "number", "string", "array" or "object", for messages.
   std::string_view KindName() const;
 
-  bool operator==(const Value& o) const = default;
+  bool operator==(const Value& o) const;
 
  private:
   template <class T>
@@ -118,12 +125,7 @@ struct Member {
 };
 
 // Here, since a vector of an incomplete type may be declared but not used.
-inline Object::Object() = default;
-inline Object::Object(const Object& o) = default;
 inline Object::Object(Object&& o) noexcept = default;
-inline Object& Object::operator=(const Object& o) = default;
-inline Object& Object::operator=(Object&& o) noexcept = default;
-inline Object::~Object() = default;
 inline size_t Object::size() const { return members_.size(); }
 
 // Typed reads of an object's members; the error names the key, what was found and what was

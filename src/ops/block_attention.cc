@@ -11,7 +11,7 @@ using kernels::kKvBlock;
 // Slots that see the same positions go through the keys together.
 constexpr size_t kSharedRows = 4;
 
-struct Partials {
+struct BlockPartials {
   float* maximum;
   float* sum;
   float* out;
@@ -51,7 +51,7 @@ void BlockAttention(Context& ctx, const KvRing& kv, const BlockAttentionArgs& a,
   ctx.pool.ParallelFor(kv.kv_heads * parts, 1, [&](size_t begin, size_t end, size_t worker) {
     const auto slot = [&](size_t which) {
       const size_t at = (worker * 2 + which) * most;
-      return Partials{maximum + at, sum + at, partial + at * d};
+      return BlockPartials{maximum + at, sum + at, partial + at * d};
     };
     for (size_t item = begin; item < end; ++item) {
       const size_t head = item / parts;
@@ -59,12 +59,12 @@ void BlockAttention(Context& ctx, const KvRing& kv, const BlockAttentionArgs& a,
       const size_t rows = std::min(shared, a.rows - row);
       const size_t heads = rows * a.group;
       const Range range = Visible(a, row);
-      const Partials whole = slot(0);
+      const BlockPartials whole = slot(0);
       // Spans begin at a block; the first one's older positions do not count.
       for (size_t base = range.first / kKvBlock * kKvBlock; base < range.end;
            base += kAttentionSpan) {
         const bool leading = base <= range.first;
-        const Partials to = leading ? whole : slot(1);
+        const BlockPartials to = leading ? whole : slot(1);
         const size_t positions = std::min(range.end - base, kAttentionSpan);
         kernels::KvBlock blocks[kAttentionSpan / kKvBlock];
         for (size_t p = 0; p < positions; p += kKvBlock) {

@@ -5,12 +5,6 @@
 namespace mach::server {
 namespace {
 
-ApiError Refusal(int status, std::string_view code, std::string message) {
-  ApiError error = BadRequest(code, "", std::move(message));
-  error.status = status;
-  return error;
-}
-
 bool IsJson(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
   while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);

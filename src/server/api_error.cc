@@ -14,6 +14,12 @@ ApiError BadRequest(std::string_view code, std::string_view param, std::string m
   return error;
 }
 
+ApiError Refusal(int status, std::string_view code, std::string message) {
+  ApiError error = BadRequest(code, "", std::move(message));
+  error.status = status;
+  return error;
+}
+
 ApiError FromError(const Error& error) {
   ApiError api;
   api.message = error.message;

@@ -25,6 +25,9 @@ struct ApiError {
 // A fault of the request: status 400.
 ApiError BadRequest(std::string_view code, std::string_view param, std::string message);
 
+// A fault of the request as a whole, of any status.
+ApiError Refusal(int status, std::string_view code, std::string message);
+
 // An engine's or codec's error.
 ApiError FromError(const Error& error);
 

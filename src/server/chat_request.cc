@@ -8,17 +8,16 @@
 namespace mach::server {
 namespace {
 
-using Error = std::optional<ApiError>;
 using json::Value;
 
-Error ReadMessages(const Value& value, const Limits& limits, GenerationRequest& request) {
+FieldError ReadMessages(const Value& value, const Limits& limits, GenerationRequest& request) {
   auto messages = NormalizeMessages(value, limits, &request.chat.nonce_stripped);
   if (auto* error = std::get_if<ApiError>(&messages)) return std::move(*error);
   request.chat.messages = std::get<json::Array>(std::move(messages));
   return std::nullopt;
 }
 
-Error ReadTools(const Value& value, const Limits& limits, GenerationRequest& request) {
+FieldError ReadTools(const Value& value, const Limits& limits, GenerationRequest& request) {
   auto tools = NormalizeTools(value, limits);
   if (auto* error = std::get_if<ApiError>(&tools)) return std::move(*error);
   request.chat.tools = std::get<json::Array>(std::move(tools));
@@ -33,7 +32,7 @@ const std::string* ToolName(const Value& tool) {
 }
 
 // The answer must call the function of that name, or, with an empty one, any.
-Error Force(std::string_view name, GenerationRequest& request) {
+FieldError Force(std::string_view name, GenerationRequest& request) {
   if (request.chat.tools.empty()) {
     return WrongValue("tool_choice", "asks for a call, but there are no 'tools'");
   }
@@ -43,7 +42,7 @@ Error Force(std::string_view name, GenerationRequest& request) {
 }
 
 // {"type":"allowed_tools","allowed_tools":{"mode","tools"}}, or with mode and tools at the top.
-Error ReadAllowedTools(const Value& value, GenerationRequest& request) {
+FieldError ReadAllowedTools(const Value& value, GenerationRequest& request) {
   const Value* inner = value.Find("allowed_tools");
   if (inner == nullptr) inner = &value;
   const Value* allowed = inner->Find("tools");
@@ -65,7 +64,7 @@ Error ReadAllowedTools(const Value& value, GenerationRequest& request) {
   return required ? Force("", request) : std::nullopt;
 }
 
-Error ReadToolChoice(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadToolChoice(const Value& value, const Limits&, GenerationRequest& request) {
   if (value.is_string()) {
     const std::string& choice = value.AsString();
     if (choice == "auto") return std::nullopt;
@@ -99,7 +98,7 @@ Error ReadToolChoice(const Value& value, const Limits&, GenerationRequest& reque
   return Force(*name, request);
 }
 
-Error ReadResponseFormat(const Value& value, const Limits&, GenerationRequest&) {
+FieldError ReadResponseFormat(const Value& value, const Limits&, GenerationRequest&) {
   const Value* type = value.Find("type");
   if (type == nullptr || !type->is_string()) {
     return BadRequest("missing_required_parameter", "response_format.type",
@@ -115,7 +114,7 @@ Error ReadResponseFormat(const Value& value, const Limits&, GenerationRequest&) 
                     "is '" + HeaderSafe(type->AsString()).substr(0, 40) + "', expected \"text\"");
 }
 
-Error ReadEffort(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadEffort(const Value& value, const Limits&, GenerationRequest& request) {
   const std::string& effort = value.AsString();
   for (const std::string_view known :
        {"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"}) {
@@ -129,7 +128,7 @@ Error ReadEffort(const Value& value, const Limits&, GenerationRequest& request) 
                         "', expected none, minimal, low, medium, high, xhigh, max or ultra");
 }
 
-Error ReadTemplateKwargs(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadTemplateKwargs(const Value& value, const Limits&, GenerationRequest& request) {
   for (const json::Member& member : value.AsObject()) {
     for (const std::string_view ours : {"messages", "tools", "add_generation_prompt"}) {
       if (member.key == ours) {
@@ -142,7 +141,7 @@ Error ReadTemplateKwargs(const Value& value, const Limits&, GenerationRequest& r
   return std::nullopt;
 }
 
-Error ReadReasoningFormat(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadReasoningFormat(const Value& value, const Limits&, GenerationRequest& request) {
   const std::string& format = value.AsString();
   if (format == "auto" || format == "deepseek") return std::nullopt;
   if (format == "none") {
@@ -154,7 +153,7 @@ Error ReadReasoningFormat(const Value& value, const Limits&, GenerationRequest& 
 }
 
 // -1: without a limit; 0: no thinking at all.
-Error ReadThinkingBudget(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadThinkingBudget(const Value& value, const Limits&, GenerationRequest& request) {
   if (value.AsInt() == 0) request.chat.kwargs.Set("enable_thinking", false);
   if (value.AsInt() <= 0) return std::nullopt;
   return BadRequest("unsupported_parameter", "thinking_token_budget",
@@ -162,7 +161,7 @@ Error ReadThinkingBudget(const Value& value, const Limits&, GenerationRequest& r
                     "without a limit");
 }
 
-Error ReadModalities(const Value& value, const Limits&, GenerationRequest&) {
+FieldError ReadModalities(const Value& value, const Limits&, GenerationRequest&) {
   for (const Value& modality : value.AsArray()) {
     if (modality.is_string() && modality.AsString() == "text") continue;
     return WrongValue("modalities", "asks for more than \"text\", all that this model writes");
@@ -171,11 +170,9 @@ Error ReadModalities(const Value& value, const Limits&, GenerationRequest&) {
 }
 
 using R = GenerationRequest;
-constexpr auto kHonoured = Handling::kHonoured;
-constexpr auto kAccepted = Handling::kAccepted;
-constexpr auto kRefused = Handling::kRefused;
+using enum Handling;
 
-constexpr Field kFields[] = {
+constexpr Field kChatFields[] = {
     {.name = "messages",
      .type = FieldType::kArray,
      .help = "an array of messages",
@@ -184,7 +181,7 @@ constexpr Field kFields[] = {
     {"logprobs", FieldType::kBoolean, kHonoured, "report log probabilities",
      ReadFlag<&R::logprobs>},
     {"top_logprobs", FieldType::kInteger, kHonoured, "alternatives with each token",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        r.top_logprobs = static_cast<size_t>(v.AsInt());
        if (r.logprobs) return std::nullopt;
        return WrongValue("top_logprobs", "needs \"logprobs\": true");
@@ -206,7 +203,7 @@ constexpr Field kFields[] = {
     {"reasoning_budget", FieldType::kInteger, kHonoured, "0 or -1", ReadThinkingBudget},
     {"thinking_budget_tokens", FieldType::kInteger, kHonoured, "0 or -1", ReadThinkingBudget},
     {"add_generation_prompt", FieldType::kBoolean, kHonoured, "open the assistant's turn",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        r.chat.add_generation_prompt = v.AsBool();
        return std::nullopt;
      }},
@@ -227,7 +224,7 @@ constexpr Field kFields[] = {
 }  // namespace
 
 std::span<const Field> ChatFields() {
-  static const std::vector<Field> fields = WithSharedFields(kFields);
+  static const std::vector<Field> fields = WithSharedFields(kChatFields);
   return fields;
 }
 

@@ -5,10 +5,9 @@
 namespace mach::server {
 namespace {
 
-using Error = std::optional<ApiError>;
 using json::Value;
 
-Error AddPrompt(const Value& value, const std::string& param, GenerationRequest& request) {
+FieldError AddPrompt(const Value& value, const std::string& param, GenerationRequest& request) {
   if (value.is_string()) {
     request.prompts.emplace_back(value.AsString());
     return std::nullopt;
@@ -21,7 +20,7 @@ Error AddPrompt(const Value& value, const std::string& param, GenerationRequest&
 }
 
 // A text, texts, token ids, or arrays of token ids.
-Error ReadPrompt(const Value& value, const Limits& limits, GenerationRequest& request) {
+FieldError ReadPrompt(const Value& value, const Limits& limits, GenerationRequest& request) {
   if (value.is_string()) return AddPrompt(value, "prompt", request);
   if (!value.is_array()) return WrongType("prompt", value, "a string or an array");
   const json::Array& given = value.AsArray();
@@ -33,24 +32,24 @@ Error ReadPrompt(const Value& value, const Limits& limits, GenerationRequest& re
   }
   for (size_t i = 0; i < given.size(); ++i) {
     const std::string param = "prompt[" + std::to_string(i) + "]";
-    if (Error error = AddPrompt(given[i], param, request)) return error;
+    if (FieldError error = AddPrompt(given[i], param, request)) return error;
   }
   return std::nullopt;
 }
 
-Error ReadLogprobs(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadLogprobs(const Value& value, const Limits&, GenerationRequest& request) {
   request.logprobs = true;
   request.top_logprobs = static_cast<size_t>(value.AsInt());
   return std::nullopt;
 }
 
-Error ReadBestOf(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadBestOf(const Value& value, const Limits&, GenerationRequest& request) {
   if (value.AsInt() == static_cast<int64_t>(request.choices)) return std::nullopt;
   return BadRequest("unsupported_parameter", "best_of",
                     "'best_of' is supported only where it equals 'n': no answers are ranked");
 }
 
-constexpr Field kFields[] = {
+constexpr Field kCompletionFields[] = {
     {.name = "prompt",
      .help = "a string, an array of strings, token ids, or arrays of token ids",
      .read = ReadPrompt,
@@ -71,7 +70,7 @@ constexpr Field kLastFields[] = {
 
 std::span<const Field> CompletionFields() {
   static const std::vector<Field> fields = [] {
-    std::vector<Field> all = WithSharedFields(kFields);
+    std::vector<Field> all = WithSharedFields(kCompletionFields);
     all.insert(all.end(), std::begin(kLastFields), std::end(kLastFields));
     return all;
   }();

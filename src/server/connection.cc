@@ -29,12 +29,6 @@ namespace {
 constexpr size_t kReadBytes = 16 * 1024;
 constexpr size_t kSkippableBytes = 64 * 1024;  // of a refused body: read, to keep the connection
 
-ApiError Refusal(int status, std::string_view code, std::string message) {
-  ApiError error = BadRequest(code, "", std::move(message));
-  error.status = status;
-  return error;
-}
-
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};

@@ -43,10 +43,13 @@ struct FieldSpec {
   bool required = false;
 };
 
+// What is wrong with a field; nothing when all is well.
+using FieldError = std::optional<ApiError>;
+
 // Reads a value that has the field's type and range. Integers arrive as such.
 template <class Target>
-using FieldReaderOf = std::optional<ApiError> (*)(const json::Value& value, const Limits& limits,
-                                                  Target& target);
+using FieldReaderOf = FieldError (*)(const json::Value& value, const Limits& limits,
+                                     Target& target);
 
 template <class Target>
 struct FieldOf {
@@ -67,7 +70,7 @@ using Field = FieldOf<GenerationRequest>;
 struct FieldValue {
   const json::Value* value = nullptr;
   json::Value integer;  // what value points to, for integers
-  std::optional<ApiError> error;
+  FieldError error;
 };
 void CheckField(const json::Object& body, const FieldSpec& field, FieldValue& out);
 

@@ -5,10 +5,9 @@
 namespace mach::server {
 namespace {
 
-using Error = std::optional<ApiError>;
 using json::Value;
 
-Error ReadStreamOptions(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadStreamOptions(const Value& value, const Limits&, GenerationRequest& request) {
   for (const auto& [key, target] :
        {std::pair<std::string_view, bool*>{"include_usage", &request.include_usage},
         {"continuous_usage_stats", &request.continuous_usage}}) {
@@ -25,7 +24,7 @@ Error ReadStreamOptions(const Value& value, const Limits&, GenerationRequest& re
   return std::nullopt;
 }
 
-Error ReadSpeculation(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadSpeculation(const Value& value, const Limits&, GenerationRequest& request) {
   const Value* mode = value.Find("mode");
   if (mode == nullptr || mode->is_null()) return std::nullopt;
   if (!mode->is_string()) return WrongType("speculation.mode", *mode, "a string");
@@ -38,8 +37,8 @@ Error ReadSpeculation(const Value& value, const Limits&, GenerationRequest& requ
   return std::nullopt;
 }
 
-Error ReadStop(const Value& value, const Limits& limits, GenerationRequest& request) {
-  const auto add = [&](const Value& one, const std::string& where) -> Error {
+FieldError ReadStop(const Value& value, const Limits& limits, GenerationRequest& request) {
+  const auto add = [&](const Value& one, const std::string& where) -> FieldError {
     if (!one.is_string()) return WrongType(where, one, "a string");
     if (one.AsString().empty()) return WrongValue(where, "is empty");
     if (one.AsString().size() > limits.stop_bytes) {
@@ -56,12 +55,12 @@ Error ReadStop(const Value& value, const Limits& limits, GenerationRequest& requ
                                   " entries, the limit is " + std::to_string(limits.stop_strings));
   }
   for (size_t i = 0; i < value.AsArray().size(); ++i) {
-    if (Error error = add(value.AsArray()[i], "stop[" + std::to_string(i) + "]")) return error;
+    if (FieldError error = add(value.AsArray()[i], "stop[" + std::to_string(i) + "]")) return error;
   }
   return std::nullopt;
 }
 
-Error ReadStopTokens(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadStopTokens(const Value& value, const Limits&, GenerationRequest& request) {
   for (size_t i = 0; i < value.AsArray().size(); ++i) {
     const auto id = AsInteger(value.AsArray()[i]);
     const std::string where = "stop_token_ids[" + std::to_string(i) + "]";
@@ -71,7 +70,7 @@ Error ReadStopTokens(const Value& value, const Limits&, GenerationRequest& reque
   return std::nullopt;
 }
 
-Error ReadLogitBias(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadLogitBias(const Value& value, const Limits&, GenerationRequest& request) {
   for (const json::Member& member : value.AsObject()) {
     const std::string where = "logit_bias." + HeaderSafe(member.key).substr(0, 20);
     int32_t id = -1;
@@ -88,14 +87,14 @@ Error ReadLogitBias(const Value& value, const Limits&, GenerationRequest& reques
   return std::nullopt;
 }
 
-Error ReadMinTokens(const Value& value, const Limits&, GenerationRequest&) {
+FieldError ReadMinTokens(const Value& value, const Limits&, GenerationRequest&) {
   if (value.AsInt() == 0) return std::nullopt;
   return BadRequest("unsupported_parameter", "min_tokens",
                     "'min_tokens' is not supported; use 'ignore_eos' with 'max_tokens'");
 }
 
 // The first of the fields that name a session decides.
-Error ReadSession(const Value& value, const Limits&, GenerationRequest& request) {
+FieldError ReadSession(const Value& value, const Limits&, GenerationRequest& request) {
   if (value.is_string() && request.session.empty()) request.session = SessionName(value.AsString());
   return std::nullopt;
 }
@@ -104,13 +103,11 @@ constexpr double kMaxTokens = kMaxTokensParameter;
 
 using R = GenerationRequest;
 using S = SamplingRequest;
-constexpr auto kHonoured = Handling::kHonoured;
-constexpr auto kAccepted = Handling::kAccepted;
-constexpr auto kRefused = Handling::kRefused;
+using enum Handling;
 
-constexpr Field kFields[] = {
+constexpr Field kSharedFields[] = {
     {"model", FieldType::kString, kHonoured, "id of the model",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        r.model = v.AsString();
        return std::nullopt;
      }},
@@ -119,13 +116,13 @@ constexpr Field kFields[] = {
     {"stream_options", FieldType::kObject, kHonoured, "include_usage, continuous_usage_stats",
      ReadStreamOptions},
     {"max_completion_tokens", FieldType::kInteger, kHonoured, "most tokens of the answer",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        r.max_tokens = static_cast<size_t>(v.AsInt());
        return std::nullopt;
      },
      0, kMaxTokens},
     {"max_tokens", FieldType::kInteger, kHonoured, "older name of max_completion_tokens",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        if (!r.max_tokens) r.max_tokens = static_cast<size_t>(v.AsInt());
        return std::nullopt;
      },
@@ -135,7 +132,7 @@ constexpr Field kFields[] = {
     {"top_p", FieldType::kNumber, kHonoured, "probability mass to draw from",
      ReadSampling<&S::top_p>, 0, 1},
     {"top_k", FieldType::kInteger, kHonoured, "tokens to draw from; -1 and 0: all",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        r.sampling.top_k = v.AsInt();
        return std::nullopt;
      },
@@ -151,7 +148,7 @@ constexpr Field kFields[] = {
     {"repeat_penalty", FieldType::kNumber, kHonoured, "alias of repetition_penalty",
      ReadSampling<&S::repetition_penalty>, 0.01, 100},
     {"seed", FieldType::kInteger, kHonoured, "the same seed gives the same answer; -1: random",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        if (v.AsInt() != -1) r.sampling.seed = static_cast<uint64_t>(v.AsInt());
        return std::nullopt;
      }},
@@ -164,7 +161,7 @@ constexpr Field kFields[] = {
     {"logit_bias", FieldType::kObject, kHonoured, "token id to what is added to its logit",
      ReadLogitBias},
     {"n", FieldType::kInteger, kHonoured, "number of answers",
-     [](const Value& v, const Limits& limits, R& r) -> Error {
+     [](const Value& v, const Limits& limits, R& r) -> FieldError {
        if (v.AsInt() > static_cast<int64_t>(limits.choices)) {
          return WrongValue("n", "is " + std::to_string(v.AsInt()) + ", the limit is " +
                                     std::to_string(limits.choices));
@@ -183,7 +180,7 @@ constexpr Field kFields[] = {
     {"return_token_ids", FieldType::kBoolean, kHonoured, "ids of prompt and answer",
      ReadFlag<&R::return_token_ids>},
     {"sse_ping_interval", FieldType::kInteger, kHonoured, "seconds of silence; -1: no pings",
-     [](const Value& v, const Limits&, R& r) -> Error {
+     [](const Value& v, const Limits&, R& r) -> FieldError {
        if (v.AsInt() == 0) return WrongValue("sse_ping_interval", "is 0, expected -1 or more");
        r.ping_interval_s = v.AsInt();
        return std::nullopt;
@@ -220,11 +217,11 @@ constexpr Field kFields[] = {
 
 }  // namespace
 
-std::span<const Field> SharedFields() { return kFields; }
+std::span<const Field> SharedFields() { return kSharedFields; }
 
 std::vector<Field> WithSharedFields(std::span<const Field> own) {
   std::vector<Field> all(own.begin(), own.end());
-  all.insert(all.end(), std::begin(kFields), std::end(kFields));
+  all.insert(all.end(), std::begin(kSharedFields), std::end(kSharedFields));
   return all;
 }
 

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <utility>
 
+#include "base/clock.h"
 #include "json/write.h"
 
 namespace mach::server {
 namespace {
 
-constexpr double kNsPerMs = 1e6;
 constexpr int kMostRetrySeconds = 60;  // clients ignore longer waits
 
 }  // namespace
@@ -127,7 +127,7 @@ ReplyStep GenerationReply::Take() {
 ChoiceRun::Update GenerationReply::Update(size_t index) {
   ChoiceRun::Update update = choices_[index]->Take();
   if (ttft_ms_ == 0 && !update.tokens.empty()) {
-    ttft_ms_ = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerMs;
+    ttft_ms_ = ToMilliseconds(clock_.NowNs() - started_ns_);
   }
   if (update.finished && !choices_[index]->finish_reason().ok() && !error_) {
     error_ = FromError(choices_[index]->finish_reason().error());
@@ -197,7 +197,7 @@ json::Object GenerationReply::MachTimings(const ChoiceRun& choice) const {
 
 json::Object GenerationReply::ProgressJson(size_t index,
                                            const TokenChannel::Progress& progress) const {
-  const double ms = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerMs;
+  const double ms = ToMilliseconds(clock_.NowNs() - started_ns_);
   return {{"total", progress.total},
           {"cache", choices_[index]->first_progress()},
           {"processed", progress.done},

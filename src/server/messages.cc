@@ -9,8 +9,6 @@
 namespace mach::server {
 namespace {
 
-using Error = std::optional<ApiError>;
-
 // JSON text with its open strings, arrays and objects closed.
 std::string Completed(std::string text) {
   std::string closers;
@@ -44,7 +42,7 @@ std::optional<json::Value> ParsedObject(const std::string& text) {
   return *std::move(value);
 }
 
-Error ReadText(const json::Value& content, const std::string& param, std::string& out) {
+FieldError ReadText(const json::Value& content, const std::string& param, std::string& out) {
   if (content.is_null()) return std::nullopt;
   if (content.is_string()) {
     out = content.AsString();
@@ -84,7 +82,7 @@ Error ReadText(const json::Value& content, const std::string& param, std::string
   return std::nullopt;
 }
 
-Error ReadReasoning(const json::Value& message, const std::string& where, std::string& out) {
+FieldError ReadReasoning(const json::Value& message, const std::string& where, std::string& out) {
   for (const std::string_view key : {"reasoning_content", "reasoning"}) {
     const json::Value* value = message.Find(key);
     if (value == nullptr || value->is_null()) continue;
@@ -103,7 +101,7 @@ Error ReadReasoning(const json::Value& message, const std::string& where, std::s
 }
 
 // {"name","arguments"} of a call, in place of `call` or of its "function".
-Error ReadFunction(const json::Value& function, const std::string& where, json::Object& out) {
+FieldError ReadFunction(const json::Value& function, const std::string& where, json::Object& out) {
   if (!function.is_object()) return WrongType(where, function, "an object");
   const json::Value* name = function.Find("name");
   if (name == nullptr || !name->is_string()) {
@@ -124,11 +122,11 @@ Error ReadFunction(const json::Value& function, const std::string& where, json::
   return std::nullopt;
 }
 
-Error ReadToolCalls(const json::Value& message, const std::string& where, json::Array& out) {
+FieldError ReadToolCalls(const json::Value& message, const std::string& where, json::Array& out) {
   if (const json::Value* legacy = message.Find("function_call");
       legacy != nullptr && !legacy->is_null()) {
     json::Object function;
-    if (Error error = ReadFunction(*legacy, where + ".function_call", function)) return error;
+    if (FieldError error = ReadFunction(*legacy, where + ".function_call", function)) return error;
     out.push_back(json::Object{{"type", "function"}, {"function", std::move(function)}});
   }
   const json::Value* calls = message.Find("tool_calls");
@@ -140,8 +138,9 @@ Error ReadToolCalls(const json::Value& message, const std::string& where, json::
     if (!call.is_object()) return WrongType(place, call, "an object");
     const json::Value* nested = call.Find("function");
     json::Object function;
-    if (Error error = ReadFunction(nested == nullptr ? call : *nested,
-                                   nested == nullptr ? place : place + ".function", function)) {
+    if (FieldError error =
+            ReadFunction(nested == nullptr ? call : *nested,
+                         nested == nullptr ? place : place + ".function", function)) {
       return error;
     }
     json::Object made;
@@ -155,7 +154,7 @@ Error ReadToolCalls(const json::Value& message, const std::string& where, json::
   return std::nullopt;
 }
 
-Error ReadMessage(const json::Value& message, const std::string& where, json::Object& out) {
+FieldError ReadMessage(const json::Value& message, const std::string& where, json::Object& out) {
   if (!message.is_object()) return WrongType(where, message, "an object");
   const json::Value* role = message.Find("role");
   if (role == nullptr || role->is_null()) {
@@ -175,7 +174,7 @@ Error ReadMessage(const json::Value& message, const std::string& where, json::Ob
 
   std::string content;
   if (const json::Value* given = message.Find("content")) {
-    if (Error error = ReadText(*given, where + ".content", content)) return error;
+    if (FieldError error = ReadText(*given, where + ".content", content)) return error;
   }
   if (name == "assistant" && content.empty()) {
     if (const json::Value* refusal = message.Find("refusal");
@@ -191,10 +190,10 @@ Error ReadMessage(const json::Value& message, const std::string& where, json::Ob
   if (name != "assistant") return std::nullopt;
 
   std::string reasoning;
-  if (Error error = ReadReasoning(message, where, reasoning)) return error;
+  if (FieldError error = ReadReasoning(message, where, reasoning)) return error;
   if (!reasoning.empty()) out.Set("reasoning_content", std::move(reasoning));
   json::Array calls;
-  if (Error error = ReadToolCalls(message, where, calls)) return error;
+  if (FieldError error = ReadToolCalls(message, where, calls)) return error;
   if (!calls.empty()) out.Set("tool_calls", std::move(calls));
   return std::nullopt;
 }
@@ -232,7 +231,7 @@ std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& message
   for (size_t i = 0; i < given.size(); ++i) {
     const std::string where = "messages[" + std::to_string(i) + "]";
     json::Object message;
-    if (Error error = ReadMessage(given[i], where, message)) return *std::move(error);
+    if (FieldError error = ReadMessage(given[i], where, message)) return *std::move(error);
     const std::string& role = message.Find("role")->AsString();
     if (role == "system") {
       if (has_system) system += "\n\n";

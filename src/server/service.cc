@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/clock.h"
 #include "json/write.h"
 #include "server/chat_request.h"
 #include "server/completion_request.h"
@@ -15,7 +16,6 @@
 namespace mach::server {
 namespace {
 
-constexpr double kNsPerSecond = 1e9;
 constexpr double kLeastProgressForEta = 0.02;
 constexpr int kUnknownRetrySeconds = 5;
 
@@ -49,7 +49,7 @@ Service::Service(ServiceOptions options, const Clock& clock)
       hold_(options_.hold) {}
 
 void Service::SetLoadProgress(const std::string& stage, uint64_t done, uint64_t total) {
-  const double elapsed_s = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond;
+  const double elapsed_s = ToSeconds(clock_.NowNs() - started_ns_);
   LoadProgress progress;
   progress.stage = stage;
   if (total > 0) progress.done = static_cast<double>(done) / static_cast<double>(total);
@@ -72,7 +72,7 @@ void Service::SetModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<c
     const std::lock_guard lock(mu_);
     model_ = std::move(model);
     if (state_ == State::kLoading) state_ = State::kReady;
-    load_seconds_ = static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond;
+    load_seconds_ = ToSeconds(clock_.NowNs() - started_ns_);
   }
   hold_.Release();
 }

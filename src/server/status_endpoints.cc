@@ -1,16 +1,13 @@
 // Endpoints about the state of the server. None waits for a generation.
 #include <utility>
 
+#include "base/clock.h"
 #include "server/metrics.h"
 #include "server/service.h"
 #include "server/stats_json.h"
 
 namespace mach::server {
-namespace {
-
-constexpr double kNsPerSecond = 1e9;
-
-}  // namespace
+namespace {}  // namespace
 
 engine::EngineStats Service::StatsOf(const Model* model) {
   return model == nullptr ? engine::EngineStats() : model->engine->stats();
@@ -47,7 +44,7 @@ HandlerResult Service::Stats(const HttpRequest&, const std::string&) const {
   const auto served = model();
   json::Object body = StatsJson(StatsOf(served.get()), View(served.get()));
   body.Set("held", hold_.held());
-  body.Set("uptime_s", static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerSecond);
+  body.Set("uptime_s", ToSeconds(clock_.NowNs() - started_ns_));
   return JsonResponse(body);
 }
 

@@ -7,29 +7,28 @@
 namespace mach::server {
 namespace {
 
-using Error = std::optional<ApiError>;
 using json::Value;
 using Row = FieldOf<TextRequest>;
 
 template <auto member>
-Error ReadTextFlag(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadTextFlag(const Value& value, const Limits&, TextRequest& request) {
   request.*member = value.AsBool();
   return std::nullopt;
 }
 
-Error ReadContent(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadContent(const Value& value, const Limits&, TextRequest& request) {
   request.text = value.AsString();
   return std::nullopt;
 }
 
-Error ReadPrompt(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadPrompt(const Value& value, const Limits&, TextRequest& request) {
   if (request.text) return WrongValue("prompt", "comes beside 'content'; give one of them");
   request.text = value.AsString();
   request.text_is_prompt = true;
   return std::nullopt;
 }
 
-Error ReadMessages(const Value& value, const Limits& limits, TextRequest& request) {
+FieldError ReadMessages(const Value& value, const Limits& limits, TextRequest& request) {
   if (request.text) return WrongValue("messages", "come beside a text; give one of them");
   auto messages = NormalizeMessages(value, limits, &request.chat.nonce_stripped);
   if (auto* error = std::get_if<ApiError>(&messages)) return std::move(*error);
@@ -38,14 +37,14 @@ Error ReadMessages(const Value& value, const Limits& limits, TextRequest& reques
   return std::nullopt;
 }
 
-Error ReadTools(const Value& value, const Limits& limits, TextRequest& request) {
+FieldError ReadTools(const Value& value, const Limits& limits, TextRequest& request) {
   auto tools = NormalizeTools(value, limits);
   if (auto* error = std::get_if<ApiError>(&tools)) return std::move(*error);
   request.chat.tools = std::get<json::Array>(std::move(tools));
   return std::nullopt;
 }
 
-Error ReadKwargs(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadKwargs(const Value& value, const Limits&, TextRequest& request) {
   request.chat.kwargs = value.AsObject();
   for (const char* ours : {"messages", "tools", "add_generation_prompt"}) {
     request.chat.kwargs.Erase(ours);
@@ -53,25 +52,24 @@ Error ReadKwargs(const Value& value, const Limits&, TextRequest& request) {
   return std::nullopt;
 }
 
-Error ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& request) {
   request.chat.add_generation_prompt = value.AsBool();
   return std::nullopt;
 }
 
-Error ReadSession(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadSession(const Value& value, const Limits&, TextRequest& request) {
   if (request.session.empty()) request.session = SessionName(value.AsString());
   return std::nullopt;
 }
 
-Error ReadTokens(const Value& value, const Limits&, TextRequest& request) {
+FieldError ReadTokens(const Value& value, const Limits&, TextRequest& request) {
   auto ids = ReadTokenIds(value, "tokens");
   if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
   request.tokens = std::get<std::vector<TokenId>>(std::move(ids));
   return std::nullopt;
 }
 
-constexpr auto kHonoured = Handling::kHonoured;
-constexpr auto kAccepted = Handling::kAccepted;
+using enum Handling;
 using T = TextRequest;
 
 constexpr Row kTokenize[] = {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "server/generation_reply.h"
 #include "server/response_json.h"
 #include "server/service.h"
@@ -10,8 +11,6 @@
 
 namespace mach::server {
 namespace {
-
-constexpr double kNsPerMs = 1e6;
 
 class WarmReply final : public Reply {
  public:
@@ -54,11 +53,10 @@ class WarmReply final : public Reply {
     } else if (*result == engine::FinishReason::kCancelled) {
       step.head = ToResponse(FromError(Error{Code::kCancelled, "the request was cancelled"}));
     } else {
-      step.head = JsonResponse(
-          json::Object{{"tokens", tokens_},
-                       {"cached", cached_},
-                       {"bytes", engine_->stats().prefix_cache.counters.bytes},
-                       {"ms", static_cast<double>(clock_.NowNs() - started_ns_) / kNsPerMs}});
+      step.head = JsonResponse(json::Object{{"tokens", tokens_},
+                                            {"cached", cached_},
+                                            {"bytes", engine_->stats().prefix_cache.counters.bytes},
+                                            {"ms", ToMilliseconds(clock_.NowNs() - started_ns_)}});
     }
     return step;
   }

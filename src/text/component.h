@@ -13,6 +13,9 @@ namespace mach::text {
 // What a file may make us do: bounds far above every published tokenizer.
 inline constexpr size_t kMaxStages = 64;          // components of one Sequence, flattened
 inline constexpr size_t kMaxContentBytes = 1024;  // of an added token or an inserted string
+// Bytes that replacing may make of n bytes: n * kMaxGrowth + kMaxGrowthBase.
+inline constexpr size_t kMaxGrowth = 64;
+inline constexpr size_t kMaxGrowthBase = 64 << 10;
 inline constexpr int64_t kMaxTokenId = (1 << 22) - 1;
 
 // The value of "type"; `role` ("normalizer") is for the message.

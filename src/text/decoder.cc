@@ -13,8 +13,6 @@ namespace {
 using Kind = DecoderStep::Kind;
 
 // A replacement that would make a token longer than this stops.
-constexpr size_t kGrowth = 64;
-constexpr size_t kGrowthBase = 64 << 10;
 
 Result<DecoderStep> StepFromJson(const json::Value& component) {
   MACH_TRY(const std::string type, ComponentType(component, "decoder"));
@@ -94,7 +92,7 @@ std::string DecoderStep::Replaced(std::string_view token) const {
   if (token.empty()) return {};
   MatchBudget budget;
   MatchCursor cursor(*pattern, token, budget);
-  const size_t limit = token.size() * kGrowth + kGrowthBase;
+  const size_t limit = token.size() * kMaxGrowth + kMaxGrowthBase;
   std::string out;
   size_t at = 0;
   while (const auto m = cursor.Next()) {

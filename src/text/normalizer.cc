@@ -12,9 +12,6 @@ bool AnyPlain(std::string_view plain, size_t begin, size_t end) {
   return !plain.empty() && plain.substr(begin, end - begin).find('\1') != std::string_view::npos;
 }
 
-constexpr size_t kGrowth = 64;
-constexpr size_t kGrowthBase = 64 << 10;
-
 }  // namespace
 
 Result<Normalizer::Step> Normalizer::StepFromJson(const json::Value& component) {
@@ -58,7 +55,7 @@ Result<Normalizer> Normalizer::FromJson(const json::Value& component) {
 }
 
 void Normalizer::Apply(NormalizedText& text, MatchBudget& budget) const {
-  const size_t limit = text.text.size() * kGrowth + kGrowthBase;
+  const size_t limit = text.text.size() * kMaxGrowth + kMaxGrowthBase;
   for (const Step& step : steps_) {
     if (text.text.empty()) return;  // no step makes something of nothing
     std::visit(

@@ -11,8 +11,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::string_view kChat = "/v1/chat/completions";
-
 std::string Body(std::string_view extra, std::string_view content = "hi") {
   return R"({"messages":[{"role":"user","content":")" + std::string(content) + "\"}]" +
          (extra.empty() ? "" : ",") + std::string(extra) + "}";

@@ -12,11 +12,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::string_view kChat = "/v1/chat/completions";
-constexpr std::string_view kHi = R"({"messages":[{"role":"user","content":"hi"}]})";
-constexpr std::string_view kHiStream =
-    R"({"stream":true,"messages":[{"role":"user","content":"hi"}]})";
-
 class EndpointsTest : public ApiTest {
  protected:
   static json::Value GetJson(TestServer& server, std::string_view path) {

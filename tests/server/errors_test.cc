@@ -10,8 +10,6 @@
 namespace mach::server {
 namespace {
 
-constexpr std::string_view kChat = "/v1/chat/completions";
-
 std::string Chat(std::string_view extra, std::string_view content = "hi") {
   return Post(kChat, R"({"messages":[{"role":"user","content":")" + std::string(content) + "\"}]" +
                          (extra.empty() ? "" : ",") + std::string(extra) + "}");

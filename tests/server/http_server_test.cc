@@ -12,11 +12,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kChat = "/v1/chat/completions";
-constexpr std::string_view kHi = R"({"messages":[{"role":"user","content":"hi"}]})";
-constexpr std::string_view kHiStream =
-    R"({"stream":true,"messages":[{"role":"user","content":"hi"}]})";
-
 class HttpServerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { ConfigureLog({.level = LogLevel::kOff}); }

@@ -11,6 +11,12 @@
 
 namespace mach::server {
 
+// What most tests ask for.
+inline constexpr std::string_view kChat = "/v1/chat/completions";
+inline constexpr std::string_view kHi = R"({"messages":[{"role":"user","content":"hi"}]})";
+inline constexpr std::string_view kHiStream =
+    R"({"stream":true,"messages":[{"role":"user","content":"hi"}]})";
+
 struct RawResponse {
   int status = 0;                              // 0: the connection ended before a head came
   std::map<std::string, std::string> headers;  // names in lower case

@@ -15,7 +15,7 @@ namespace mach::chat::jinja {
 namespace {
 
 template <std::string (*Function)(std::string_view)>
-Result<Value> Mapped(Interpreter& in, const Value& self, Arguments& args) {
+Result<Value> MappedMethod(Interpreter& in, const Value& self, Arguments& args) {
   MACH_RETURN_IF_ERROR(Bound::Bind("str method", args, {}));
   MACH_RETURN_IF_ERROR(in.Step(self.bytes().size() / 16));
   return Map(in, self.text(), Function);
@@ -258,8 +258,8 @@ Result<Value> ExpandTabs(Interpreter& in, const Value& self, Arguments& args) {
 
 std::span<const Method> StringMethods() {
   static constexpr Method kMethods[] = {
-      {"capitalize", Mapped<unicode::Capitalize>},
-      {"casefold", Mapped<unicode::CaseFold>},
+      {"capitalize", MappedMethod<unicode::Capitalize>},
+      {"casefold", MappedMethod<unicode::CaseFold>},
       {"center", Justify<Side::kBoth>},
       {"count", Count},
       {"endswith", EndsWith},
@@ -268,7 +268,7 @@ std::span<const Method> StringMethods() {
       {"index", FindMethodOf<false, true>},
       {"join", JoinMethod},
       {"ljust", Justify<Side::kRight>},
-      {"lower", Mapped<unicode::Lower>},
+      {"lower", MappedMethod<unicode::Lower>},
       {"lstrip", StripMethod<Side::kLeft>},
       {"partition", Partition<false>},
       {"removeprefix", RemoveAffix<true>},
@@ -284,9 +284,9 @@ std::span<const Method> StringMethods() {
       {"splitlines", SplitLinesMethod},
       {"startswith", StartsWith},
       {"strip", StripMethod<Side::kBoth>},
-      {"swapcase", Mapped<unicode::SwapCase>},
-      {"title", Mapped<unicode::Title>},
-      {"upper", Mapped<unicode::Upper>},
+      {"swapcase", MappedMethod<unicode::SwapCase>},
+      {"title", MappedMethod<unicode::Title>},
+      {"upper", MappedMethod<unicode::Upper>},
       {"zfill", ZFill},
   };
   return kMethods;

@@ -15,7 +15,7 @@ namespace {
 
 // A filter that maps all characters by Function.
 template <std::string (*Function)(std::string_view)>
-Result<Value> Mapped(Interpreter& in, const Value& subject, Arguments& args) {
+Result<Value> MappedFilter(Interpreter& in, const Value& subject, Arguments& args) {
   MACH_RETURN_IF_ERROR(Bound::Bind("filter", args, {}));
   MACH_TRY(const Value text, ToText(in, subject));
   MACH_RETURN_IF_ERROR(in.Step(text.bytes().size() / 16));
@@ -241,7 +241,7 @@ Result<Value> UrlEncode(Interpreter& in, const Value& subject, Arguments& args) 
 
 std::span<const Filter> TextFilters() {
   static constexpr Filter kFilters[] = {
-      {"capitalize", Mapped<unicode::Capitalize>},
+      {"capitalize", MappedFilter<unicode::Capitalize>},
       {"center", Center},
       {"e", EscapeFilter},
       {"escape", EscapeFilter},
@@ -249,14 +249,14 @@ std::span<const Filter> TextFilters() {
       {"format", FormatFilter},
       {"indent", Indent},
       {"join", JoinFilter},
-      {"lower", Mapped<unicode::Lower>},
+      {"lower", MappedFilter<unicode::Lower>},
       {"replace", ReplaceFilter},
       {"safe", Safe},
       {"string", StringFilter},
-      {"title", Mapped<TitleWords>},
+      {"title", MappedFilter<TitleWords>},
       {"trim", Trim},
       {"truncate", Truncate},
-      {"upper", Mapped<unicode::Upper>},
+      {"upper", MappedFilter<unicode::Upper>},
       {"urlencode", UrlEncode},
       {"wordcount", WordCount},
   };
