@@ -161,7 +161,7 @@ void RecordReader::ComputeChecksums(std::span<const uint32_t> slots) {
 }
 
 void RecordReader::Report(const Error& error, bool again) {
-  const auto left_out = lines_.Admit(SystemClock().NowNs());
+  const auto left_out = (again ? warnings_ : failures_).Admit(SystemClock().NowNs());
   if (!left_out) return;
   std::string line = again ? "an expert is read again: " : "an expert cannot be read: ";
   line += error.message;

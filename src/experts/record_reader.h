@@ -82,7 +82,10 @@ class RecordReader {
   std::vector<LandedRecord> failed_;  // that the system never took
   std::vector<io::ReadCompletion> completions_;
   size_t in_flight_ = 0;
-  LogLimit lines_{20, std::chrono::seconds(1)};  // a request for a damaged record can be repeated
+  // A request for a damaged record can be repeated. Failures have a limit of their own, so that
+  // warnings leave none out.
+  LogLimit warnings_{20, std::chrono::seconds(1)};
+  LogLimit failures_{20, std::chrono::seconds(1)};
   std::unique_ptr<io::AsyncReader> reader_;
 };
 
