@@ -31,8 +31,7 @@ Result<Arrangement> Arrange(io::FileSystem& fs, const Headers& headers, const Lo
     MACH_TRY(disk, FindDiskExperts(fs, config, headers.source, *options.sidecar));
     MACH_RETURN_IF_ERROR(UseExperts(*disk, config, *options.sidecar, needs));
     made.layout = disk->layout;
-    experts = std::max(needs.least_bank,
-                       std::min(options.sidecar->bank_bytes.value_or(0), needs.all_experts()));
+    experts = std::max(needs.least_bank, AskedBankMemory(*disk, config, *options.sidecar));
   }
   PlanOptions any_context = plan;
   any_context.max_rows = options.max_rows;

@@ -191,6 +191,13 @@ Status UseExperts(const DiskExperts& disk, const ModelConfig& config, const Side
   return Ok();
 }
 
+size_t AskedBankMemory(const DiskExperts& disk, const ModelConfig& config,
+                       const SidecarStreaming& wish) {
+  if (!wish.bank_bytes) return 0;
+  const auto plan = experts::PlanStreaming(disk.catalog, OptionsOf(config, wish));
+  return plan ? plan->memory_bytes() + SliceBytes(disk, *plan) : 0;
+}
+
 Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
                         const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish,
                         size_t free) {

@@ -50,6 +50,11 @@ DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayou
 Status UseExperts(const DiskExperts& experts, const ModelConfig& config,
                   const SidecarStreaming& wish, MemoryNeeds& needs);
 
+// Bytes of the bank that was asked for, with all that it needs to read; 0 where none was, or one
+// that is too small.
+size_t AskedBankMemory(const DiskExperts& experts, const ModelConfig& config,
+                       const SidecarStreaming& wish);
+
 // How the ceiling is shared.
 struct BankFit {
   experts::StreamingPlan plan;

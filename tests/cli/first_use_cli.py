@@ -252,7 +252,7 @@ def check_residency(bench):
     least = bench.run("serve", spaced.name, *flags, "--wired-gb", "0.01", code=2).stderr
     assert "Nothing fits" in least, least
     bench.serves(advised(least)[-1])
-    elsewhere = bench.run("serve", "mach-tiny", "--sidecar-dir", "/none", "--wired-gb", "0.05",
+    elsewhere = bench.run("serve", "mach-tiny", "--sidecar-dir", "/none", "--wired-gb", "0.04",
                           code=2).stderr
     assert "export-sidecar mach-tiny --output /none" in elsewhere, elsewhere
     for code, command in ((1, ["serve", "mach-tiny", "--streaming", "--port", "0"]),
@@ -296,10 +296,14 @@ def check_values(bench):
         message = refused(residency, "--wired-gb", "0.01")
         least = number(message, "raise --wired-gb to at least ")
         bench.generates(residency, "--wired-gb", least)
-        message = refused(residency, "--wired-gb", f"{float(least) - 0.002:.3f}")
-        tokens = number(message, "lower --ctx-size to at most ")
-        bench.generates(residency, "--wired-gb", f"{float(least) - 0.002:.3f}", "--ctx-size",
-                        tokens)
+        context = ("--ctx-size", "4096")  # a context that was asked for is kept
+        least = number(refused(residency, "--wired-gb", "0.01", *context),
+                       "raise --wired-gb to at least ")
+        bench.generates(residency, "--wired-gb", least, *context)
+        less = f"{float(least) - 0.002:.3f}"
+        tokens = number(refused(residency, "--wired-gb", less, *context),
+                        "lower --ctx-size to at most ")
+        bench.generates(residency, "--wired-gb", less, "--ctx-size", tokens)
         bench.serves(f"mach serve mach-tiny --port 0 {residency} --wired-gb " + number(
             bench.error("serve", "mach-tiny", "--port", "0", residency, "--wired-gb", "0.01"),
             "raise --wired-gb to at least "))
