@@ -7,7 +7,7 @@ MODEL ?= models/mach-tiny
 SERVE ?=
 DATA ?=
 
-.PHONY: load help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
+.PHONY: arm64 load help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make conformance DATA=DIR   hold tokenizers and chat templates against published ones in DIR"
 	@echo "make bench        benchmarks: memory bandwidth, int8 throughput, matrix products, tokenizer"
 	@echo "make asan, tsan   the tests under sanitizers      make fuzz   the fuzz targets, a minute each"
+	@echo "make arm64        cross-builds for arm64, and runs what needs it most under qemu"
 	@echo "make load         the server under load and abuse, with ASan     make install  see packaging/"
 	@echo "make format, lint clang-format, clang-tidy        make clean  remove the build folders"
 
@@ -52,6 +53,12 @@ asan tsan: deps
 	@cmake --preset $@ >/dev/null
 	cmake --build --preset $@ -j $(JOBS)
 	ctest --preset $@ -j $(JOBS) -LE slow --no-label-summary
+
+arm64: deps
+	@tools/install_deps.sh tools/packages-arm64.txt
+	@cmake --preset arm64 >/dev/null
+	cmake --build --preset arm64 -j $(JOBS)
+	ctest --preset arm64 -j $(JOBS) --no-label-summary
 
 # SECONDS_EACH=600 is what a release runs.
 SECONDS_EACH ?= 60

@@ -9,7 +9,15 @@ endfunction()
 
 mach_pkg(pcre2 libpcre2-8)
 mach_pkg(utf8proc libutf8proc)
-mach_pkg(simdjson simdjson)
+if(CMAKE_CROSSCOMPILING)
+  # Debian's libsimdjson-dev is there for one architecture at a time. Its header is that of all, and
+  # the library's own package is there for each.
+  find_library(SIMDJSON_LIBRARY libsimdjson.so.14 REQUIRED)
+  add_library(dep::simdjson UNKNOWN IMPORTED)
+  set_target_properties(dep::simdjson PROPERTIES IMPORTED_LOCATION ${SIMDJSON_LIBRARY})
+else()
+  mach_pkg(simdjson simdjson)
+endif()
 mach_pkg(hwy libhwy)
 mach_pkg(uring liburing)
 mach_pkg(xxhash libxxhash)

@@ -4,6 +4,7 @@ target_include_directories(mach_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
   -Wold-style-cast -Woverloaded-virtual -Wcast-align -Wunused -Wnull-dereference
   -Wno-missing-field-initializers  # designated initializers leave the rest at their defaults
+  -fsigned-char  # as on x86-64; arm64's are unsigned by default
   -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports false positives of these in std::string, std::vector and coroutine frames.
@@ -88,8 +89,9 @@ endfunction()
 
 # mach_test(NAME SOURCES file... [DEPS module...] [LIBS target...] [SINGLE] [LONG] [SEPARATE]
 #           [TIMEOUT seconds])
-# Each test case is a CTest entry; with SINGLE the binary is one entry (costly fixtures). With LONG
-# it is one that runs with `ctest -C long` alone: minutes, before a release.
+# Each test case is a CTest entry; with SINGLE the binary is one entry (costly fixtures), as under an
+# emulator (costly starts). With LONG it is one that runs with `ctest -C long` alone: minutes, before
+# a release.
 function(mach_test name)
   cmake_parse_arguments(T "SINGLE;LONG;SEPARATE" "TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
   if(NOT T_TIMEOUT)
@@ -110,7 +112,7 @@ function(mach_test name)
   if(T_LONG)
     add_test(NAME ${name} COMMAND ${name} CONFIGURATIONS long)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
-  elseif(T_SINGLE)
+  elseif(T_SINGLE OR CMAKE_CROSSCOMPILING)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
   else()

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the packages of the given lists that are missing. Uses sudo when not root.
+# Installs the packages of the given lists that are missing. Uses sudo when not root. For a
+# "NAME:ARCH", the architecture is added to those of dpkg; nothing that is installed is removed.
 # Usage: install_deps.sh LIST...
 set -eu
 missing=""
@@ -11,6 +12,9 @@ echo "Installing:$missing"
 run=""
 [ "$(id -u)" = 0 ] || run="sudo"
 export DEBIAN_FRONTEND=noninteractive
+for arch in $(echo "$missing" | tr ' ' '\n' | sed -n 's/.*://p' | sort -u); do
+  [ "$arch" = "$(dpkg --print-architecture)" ] || $run dpkg --add-architecture "$arch"
+done
 $run apt-get update -q
 # shellcheck disable=SC2086
-$run apt-get install -y -q --no-install-recommends $missing
+$run apt-get install -y -q --no-install-recommends --no-remove $missing

@@ -9,6 +9,8 @@
 
 namespace mach {
 
+// The unit of our formats and of direct reads. The system's page may be larger (arm64: 16 or 64
+// KiB); mappings are then rounded up by the kernel.
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 inline constexpr size_t kCacheLineBytes = 64;

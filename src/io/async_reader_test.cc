@@ -58,6 +58,7 @@ class AsyncReaderTest : public testing::TestWithParam<Way> {
     auto reader = AsyncReader::Create(GetParam().mode, options);
     if (!reader) {
       EXPECT_EQ(reader.error().code, Code::kUnsupported) << reader.error().message;
+      missing_ = reader.error().message;
       return nullptr;
     }
     return *std::move(reader);
@@ -94,6 +95,7 @@ class AsyncReaderTest : public testing::TestWithParam<Way> {
 
   const std::string dir_;
   AlignedBuffer memory_;
+  std::string missing_;  // why this machine has no such reader
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, AsyncReaderTest,
@@ -104,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, AsyncReaderTest,
 TEST_P(AsyncReaderTest, BatchesFromSeveralFilesLandWhereTheyBelong) {
   for (const bool registered : {true, false}) {
     const auto reader = Make();
-    if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+    if (reader == nullptr) GTEST_SKIP() << missing_;
     EXPECT_EQ(reader->mode(), GetParam().mode);
     const std::vector<std::string> names = {"a", "bb", "ccc"};
     for (const std::string& name : names) {
@@ -155,7 +157,7 @@ TEST_P(AsyncReaderTest, BatchesFromSeveralFilesLandWhereTheyBelong) {
 
 TEST_P(AsyncReaderTest, PollFindsWhatWaitWould) {
   const auto reader = Make();
-  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  if (reader == nullptr) GTEST_SKIP() << missing_;
   ASSERT_TRUE(reader->AddFile(Write("a", 8 * kBlock)).ok());
   const ReadRequest request{.destination = Blocks(0, 8), .tag = 7};
   ASSERT_EQ(*reader->Submit(std::span(&request, 1)), 1u);
@@ -171,7 +173,7 @@ TEST_P(AsyncReaderTest, TheDiskWorksOnWhileTheCallerDoesNot) {
   const std::string path = Write("a", 16 * kBlock);
   FaultInterceptor interceptor({.at = UINT64_MAX});
   const auto reader = Make({.depth = 16, .threads = 2, .at_once = 2, .interceptor = &interceptor});
-  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  if (reader == nullptr) GTEST_SKIP() << missing_;
   ASSERT_TRUE(reader->AddFile(path).ok());
   std::vector<ReadRequest> requests;
   for (size_t i = 0; i < 16; ++i) {
@@ -194,7 +196,7 @@ TEST_P(AsyncReaderTest, TheDiskWorksOnWhileTheCallerDoesNot) {
 
 TEST_P(AsyncReaderTest, RequestsThatBreakTheRulesAreRefused) {
   const auto reader = Make();
-  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  if (reader == nullptr) GTEST_SKIP() << missing_;
   ASSERT_TRUE(reader->AddFile(Write("a", 8 * kBlock + 100)).ok());
   const auto refused = [&](const ReadRequest& bad) {
     const std::vector<ReadRequest> batch = {{.destination = Blocks(0, 1)}, bad};
@@ -222,7 +224,7 @@ TEST_P(AsyncReaderTest, RequestsThatBreakTheRulesAreRefused) {
 
 TEST_P(AsyncReaderTest, TheEndOfAFileMayBeCovered) {
   const auto reader = Make();
-  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  if (reader == nullptr) GTEST_SKIP() << missing_;
   ASSERT_TRUE(reader->AddFile(Write("a", 3 * kBlock + 100)).ok());
   const auto read = ReadOne(
       *reader, {.offset = 2 * kBlock, .destination = Blocks(0, 4), .required = kBlock + 100});
@@ -235,7 +237,7 @@ TEST_P(AsyncReaderTest, FilesThatShrinkAreCorrupt) {
   for (const uint64_t left :
        {uint64_t{0}, uint64_t{100}, uint64_t{2 * kBlock}, uint64_t{2 * kBlock + 513}}) {
     const auto reader = Make();
-    if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+    if (reader == nullptr) GTEST_SKIP() << missing_;
     const std::string path = Write("a", 4 * kBlock);
     ASSERT_TRUE(reader->AddFile(path).ok());
     std::filesystem::resize_file(path, left);
@@ -259,7 +261,7 @@ TEST_P(AsyncReaderTest, ShortAndInterruptedReadsGoOn) {
   for (const auto& faults : kinds) {
     FaultInterceptor interceptor(faults);
     const auto reader = Make({.depth = 4, .threads = 2, .interceptor = &interceptor});
-    if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+    if (reader == nullptr) GTEST_SKIP() << missing_;
     ASSERT_TRUE(reader->AddFile(path).ok());
     std::memset(memory_.data(), 0, memory_.size());
     const std::vector<ReadRequest> requests = {
@@ -285,7 +287,7 @@ TEST_P(AsyncReaderTest, ReadsThatFailOrStallAreErrors) {
   for (const auto& [faults, message] : kinds) {
     FaultInterceptor interceptor(faults);
     const auto reader = Make({.depth = 4, .threads = 1, .interceptor = &interceptor});
-    if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+    if (reader == nullptr) GTEST_SKIP() << missing_;
     ASSERT_TRUE(reader->AddFile(path).ok());
     const std::vector<ReadRequest> requests = {{.destination = Blocks(0, 8), .tag = 0},
                                                {.destination = Blocks(8, 8), .tag = 1}};
@@ -309,7 +311,7 @@ TEST_P(AsyncReaderTest, DestructionWithReadsInFlightIsClean) {
   const std::string path = Write("a", 16 * kBlock);
   for (int round = 0; round < 20; ++round) {
     const auto reader = Make({.depth = 16, .threads = 2});
-    if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+    if (reader == nullptr) GTEST_SKIP() << missing_;
     ASSERT_TRUE(reader->AddFile(path).ok());
     std::vector<ReadRequest> requests;
     for (size_t i = 0; i < 16; ++i) requests.push_back({.destination = Blocks(i * 4, 4), .tag = i});
@@ -319,7 +321,7 @@ TEST_P(AsyncReaderTest, DestructionWithReadsInFlightIsClean) {
 
 TEST_P(AsyncReaderTest, FilesThatCannotBeReadAreNamed) {
   const auto reader = Make();
-  if (reader == nullptr) GTEST_SKIP() << "not on this machine";
+  if (reader == nullptr) GTEST_SKIP() << missing_;
   EXPECT_EQ(reader->AddFile(dir_ + "/gone").error().code, Code::kNotFound);
   EXPECT_FALSE(reader->AddFile(dir_).ok());
   // A file system without direct reads; the cache serves.
@@ -334,7 +336,7 @@ TEST_P(AsyncReaderTest, FilesThatCannotBeReadAreNamed) {
 TEST_P(AsyncReaderTest, TheFaultReaderFailsDelaysAndReorders) {
   const std::string path = Write("a", 16 * kBlock);
   auto base = Make();
-  if (base == nullptr) GTEST_SKIP() << "not on this machine";
+  if (base == nullptr) GTEST_SKIP() << missing_;
   FaultReader reader(std::move(base), {.fail = 2, .max_taken = 3, .reverse = true});
   ASSERT_TRUE(reader.AddFile(path).ok());
   std::vector<ReadRequest> requests;

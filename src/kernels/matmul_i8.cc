@@ -560,7 +560,7 @@ HWY_NOINLINE uint64_t Probe(size_t rounds) {
   VI total = acc[0];
   MACH_UNROLL
   for (size_t i = 1; i < kChains; ++i) total = hn::Add(total, acc[i]);
-  static volatile int32_t sink = 0;
+  [[maybe_unused]] static volatile int32_t sink = 0;
   sink = hn::GetLane(hn::SumOfLanes(DI(), total));
   return uint64_t{rounds} * kDots * kChains * kVectorBytes;
 }

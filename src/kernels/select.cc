@@ -52,7 +52,7 @@ std::optional<Isa> IsaFromName(std::string_view name) {
 }
 
 std::vector<Isa> AvailableIsas() {
-  const int64_t supported = hwy::SupportedTargets();
+  const int64_t supported = HWY_SUPPORTED_TARGETS;  // arm64: a constant
   std::vector<Isa> isas;
   for (const IsaRow& row : kIsas) {
     // A target of another architecture is never supported, so each one here was compiled.

@@ -10,6 +10,13 @@
 // AVX-512 with VNNI (Ice Lake, Zen 4 and later); off by default in Highway.
 #define HWY_WANT_AVX3_DL
 
+#if defined(__aarch64__)
+// Highway then neither picks targets at run time nor compiles with +crypto, which its NEON target
+// has otherwise: NEON is all that our code needs, and every arm64 processor has it, while the
+// cryptographic instructions are missing in some (Raspberry Pi 4).
+#define TOOLCHAIN_MISS_SYS_AUXV_H
+#endif
+
 #include "hwy/targets.h"
 #include "kernels/table.h"
 
