@@ -31,7 +31,7 @@ endif()
 
 # With MACH_FAST_BUILD, sources of a target are compiled several at a time, so that what they
 # include is parsed once. Names in their unnamed namespaces have to differ, then; a source still
-# includes what it uses, which the other builds check.
+# includes what it uses, which the dev and lint presets check.
 set(MACH_SOURCES_AT_A_TIME 8)
 function(mach_fast_build target)
   if(NOT MACH_FAST_BUILD)
