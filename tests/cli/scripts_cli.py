@@ -63,8 +63,9 @@ def check_export(scripts, env, model, work):
 def check_serve_and_probe(scripts, env, model):
     """The process that a script started is mach: a signal ends it as it ends mach."""
     serve = [PYTHON, scripts / "serve_production.py", model, "--no-streaming", "--port", "0"]
-    server = subprocess.Popen([str(a) for a in serve], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, env=env)
+    log = tempfile.TemporaryFile(mode="w+")  # a pipe that nobody reads would fill, and hold it up
+    server = subprocess.Popen([str(a) for a in serve], stdout=subprocess.PIPE, stderr=log,
+                              text=True, env=env)
     try:
         lines = []
         for line in server.stdout:
@@ -72,7 +73,8 @@ def check_serve_and_probe(scripts, env, model):
             if line.startswith("serving on "):
                 break
         else:
-            sys.exit(f"{serve}: {server.stderr.read()}")
+            log.seek(0)
+            sys.exit(f"{serve}: {log.read()}")
         assert "profile=production effective_backend=production" in lines[0], lines
         with open(f"/proc/{server.pid}/comm", encoding="utf-8") as comm:
             assert comm.read().strip() == "mach"
