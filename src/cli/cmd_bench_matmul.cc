@@ -24,12 +24,10 @@
 #include "cli/bench_tools.h"
 #include "cli/cmd_bench.h"
 #include "kernels/table.h"
-#include "kernels/targets.h"
 
 namespace mach::cli {
 namespace {
 
-using kernels::Isa;
 using kernels::KernelTable;
 
 struct Shape {
@@ -68,12 +66,13 @@ double ReadBandwidth(ThreadPool& pool, std::span<const std::byte> buffer) {
   return static_cast<double>(buffer.size()) / seconds;
 }
 
-// Int8 products a second of all threads.
-double DotThroughput(ThreadPool& pool, Isa isa) {
+// Int8 products a second of all threads; 0 where the kernels are scalar.
+double DotThroughput(ThreadPool& pool, const kernels::KernelTable& table) {
+  if (table.probe_dots == nullptr) return 0;
   std::vector<uint64_t> products(pool.threads());
   const double seconds = Seconds([&] {
     pool.ParallelFor(pool.threads(), 1, [&](size_t, size_t, size_t worker) {
-      products[worker] += kernels::ProbeDotProducts(isa, 400000);
+      products[worker] += table.probe_dots(400000);
     });
   });
   double total = 0;
@@ -189,7 +188,7 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
   std::vector<double> dots;
   const auto measure_limits = [&] {
     bandwidth.push_back(ReadBandwidth(pool, weights.bytes()));
-    dots.push_back(DotThroughput(pool, table.isa));
+    dots.push_back(DotThroughput(pool, table));
   };
   for (size_t round = 0; round < o.rounds; ++round) {
     for (MatmulCase& c : cases) {
@@ -228,9 +227,11 @@ int RunBenchMatmul(const BenchMatmulOptions& o) {
     const double seconds = Median(c.seconds);
     const double bytes = static_cast<double>(layout.bytes()) / seconds;
     const double macs = static_cast<double>(c.shape.rows * c.shape.cols * c.rows) / seconds;
-    std::printf("%4d  %5zu x %-5zu %5zu %10.1f %14.2f %12.1f%% %10.1f %7.1f%%\n", c.bits,
-                c.shape.rows, c.shape.cols, c.rows, seconds * 1e6, bytes / 1e9,
-                100 * Median(c.of_bandwidth), macs / 1e9, 100 * Median(c.of_dots));
+    char of_dots[16] = "-";  // scalar code has no limit to compare with
+    if (peak_dots > 0) std::snprintf(of_dots, sizeof of_dots, "%.1f%%", 100 * Median(c.of_dots));
+    std::printf("%4d  %5zu x %-5zu %5zu %10.1f %14.2f %12.1f%% %10.1f %8s\n", c.bits, c.shape.rows,
+                c.shape.cols, c.rows, seconds * 1e6, bytes / 1e9, 100 * Median(c.of_bandwidth),
+                macs / 1e9, of_dots);
   }
   return 0;
 }

@@ -236,6 +236,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mach::kernels {
-const AttentionKernels* AttentionFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
+const AttentionKernels* AttentionFor(Isa isa) { MACH_RETURN_PER_ISA(isa, kKernels); }
 }  // namespace mach::kernels
 #endif

@@ -102,6 +102,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mach::kernels {
-const DeltaRuleKernels* DeltaRuleFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
+const DeltaRuleKernels* DeltaRuleFor(Isa isa) { MACH_RETURN_PER_ISA(isa, kKernels); }
 }  // namespace mach::kernels
 #endif

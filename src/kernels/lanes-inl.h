@@ -11,50 +11,50 @@
 #define MACH_KERNELS_LANES_INL_H_
 #endif
 
-// MACH_RETURN_PER_ISA(isa, prefix, name, otherwise); returns `prefix N_xxx::name` for the target of
-// isa. For HWY_ONCE, outside of every target's attributes.
-#define MACH_RETURN_PER_ISA(isa, prefix, name, otherwise) \
-  do {                                                    \
-    switch (isa) {                                        \
-      MACH_CASE_AVX2(prefix, name)                        \
-      MACH_CASE_AVX3(prefix, name)                        \
-      MACH_CASE_AVX3_DL(prefix, name)                     \
-      MACH_CASE_NEON(prefix, name)                        \
-      default:                                            \
-        return otherwise;                                 \
-    }                                                     \
+// MACH_RETURN_PER_ISA(isa, name); returns &N_xxx::name for the target of isa, else nullptr. For
+// HWY_ONCE, outside of every target's attributes.
+#define MACH_RETURN_PER_ISA(isa, name) \
+  do {                                 \
+    switch (isa) {                     \
+      MACH_CASE_AVX2(name)             \
+      MACH_CASE_AVX3(name)             \
+      MACH_CASE_AVX3_DL(name)          \
+      MACH_CASE_NEON(name)             \
+      default:                         \
+        return nullptr;                \
+    }                                  \
   } while (false)
 #undef MACH_CASE_AVX2
 #undef MACH_CASE_AVX3
 #undef MACH_CASE_AVX3_DL
 #undef MACH_CASE_NEON
 #if HWY_TARGETS & HWY_AVX2
-#define MACH_CASE_AVX2(prefix, name) \
-  case Isa::kAvx2:                   \
-    return prefix N_AVX2::name;
+#define MACH_CASE_AVX2(name) \
+  case Isa::kAvx2:           \
+    return &N_AVX2::name;
 #else
-#define MACH_CASE_AVX2(prefix, name)
+#define MACH_CASE_AVX2(name)
 #endif
 #if HWY_TARGETS & HWY_AVX3
-#define MACH_CASE_AVX3(prefix, name) \
-  case Isa::kAvx512:                 \
-    return prefix N_AVX3::name;
+#define MACH_CASE_AVX3(name) \
+  case Isa::kAvx512:         \
+    return &N_AVX3::name;
 #else
-#define MACH_CASE_AVX3(prefix, name)
+#define MACH_CASE_AVX3(name)
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL
-#define MACH_CASE_AVX3_DL(prefix, name) \
-  case Isa::kAvx512Vnni:                \
-    return prefix N_AVX3_DL::name;
+#define MACH_CASE_AVX3_DL(name) \
+  case Isa::kAvx512Vnni:        \
+    return &N_AVX3_DL::name;
 #else
-#define MACH_CASE_AVX3_DL(prefix, name)
+#define MACH_CASE_AVX3_DL(name)
 #endif
 #if HWY_TARGETS & HWY_NEON
-#define MACH_CASE_NEON(prefix, name) \
-  case Isa::kNeon:                   \
-    return prefix N_NEON::name;
+#define MACH_CASE_NEON(name) \
+  case Isa::kNeon:           \
+    return &N_NEON::name;
 #else
-#define MACH_CASE_NEON(prefix, name)
+#define MACH_CASE_NEON(name)
 #endif
 
 // Before a loop over registers, whose count is a constant.

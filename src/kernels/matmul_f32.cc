@@ -230,6 +230,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mach::kernels {
-const MatmulF32Kernels* MatmulF32For(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
+const MatmulF32Kernels* MatmulF32For(Isa isa) { MACH_RETURN_PER_ISA(isa, kKernels); }
 }  // namespace mach::kernels
 #endif

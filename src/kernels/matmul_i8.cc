@@ -512,7 +512,7 @@ void MatmulI8(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
 }
 
 // 16 independent accumulators, as a micro-kernel has; no memory.
-HWY_NOINLINE uint64_t Probe(size_t rounds) {
+uint64_t ProbeDots(size_t rounds) {
   constexpr size_t kChains = 16;
   HWY_ALIGN static volatile uint8_t seed = 1;
   const VU8 w = hn::Set(DU8(), seed);
@@ -567,7 +567,7 @@ HWY_NOINLINE uint64_t Probe(size_t rounds) {
 
 }  // namespace
 
-constexpr MatmulI8Kernels kKernels = {.matmul_i8 = MatmulI8};
+constexpr MatmulI8Kernels kKernels = {.matmul_i8 = MatmulI8, .probe_dots = ProbeDots};
 
 }  // namespace mach::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -575,8 +575,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mach::kernels {
-const MatmulI8Kernels* MatmulI8For(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
-
-uint64_t ProbeDotProducts(Isa isa, size_t rounds) { MACH_RETURN_PER_ISA(isa, , Probe(rounds), 0); }
+const MatmulI8Kernels* MatmulI8For(Isa isa) { MACH_RETURN_PER_ISA(isa, kKernels); }
 }  // namespace mach::kernels
 #endif

@@ -110,6 +110,11 @@ struct MatmulI8Kernels {
   // REQUIRES: w is affine and x was quantized with w's group.
   void (*matmul_i8)(const quant::TiledMatrix& w, size_t tile_begin, size_t tile_end,
                     const QuantizedRows& x, size_t rows, const OutputRows& out) = nullptr;
+
+  // Byte dot products as matmul_i8 issues them, on registers alone, `rounds` times; returns the
+  // products (multiply-accumulates) of all rounds: what a benchmark divides by. nullptr: scalar
+  // code.
+  uint64_t (*probe_dots)(size_t rounds) = nullptr;
 };
 
 struct MatmulF32Kernels {

@@ -33,11 +33,6 @@ const VectorKernels* VectorKernelsFor(Isa isa);
 const AttentionKernels* AttentionFor(Isa isa);
 const DeltaRuleKernels* DeltaRuleFor(Isa isa);
 
-// Byte dot products as matmul_i8 issues them on `isa`, on registers alone, `rounds` times; returns
-// the products (multiply-accumulates) of all rounds, 0 when this binary has no such target.
-// REQUIRES: isa is among AvailableIsas(). What a benchmark divides by.
-uint64_t ProbeDotProducts(Isa isa, size_t rounds);
-
 }  // namespace mach::kernels
 
 // MACH_VECTOR_TARGET: whether the current target is one of ours (Highway's fallback is not).

@@ -157,6 +157,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mach::kernels {
-const VectorKernels* VectorKernelsFor(Isa isa) { MACH_RETURN_PER_ISA(isa, &, kKernels, nullptr); }
+const VectorKernels* VectorKernelsFor(Isa isa) { MACH_RETURN_PER_ISA(isa, kKernels); }
 }  // namespace mach::kernels
 #endif

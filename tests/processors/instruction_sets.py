@@ -3,9 +3,11 @@
 
 The program chooses kernels for the processor while it runs, so an instruction beyond the x86-64
 baseline (SSE2) may occur only in a function of the namespace of the target that has it, and that
-namespace may be entered only after the target was found. This test reads the disassembly of the
-whole program, so it also sees what a compiler adds: table fills that became vector moves, static
-initialisers, inline functions that were compiled for a target and merged by the linker.
+namespace may be entered only after the target was found: by a pointer of its kernel table. A call of
+a target's function by its name is one that no choice of a table guards. This test reads the
+disassembly of the whole program, so it also sees what a compiler adds: table fills that became
+vector moves, static initialisers, inline functions that were compiled for a target and merged by the
+linker.
 
 Usage: instruction_sets.py PROGRAM [--objdump OBJDUMP]
 Exit status: 0 when every instruction is where it may be, 1 when one is not, 77 (skipped) when the
@@ -51,6 +53,8 @@ ALLOWED = {  # by target namespace
     "N_AVX3_DL": BASE | {"avx512regs", "avx512mask", "avx512vnni", "avx512vbmi"},
 }
 NAMESPACE = re.compile(r"\bN_[A-Z0-9_]+\b")
+CALLED = re.compile(r"<(.*)>$")  # the operand of a direct call or jump
+ENTERED = "entered by name"
 
 
 @functools.cache
@@ -97,18 +101,24 @@ def disassembly(objdump, program):
         sys.exit(f"{objdump} {program}: exit status {process.returncode}")
 
 
+@functools.cache
+def namespace_of(function):
+    match = NAMESPACE.search(function)
+    return match.group(0) if match else ""
+
+
 def judge(instructions):
     """(instructions by target namespace, {(function, kind): (times, example)})."""
     counts = collections.Counter()
     wrong = {}
-    memory = {}
     for function, mnemonic, operands in instructions:
-        namespace = memory.get(function)
-        if namespace is None:
-            match = NAMESPACE.search(function)
-            namespace = memory[function] = match.group(0) if match else ""
+        namespace = namespace_of(function)
         counts[namespace] += 1
-        found = {VEX_CODED} if mnemonic == VEX_CODED else kinds(mnemonic, operands)
+        if mnemonic[0] in "cj" and "N_" in operands and (match := CALLED.search(operands)):
+            callee = namespace_of(match.group(1))
+            found = {ENTERED} if callee not in ("", namespace) else set()
+        else:
+            found = {VEX_CODED} if mnemonic == VEX_CODED else kinds(mnemonic, operands)
         if not found:
             continue
         for kind in found - ALLOWED.get(namespace, set()):
@@ -132,6 +142,9 @@ def check_judge():
         (avx3, "vpdpbusd", "%zmm0,%zmm1,%zmm2", False), (avx3, "vpermb", "%zmm0,%zmm1,%zmm2", False),
         (dl, "vpdpbusd", "%zmm0,%zmm1,%zmm2", True), (dl, VEX_CODED, "{vex} vpdpbusd %ymm0", False),
         (dl, "tdpbusd", "%tmm0,%tmm1,%tmm2", False), ("N_SSE4::f()", "pshufb", "%xmm0", False),
+        (scalar, "call", f"10 <{avx3}>", False), (scalar, "jmp", f"10 <{avx2}+0x7>", False),
+        (avx3, "call", f"10 <{dl}>", False), (avx3, "jne", f"10 <{avx3}+0x7>", True),
+        (avx3, "call", f"10 <{scalar}>", True), (scalar, "call", "*0x10(%rax)", True),
     ]
     for function, mnemonic, operands, right in cases:
         _, wrong = judge([(function, mnemonic, operands)])
