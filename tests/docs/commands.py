@@ -9,10 +9,9 @@ a terminal of its own, and the port 8080 stands for a free one. ```console build
 build or test, ```console long those that take minutes or gigabytes: only --all runs them.
 
 The commands run in a folder of their own that looks like the repository, with the program's folder
-first on PATH.
+first on PATH. With --all, which builds, they run in SOURCE_DIR itself.
 
-Usage: commands.py BIN_DIR SOURCE_DIR [--all] [--in-place] [FILE.md ...]
-  --in-place  run in SOURCE_DIR itself; its models/ will be written to
+Usage: commands.py BIN_DIR SOURCE_DIR [--all] [FILE.md ...]
 Standard library only.
 """
 import argparse
@@ -228,7 +227,6 @@ def main():
     parser.add_argument("source", type=lambda p: pathlib.Path(p).resolve())
     parser.add_argument("files", nargs="*")
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--in-place", action="store_true")
     arguments = parser.parse_args()
     check_matches()
     source = arguments.source
@@ -237,8 +235,8 @@ def main():
     failed = ran = left = 0
     for name in names:
         with tempfile.TemporaryDirectory() as made:
-            work = source if arguments.in_place else pathlib.Path(made)
-            if not arguments.in_place:
+            work = source if arguments.all else pathlib.Path(made)
+            if not arguments.all:
                 like_the_repository(source, work)
             runner = Runner(arguments.bin_dir, work)
             try:
