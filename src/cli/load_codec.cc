@@ -49,7 +49,7 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
   if (checkpoint.HasFile("tokenizer_config.json")) {
     MACH_TRY(const std::string text,
              checkpoint.ReadText("tokenizer_config.json", kMaxTokenizerBytes));
-    auto parsed = json::ParseLarge(text);
+    auto parsed = json::ParseLarge(text, {.python_numbers = true});
     if (!parsed) {
       return std::move(parsed).error().In(checkpoint.directory() + "/tokenizer_config.json");
     }

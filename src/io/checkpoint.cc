@@ -24,7 +24,7 @@ bool IsPlainName(std::string_view name) {
 
 Result<json::Value> ReadObject(FileSystem& fs, const std::string& path, size_t max_bytes) {
   MACH_TRY(const std::string text, ReadFetchedFile(fs, path, max_bytes));
-  auto value = json::ParseLarge(text, {.unique_keys = true});
+  auto value = json::ParseLarge(text, {.unique_keys = true, .python_numbers = true});
   if (!value) return Error{Code::kCorrupt, "'" + path + "': " + value.error().message};
   if (!value->is_object()) {
     return Error{Code::kCorrupt, "'" + path + "' holds " + std::string(value->KindName()) +

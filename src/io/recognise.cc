@@ -315,7 +315,7 @@ std::optional<Error> OneLevelUp(const Sight& s) {
     const std::string config = JoinPath(s.In(name), "config.json");
     if (!s.fs.Exists(config)) continue;
     const auto text = ReadSmallFile(s.fs, config, kMostConfigBytes);
-    const auto parsed = text ? json::Parse(*text) : json::Value();
+    const auto parsed = text ? json::Parse(*text, {.python_numbers = true}) : json::Value();
     (parsed.ok() && IsDrafterConfig(*parsed) ? drafters : models).push_back(s.In(name));
   }
   if (models.empty()) models = drafters;

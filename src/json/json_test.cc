@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "base/utf8.h"
@@ -61,6 +63,24 @@ TEST(Json, BadTextIsRefusedWithItsOffset) {
   }
   EXPECT_NE(Parse("[1, x]").error().message.find("byte 4"), std::string::npos)
       << Parse("[1, x]").error().message;
+}
+
+TEST(Json, PythonNumbersAreReadWhereTheyAreAllowedAndNeverAsATypedOne) {
+  constexpr std::string_view kText =
+      R"({"a": NaN, "b": [Infinity, -Infinity, 1], "python:NaN": "NaN \" Infinity", "c": 2})";
+  EXPECT_FALSE(Parse(kText).ok());
+  EXPECT_FALSE(Parse(R"({"a": Nan})", {.python_numbers = true}).ok());
+  for (const auto& parsed :
+       {Parse(kText, {.python_numbers = true}), ParseLarge(kText, {.python_numbers = true})}) {
+    ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+    EXPECT_TRUE(std::isnan(parsed->Find("a")->AsDouble()));
+    EXPECT_EQ(parsed->Find("b")->AsArray()[0].AsDouble(), INFINITY);
+    EXPECT_EQ(parsed->Find("b")->AsArray()[1].AsDouble(), -INFINITY);
+    EXPECT_EQ(parsed->Find("python:NaN")->AsString(), "NaN \" Infinity");
+    EXPECT_EQ(*GetInt(*parsed, "c"), 2);
+    EXPECT_EQ(GetDouble(*parsed, "a").error().message, "'a' is NaN, expected a finite number");
+    EXPECT_FALSE(GetInt(*parsed, "a").ok());
+  }
 }
 
 TEST(Json, DepthIsBounded) {

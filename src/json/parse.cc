@@ -34,9 +34,47 @@ bool AddMember(Object& object, std::string key, Value value,
   return added;
 }
 
+struct PythonNumber {
+  std::string_view name;
+  double value;
+};
+constexpr PythonNumber kPythonNumbers[] = {
+    {"NaN", std::numeric_limits<double>::quiet_NaN()},
+    {"Infinity", std::numeric_limits<double>::infinity()},
+    {"-Infinity", -std::numeric_limits<double>::infinity()},
+};
+
+// The text with those numbers as strings, behind a mark that no string of it has.
+std::string WithoutPythonNumbers(std::string_view text, std::string& mark) {
+  for (mark = "python:"; text.find(mark) != std::string_view::npos;) mark += ':';
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\' && i + 1 < text.size()) {
+      out += c;
+      out += text[++i];
+      continue;
+    }
+    if (c == '"') in_string = !in_string;
+    const PythonNumber* found = nullptr;
+    for (const PythonNumber& number : kPythonNumbers) {
+      if (!in_string && text.substr(i).starts_with(number.name)) found = &number;
+    }
+    if (found == nullptr) {
+      out += c;
+      continue;
+    }
+    out.append("\"").append(mark).append(found->name).append("\"");
+    i += found->name.size() - 1;
+  }
+  return out;
+}
+
 class Builder final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(const ParseOptions& options) : options_(options) {}
+  // mark: of strings that are numbers, see WithoutPythonNumbers; empty: there are none.
+  Builder(const ParseOptions& options, std::string_view mark) : options_(options), mark_(mark) {}
 
   Value Take() { return std::move(root_); }
   const std::string& error() const { return error_; }
@@ -50,7 +88,14 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     if (raw.find_first_of(".eE") == std::string::npos) return Put(Value(BigInteger{raw}));
     return Put(Value(d));
   }
-  bool string(string_t& s) override { return Put(Value(std::move(s))); }
+  bool string(string_t& s) override {
+    if (!mark_.empty() && s.starts_with(mark_)) {
+      for (const PythonNumber& number : kPythonNumbers) {
+        if (s.substr(mark_.size()) == number.name) return Put(Value(number.value));
+      }
+    }
+    return Put(Value(std::move(s)));
+  }
   bool binary(binary_t&) override { return false; }
   bool start_object(size_t) override { return Open(Value(Object())); }
   bool start_array(size_t) override { return Open(Value(Array())); }
@@ -107,6 +152,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   const ParseOptions options_;
+  const std::string_view mark_;
   Value root_;
   std::vector<Frame> stack_;
   std::string error_;
@@ -170,7 +216,14 @@ bool Convert(const simdjson::dom::element& element, const ParseOptions& options,
 }  // namespace
 
 Result<Value> Parse(std::string_view text, const ParseOptions& options) {
-  Builder builder(options);
+  std::string rewritten;
+  std::string mark;
+  if (options.python_numbers && (text.find("NaN") != std::string_view::npos ||
+                                 text.find("Infinity") != std::string_view::npos)) {
+    rewritten = WithoutPythonNumbers(text, mark);
+    text = rewritten;
+  }
+  Builder builder(options, mark);
   if (!nlohmann::json::sax_parse(text, &builder)) {
     return Error{Code::kInvalidArgument, builder.error()};
   }

@@ -1,4 +1,4 @@
-// Text to Value. Both parsers are strict: UTF-8 only, no comments, no NaN, nothing after the value.
+// Text to Value. Both parsers are strict: UTF-8 only, no comments, nothing after the value.
 #pragma once
 
 #include <string_view>
@@ -10,6 +10,9 @@ namespace mach::json {
 struct ParseOptions {
   size_t max_depth = 64;     // of nested arrays and objects
   bool unique_keys = false;  // a repeated key is an error
+  // NaN, Infinity and -Infinity are numbers, as Python's json module writes them: for files of
+  // models. The typed reads of value.h refuse them.
+  bool python_numbers = false;
 };
 
 // For requests and small files. The error gives the byte offset.

@@ -115,7 +115,13 @@ Result<double> GetDouble(const Value& object, std::string_view key,
                          std::optional<double> fallback) {
   const Value* v = Present(object, key);
   if (v == nullptr && fallback) return *fallback;
-  if (v != nullptr && v->is_number()) return v->AsDouble();
+  if (v != nullptr && v->is_number()) {
+    const double d = v->AsDouble();
+    if (std::isfinite(d)) return d;
+    return Error{Code::kInvalidArgument, "'" + std::string(key) + "' is " +
+                                             (std::isnan(d) ? "NaN" : "infinite") +
+                                             ", expected a finite number"};
+  }
   return Wrong(key, v, "a number");
 }
 

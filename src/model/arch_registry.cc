@@ -52,9 +52,10 @@ Error UnknownArch(const std::string& type, const json::Value& config) {
                                   " is not one that Mach runs: " + known};
 }
 
-std::string TypeOf(const json::Value& config) {
-  const auto type = json::GetString(config, "model_type", "");
-  return type ? *type : "";
+Result<std::string> TypeOf(const json::Value& config) {
+  auto type = json::GetString(config, "model_type", "");
+  if (!type) return Error{Code::kUnsupported, "config.json: " + type.error().message};
+  return type;
 }
 
 }  // namespace
@@ -69,13 +70,15 @@ const Arch* FindArch(std::string_view model_type) {
 }
 
 Result<ModelConfig> ParseConfig(const json::Value& config) {
-  const std::string type = TypeOf(config);
+  MACH_TRY(std::string type, TypeOf(config));
   const json::Value* text = config.Find("text_config");
   const Arch* arch = FindArch(type);
-  if (arch == nullptr && text != nullptr) arch = FindArch(TypeOf(*text));
-  if (arch == nullptr) {
-    return UnknownArch(!type.empty() || text == nullptr ? type : TypeOf(*text), config);
+  if (arch == nullptr && text != nullptr) {
+    MACH_TRY(const std::string inner, TypeOf(*text));
+    arch = FindArch(inner);
+    if (type.empty()) type = inner;
   }
+  if (arch == nullptr) return UnknownArch(type, config);
   MACH_TRY(ModelConfig parsed, arch->parse(config));
   parsed.architecture = arch->name;
   return parsed;

@@ -1,16 +1,34 @@
 #include "model/config.h"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace mach::model {
 namespace {
 // Beyond any published model by far; keeps products of two sizes within 64 bits.
 constexpr int64_t kMostSize = int64_t{1} << 28;
 constexpr size_t kMostLayers = 1024;
+
+std::string NumberText(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::string Quoted(std::string_view key) { return "'" + std::string(key) + "'"; }
+
+std::string WrongType(const std::string& where, const json::Value& found,
+                      std::string_view expected) {
+  return where + " is " + std::string(found.KindName()) + ", expected " + std::string(expected);
+}
+
 }  // namespace
 
 ConfigReader::ConfigReader(const json::Value& config) : config_(config) {
   text_ = config.Find("text_config");
+  if (text_ != nullptr && !text_->is_null() && !text_->is_object()) {
+    Fail(WrongType("'text_config'", *text_, "an object"));
+  }
 }
 
 const json::Value* ConfigReader::Find(std::string_view key) const {
@@ -64,22 +82,35 @@ size_t ConfigReader::Layers() {
   return std::min(layers, kMostLayers);
 }
 
-double ConfigReader::Number(std::string_view key, double fallback) {
-  const json::Value* found = Find(key);
-  if (found == nullptr) return fallback;
-  if (!found->is_number()) {
-    Fail("'" + std::string(key) + "' is " + std::string(found->KindName()) + ", expected a number");
+double ConfigReader::Checked(const std::string& where, const json::Value& found, double fallback,
+                             NumberRange range) {
+  if (!found.is_number()) {
+    Fail(WrongType(where, found, "a number"));
     return fallback;
   }
-  return found->AsDouble();
+  const double value = found.AsDouble();
+  if (value >= range.least && value <= range.most) return value;  // false for NaN
+  Fail(where + " is " + NumberText(value) + ", expected " + NumberText(range.least) +
+       (range.least < range.most ? " to " + NumberText(range.most) : ""));
+  return fallback;
+}
+
+std::string ConfigReader::CheckedText(const std::string& where, const json::Value& found) {
+  if (found.is_string()) return found.AsString();
+  Fail(WrongType(where, found, "a string"));
+  return "";
+}
+
+double ConfigReader::Number(std::string_view key, double fallback, NumberRange range) {
+  const json::Value* found = Find(key);
+  return found == nullptr ? fallback : Checked(Quoted(key), *found, fallback, range);
 }
 
 bool ConfigReader::Flag(std::string_view key, bool fallback) {
   const json::Value* found = Find(key);
   if (found == nullptr) return fallback;
   if (!found->is_bool()) {
-    Fail("'" + std::string(key) + "' is " + std::string(found->KindName()) +
-         ", expected a boolean");
+    Fail(WrongType(Quoted(key), *found, "a boolean"));
     return fallback;
   }
   return found->AsBool();
@@ -87,12 +118,7 @@ bool ConfigReader::Flag(std::string_view key, bool fallback) {
 
 std::string ConfigReader::Text(std::string_view key, std::string_view fallback) {
   const json::Value* found = Find(key);
-  if (found == nullptr) return std::string(fallback);
-  if (!found->is_string()) {
-    Fail("'" + std::string(key) + "' is " + std::string(found->KindName()) + ", expected a string");
-    return std::string(fallback);
-  }
-  return found->AsString();
+  return found == nullptr ? std::string(fallback) : CheckedText(Quoted(key), *found);
 }
 
 std::vector<std::string> ConfigReader::Texts(std::string_view key) {
@@ -122,23 +148,38 @@ std::vector<size_t> ConfigReader::Sizes(std::string_view key) {
   return out;
 }
 
-double ConfigReader::Rope(std::string_view key, double fallback) {
-  for (const char* group : {"rope_parameters", "rope_scaling"}) {
-    const json::Value* rope = Find(group);
-    const json::Value* found = rope == nullptr ? nullptr : rope->Find(key);
-    if (found != nullptr && found->is_number()) return found->AsDouble();
-  }
-  return Number(key, fallback);
-}
-
-std::string ConfigReader::RopeType() {
+const json::Value* ConfigReader::FindRope(std::string_view key, std::string& where) {
   for (const char* group : {"rope_parameters", "rope_scaling"}) {
     const json::Value* rope = Find(group);
     if (rope == nullptr) continue;
-    for (const char* key : {"rope_type", "type"}) {
-      const json::Value* found = rope->Find(key);
-      if (found != nullptr && found->is_string()) return found->AsString();
+    if (!rope->is_object()) {
+      Fail(WrongType(Quoted(group), *rope, "an object"));
+      continue;
     }
+    for (const json::Member& member : rope->AsObject()) {
+      if (!member.value.is_object()) continue;
+      Fail(Quoted(group) + " has parameters of its own for '" + member.key +
+           "'; expected the same for all layers");
+    }
+    const json::Value* found = rope->Find(key);
+    if (found == nullptr || found->is_null()) continue;
+    where = Quoted(key) + " of " + Quoted(group);
+    return found;
+  }
+  return nullptr;
+}
+
+double ConfigReader::Rope(std::string_view key, double fallback, NumberRange range) {
+  std::string where;
+  const json::Value* found = FindRope(key, where);
+  return found == nullptr ? Number(key, fallback, range) : Checked(where, *found, fallback, range);
+}
+
+std::string ConfigReader::RopeType() {
+  for (const char* key : {"rope_type", "type"}) {
+    std::string where;
+    const json::Value* found = FindRope(key, where);
+    if (found != nullptr) return CheckedText(where, *found);
   }
   return "default";
 }

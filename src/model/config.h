@@ -35,8 +35,18 @@ struct ModelConfig {
   std::vector<LayerConfig> layers;
 };
 
+// What a number of a config may be; both ends count.
+struct NumberRange {
+  double least;
+  double most;
+};
+inline constexpr NumberRange kNormEpsRange = {1e-12, 0.1};
+inline constexpr NumberRange kRopeThetaRange = {1.001, 1e12};
+
 // Reads of one config.json with its nesting undone; the first error is kept, so that a parser reads
-// as a list. All sizes are checked to be at least 1 and at most kMostSize.
+// as a list. A member of another type than is read, or outside its range, is an error, never its
+// fallback; null is as good as absent. All sizes are checked to be at least 1 and at most
+// kMostSize.
 class ConfigReader {
  public:
   // Members of "text_config" win over the top level's.
@@ -46,14 +56,15 @@ class ConfigReader {
   size_t SizeOrZero(std::string_view key, size_t fallback);
   // num_hidden_layers, at most kMostLayers.
   size_t Layers();
-  double Number(std::string_view key, double fallback);
+  double Number(std::string_view key, double fallback, NumberRange range);
   bool Flag(std::string_view key, bool fallback);
   std::string Text(std::string_view key, std::string_view fallback);
   // Strings of an array; empty when absent.
   std::vector<std::string> Texts(std::string_view key);
   std::vector<size_t> Sizes(std::string_view key);
   // A key of "rope_parameters" (or "rope_scaling"), which wins over the same key beside it.
-  double Rope(std::string_view key, double fallback);
+  // Parameters by layer type are an error.
+  double Rope(std::string_view key, double fallback, NumberRange range);
   std::string RopeType();
 
   bool Has(std::string_view key) const { return Find(key) != nullptr; }
@@ -63,6 +74,11 @@ class ConfigReader {
 
  private:
   const json::Value* Find(std::string_view key) const;
+  // A member of the first group of rope parameters that has it; `where`: its name for messages.
+  const json::Value* FindRope(std::string_view key, std::string& where);
+  double Checked(const std::string& where, const json::Value& found, double fallback,
+                 NumberRange range);
+  std::string CheckedText(const std::string& where, const json::Value& found);
   void Fail(std::string message);
   const json::Value& config_;
   const json::Value* text_ = nullptr;

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "json/parse.h"
@@ -60,6 +62,7 @@ TEST(Config, Qwen35LayersFollowTheIntervalAndInnerRopeWins) {
 }
 
 TEST(Config, WhatCannotBeRunIsRefusedByName) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   struct Case {
     json::Object config;
     const char* message;
@@ -72,6 +75,7 @@ TEST(Config, WhatCannotBeRunIsRefusedByName) {
       {json::Object{{"text_config", json::Object{{"model_type", "x"}, {"num_experts", 8}}}},
        "architecture 'x' is not"},
       {json::Object{}, "there is no 'model_type'"},
+      {With(Qwen3(), "model_type", 3), "'model_type' is integer, expected a string"},
       {With(Qwen3(), "hidden_size", json::Value()), "'hidden_size' is missing"},
       {With(Qwen3(), "hidden_size", "64"), "'hidden_size' is string"},
       {With(Qwen3(), "hidden_size", -1), "'hidden_size' is -1"},
@@ -87,6 +91,30 @@ TEST(Config, WhatCannotBeRunIsRefusedByName) {
       {With(Qwen35(), "linear_num_value_heads", 3), "linear_num_value_heads"},
       {With(Qwen35(), "rope_parameters", json::Object{{"partial_rotary_factor", 2.0}}),
        "partial_rotary_factor"},
+      {With(Qwen35(), "rope_parameters", json::Object{{"partial_rotary_factor", 0.001}}),
+       "head_dim * partial_rotary_factor is 0, expected an even number"},
+      // There, but of another type or out of its range: never the default.
+      {With(Qwen3(), "rms_norm_eps", 0), "'rms_norm_eps' is 0, expected 1e-12 to 0.1"},
+      {With(Qwen3(), "rms_norm_eps", -1e-6), "'rms_norm_eps' is -1e-06"},
+      {With(Qwen3(), "rms_norm_eps", 1e30), "'rms_norm_eps' is 1e+30"},
+      {With(Qwen3(), "rms_norm_eps", kNaN), "'rms_norm_eps' is nan"},
+      {With(Qwen3(), "rms_norm_eps", "1e-6"), "'rms_norm_eps' is string, expected a number"},
+      {With(Qwen3(), "rope_theta", "1000000"), "'rope_theta' is string, expected a number"},
+      {With(Qwen3(), "rope_theta", json::Array{1e6}), "'rope_theta' is array, expected a number"},
+      {With(Qwen3(), "rope_theta", 0), "'rope_theta' is 0, expected 1.001 to 1e+12"},
+      {With(Qwen3(), "rope_theta", -1e6), "'rope_theta' is -1e+06"},
+      {With(Qwen3(), "rope_scaling", json::Array{}), "'rope_scaling' is array, expected an object"},
+      {With(Qwen3(), "rope_scaling", "yarn"), "'rope_scaling' is string, expected an object"},
+      {With(Qwen3(), "rope_scaling", json::Object{{"rope_type", 3}}),
+       "'rope_type' of 'rope_scaling' is integer, expected a string"},
+      {With(Qwen35(), "rope_parameters", json::Object{{"rope_theta", "1e7"}}),
+       "'rope_theta' of 'rope_parameters' is string, expected a number"},
+      {With(Qwen35(), "rope_parameters",
+            json::Object{{"full_attention", json::Object{{"rope_theta", 1e6}}}}),
+       "'rope_parameters' has parameters of its own for 'full_attention'"},
+      {With(Qwen35(), "text_config", 7), "'text_config' is integer, expected an object"},
+      {With(Qwen3(), "tie_word_embeddings", "yes"), "'tie_word_embeddings' is string"},
+      {With(Qwen3(), "hidden_act", 1), "'hidden_act' is integer, expected a string"},
   };
   for (const Case& c : cases) {
     const auto parsed = ParseConfig(c.config);

@@ -56,8 +56,9 @@ void RefuseVariants(model::ConfigReader& c, const DraftConfig& d, const json::Va
             "'target_hidden_size' differs from 'hidden_size', which is not supported");
   c.Require(c.Size("draft_vocab_size", d.vocab) == d.vocab,
             "a 'draft_vocab_size' of its own is not supported");
-  c.Require(c.Number("input_embedding_scale", 1) == 1, "'input_embedding_scale' is not supported");
-  c.Require(c.Number("output_multiplier", 1) == 1, "'output_multiplier' is not supported");
+  for (const char* scale : {"input_embedding_scale", "output_multiplier"}) {
+    c.Number(scale, 1, {1, 1});  // any other is not supported
+  }
 }
 
 }  // namespace
@@ -80,8 +81,8 @@ Result<DraftConfig> ParseDraftConfig(const json::Value& json) {
   d.target_layers = c.Size("num_target_layers");
   d.block_size = c.Size("block_size");
   d.mask_token = static_cast<TokenId>(c.SizeOrZero("mask_token_id", 0));
-  d.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6));
-  d.rope_theta = c.Rope("rope_theta", 0);
+  d.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6, model::kNormEpsRange));
+  d.rope_theta = c.Rope("rope_theta", 0, model::kRopeThetaRange);
   c.Require(c.Has("mask_token_id"), "'mask_token_id' is missing");
   c.Require(d.rope_theta > 1, "'rope_theta' is missing or not above 1");
   c.Require(d.heads % d.kv_heads == 0, "num_attention_heads is no multiple of num_key_value_heads");

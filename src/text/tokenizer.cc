@@ -69,7 +69,7 @@ Tokenizer::~Tokenizer() = default;
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenizer_json) {
   const auto in_file = [](Error error) { return std::move(error).In("tokenizer.json"); };
-  auto parsed = json::ParseLarge(tokenizer_json);
+  auto parsed = json::ParseLarge(tokenizer_json, {.python_numbers = true});
   if (!parsed.ok()) return in_file(std::move(parsed).error());
   if (!parsed->is_object()) {
     return Error{Code::kInvalidArgument, "tokenizer.json: is " + std::string(parsed->KindName()) +

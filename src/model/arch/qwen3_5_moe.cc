@@ -12,8 +12,8 @@ Result<ModelConfig> ParseQwen35Moe(const json::Value& json) {
   ModelConfig m;
   m.vocab = c.Size("vocab_size");
   m.hidden = c.Size("hidden_size");
-  m.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6));
-  m.rope_theta = c.Rope("rope_theta", 1e7);
+  m.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6, kNormEpsRange));
+  m.rope_theta = c.Rope("rope_theta", 1e7, kRopeThetaRange);
   m.centered_norms = true;
   m.tied_head = c.Flag("tie_word_embeddings", false);
   m.max_positions = c.Size("max_position_embeddings", 262144);
@@ -30,15 +30,16 @@ Result<ModelConfig> ParseQwen35Moe(const json::Value& json) {
   attention.heads = c.Size("num_attention_heads");
   attention.kv_heads = c.Size("num_key_value_heads");
   attention.head_dim = c.Size("head_dim", std::max<size_t>(m.hidden / attention.heads, 1));
-  const double fraction = c.Rope("partial_rotary_factor", 0.25);
-  c.Require(fraction > 0 && fraction <= 1, "partial_rotary_factor is not in (0, 1]");
+  const double fraction = c.Rope("partial_rotary_factor", 0.25, {0, 1});
   attention.rotary =
       static_cast<size_t>(std::floor(static_cast<double>(attention.head_dim) * fraction));
   attention.gated = true;
   attention.eps = m.norm_eps;
   c.Require(attention.heads % attention.kv_heads == 0,
             "num_attention_heads is no multiple of num_key_value_heads");
-  c.Require(attention.rotary % 2 == 0, "head_dim * partial_rotary_factor is odd");
+  c.Require(attention.rotary != 0 && attention.rotary % 2 == 0,
+            "head_dim * partial_rotary_factor is " + std::to_string(attention.rotary) +
+                ", expected an even number of at least 2");
   m.rotary = attention.rotary;
 
   ops::DeltaNetShape delta;

@@ -11,8 +11,8 @@ Result<ModelConfig> ParseQwen3Moe(const json::Value& json) {
   ModelConfig m;
   m.vocab = c.Size("vocab_size");
   m.hidden = c.Size("hidden_size");
-  m.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6));
-  m.rope_theta = c.Rope("rope_theta", 1e6);
+  m.norm_eps = static_cast<float>(c.Number("rms_norm_eps", 1e-6, kNormEpsRange));
+  m.rope_theta = c.Rope("rope_theta", 1e6, kRopeThetaRange);
   m.tied_head = c.Flag("tie_word_embeddings", false);
   m.max_positions = c.Size("max_position_embeddings", 40960);
   c.Require(c.RopeType() == "default",
