@@ -20,6 +20,8 @@ std::string_view CodeName(Code code) {
       return "busy";
     case Code::kCancelled:
       return "cancelled";
+    case Code::kNonFinite:
+      return "non_finite";
   }
   return "unknown";
 }

@@ -12,7 +12,8 @@
 namespace mach {
 
 // Few codes, each with one meaning for HTTP: kInvalidArgument 400, kNotFound 404, kBusy 429 or 503,
-// kCancelled no body, kUnsupported 400 or 501, the rest 500.
+// kCancelled no body, kUnsupported 400 or 501, the rest 500. kNonFinite: arithmetic on a model's
+// weights gave NaN or infinity.
 enum class Code : unsigned char {
   kInvalidArgument,
   kNotFound,
@@ -22,6 +23,7 @@ enum class Code : unsigned char {
   kNoMemory,
   kBusy,
   kCancelled,
+  kNonFinite,
 };
 
 std::string_view CodeName(Code code);

@@ -50,7 +50,7 @@ class Session {
   Result<double> Decode(size_t n) {
     const double start = SecondsNow();
     for (size_t i = 0; i < n; ++i) {
-      model_->model().Logits(model_->workspace(), last_, 1, logits_.data());
+      MACH_RETURN_IF_ERROR(model_->model().Logits(model_->workspace(), last_, 1, logits_.data()));
       const auto best = std::max_element(logits_.begin(), logits_.end());
       const Tokens next = {static_cast<TokenId>(best - logits_.begin())};
       MACH_RETURN_IF_ERROR(Forward(next, nullptr));

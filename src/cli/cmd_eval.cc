@@ -150,7 +150,7 @@ Status Evaluate(const EvalOptions& options) {
     const model::ForwardRequest request{.tokens = std::span(ids).subspan(at, n),
                                         .observer = keep ? &keeper : nullptr};
     MACH_RETURN_IF_ERROR(model.model().Forward(model.workspace(), request, *state, hidden.data()));
-    model.model().Logits(model.workspace(), hidden.data(), n, logits.data());
+    MACH_RETURN_IF_ERROR(model.model().Logits(model.workspace(), hidden.data(), n, logits.data()));
     if (logits_file)
       MACH_RETURN_IF_ERROR(logits_file->Append(std::span<const float>(logits).first(n * vocab)));
     for (size_t r = 0; r < n && at + r + 1 < ids.size(); ++r) {

@@ -44,7 +44,9 @@ constexpr Command kCommands[] = {
      kSelftest, kSelftestExamples},
     {"verify", "Check a model's files and its expert sidecar",
      "Checks the headers of a model and that its sidecar belongs to it; with --all every byte of\n"
-     "the sidecar. Exits with 0 when all is well, else 1.",
+     "the sidecar, and that every weight and scale of the model is finite. Exits with 0 when all "
+     "is\n"
+     "well, else 1.",
      kVerify, kVerifyExamples, "0 all is well, 1 it is not, 2 wrong usage, 143 interrupted."},
     {"synth", "Write a model of random weights, for benchmarks",
      "Writes a checkpoint of any size with seeded random weights in a published layout. What it\n"

@@ -9,6 +9,18 @@
 #include "ops/rows.h"
 
 namespace mach::model {
+namespace {
+
+constexpr std::string_view kBrokenWeights =
+    " (NaN or infinity): weights are damaged or far too large; download the model again";
+
+// part: of the layer.
+Error NonFinite(size_t layer, std::string_view part) {
+  return {Code::kNonFinite, "layer " + std::to_string(layer) + ": what its " + std::string(part) +
+                                " computes is not finite" + std::string(kBrokenWeights)};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Workspace>> Workspace::Create(const Model& model,
                                                      const kernels::KernelTable& kernels,
@@ -139,6 +151,7 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
                       input, state.recurrent(recurrent_layer++), update);
       }
       ops::Add(ctx, x, update, rows, width);
+      if (!ops::AllFinite(ctx, x, rows, width)) return NonFinite(i, "mixer");
     }
 
     ops::RmsNorm(ctx, x, rows, width, w.ffn_norm, config_.norm_eps, normed);
@@ -159,6 +172,7 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
       ops::DenseFfn(ctx, w.dense, input, update);
     }
     ops::Add(ctx, x, update, rows, width);
+    if (!ops::AllFinite(ctx, x, rows, width)) return NonFinite(i, "feed-forward part");
 
     if (tap < request.taps.size() && request.taps[tap] == i) {
       for (size_t r = 0; r < rows; ++r) {
@@ -169,6 +183,9 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
     }
   }
   ops::RmsNorm(ctx, x, rows, width, weights_->final_norm(), config_.norm_eps, hidden);
+  if (!ops::AllFinite(ctx, hidden, rows, width)) {
+    return Error{Code::kNonFinite, "the final norm is not finite" + std::string(kBrokenWeights)};
+  }
   if (request.observer != nullptr) request.observer->OnHidden(config_.layers.size(), hidden, rows);
   state.AdvanceTokens(rows);
   return Ok();
@@ -182,10 +199,12 @@ void Model::Settle(Workspace& ws, cache::SequenceState& state) const {
   }
 }
 
-void Model::Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const {
+Status Model::Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const {
   const ArenaScope scope(ws.ctx_.arena);
   ops::Activations input(hidden, rows, config_.hidden);
   ops::Linear(ws.ctx_, input, {{&weights_->head(), {logits, config_.vocab}}});
+  if (ops::AllFinite(ws.ctx_, logits, rows, config_.vocab)) return Ok();
+  return Error{Code::kNonFinite, "the logits are not finite" + std::string(kBrokenWeights)};
 }
 
 }  // namespace mach::model

@@ -90,16 +90,17 @@ class Model {
   cache::StateShape StateShape(size_t max_tokens, bool kv_f16) const;
 
   // Runs the tokens that follow the state's, and leaves their final hidden states (after the final
-  // norm) in hidden [tokens, hidden]. Fails with kCancelled, or with the expert store's errors; the
-  // state is spent then.
+  // norm) in hidden [tokens, hidden]. Fails with kCancelled, with kNonFinite and the layer, or with
+  // the expert store's errors; the state is spent then.
   Status Forward(Workspace& ws, const ForwardRequest& request, cache::SequenceState& state,
                  float* hidden) const;
 
   // Replays what a rollback left pending, so that the state can be copied (SequenceState::settled).
   void Settle(Workspace& ws, cache::SequenceState& state) const;
 
-  // logits [rows, vocab] of final hidden states [rows, hidden], rows <= max_rows.
-  void Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const;
+  // logits [rows, vocab] of final hidden states [rows, hidden], rows <= max_rows. Fails with
+  // kNonFinite.
+  Status Logits(Workspace& ws, const float* hidden, size_t rows, float* logits) const;
 
  private:
   friend class Workspace;

@@ -78,7 +78,7 @@ Result<int64_t> TimePasses(const Model& model, Workspace& workspace, cache::Sequ
     const TokenId token{0};
     const int64_t start = clock.NowNs();
     MACH_RETURN_IF_ERROR(model.Forward(workspace, {.tokens = {&token, 1}}, state, hidden.data()));
-    model.Logits(workspace, hidden.data(), 1, logits.data());
+    MACH_RETURN_IF_ERROR(model.Logits(workspace, hidden.data(), 1, logits.data()));
     const int64_t end = clock.NowNs();
     if (i == 0) continue;  // threads wake, pages are touched
     passes.push_back(end - start);

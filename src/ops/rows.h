@@ -25,6 +25,9 @@ inline void RmsNorm(Context& ctx, const float* x, size_t rows, size_t n, const f
   });
 }
 
+// Whether every value of x, [rows, n], is finite.
+bool AllFinite(Context& ctx, const float* x, size_t rows, size_t n);
+
 // x += y, both [rows, n].
 inline void Add(Context& ctx, float* x, const float* y, size_t rows, size_t n) {
   ctx.pool.ParallelFor(rows, RowGrain(n), [&](size_t begin, size_t end, size_t) {

@@ -52,6 +52,7 @@ ApiError FromError(const Error& error) {
     case Code::kCorrupt:
     case Code::kIo:
     case Code::kNoMemory:
+    case Code::kNonFinite:
       api.status = 500;
       api.type = "server_error";
       api.code = CodeName(error.code);

@@ -44,7 +44,7 @@ Status Verifier::Prefill(std::span<const TokenId> tokens, std::span<const uint32
       hidden_));
   if (want_logits) {
     const float* last = hidden_ + (tokens.size() - 1) * model_.config().hidden;
-    model_.Logits(ws_, last, 1, logits_);
+    return model_.Logits(ws_, last, 1, logits_);
   }
   return Ok();
 }
@@ -61,8 +61,7 @@ Status Verifier::Verify(std::span<const TokenId> block, std::span<const uint32_t
                                        .cancel = cancelled,
                                        .draft = block.size() > 1},
                                       state, hidden_));
-  model_.Logits(ws_, hidden_, block.size(), logits_);
-  return Ok();
+  return model_.Logits(ws_, hidden_, block.size(), logits_);
 }
 
 void Verifier::Commit(size_t rows, cache::SequenceState& state) {

@@ -89,7 +89,8 @@ Result<std::vector<TokenId>> Answer(model::LoadedModel& model) {
                                                *state, hidden.data()));
     at += rows;
     if (at < sequence.size()) continue;
-    model.model().Logits(model.workspace(), hidden.data() + (rows - 1) * width, 1, logits.data());
+    MACH_RETURN_IF_ERROR(model.model().Logits(model.workspace(), hidden.data() + (rows - 1) * width,
+                                              1, logits.data()));
     out.push_back(Argmax(logits));
     sequence.push_back(out.back());
   }

@@ -51,8 +51,10 @@ class TestModel {
     std::vector<float> logits(rows * config().vocab);
     const size_t most = loaded_->workspace().max_rows();
     for (size_t at = 0; at < rows; at += most) {
-      loaded_->model().Logits(loaded_->workspace(), hidden.data() + at * width,
-                              std::min(most, rows - at), logits.data() + at * config().vocab);
+      const Status status =
+          loaded_->model().Logits(loaded_->workspace(), hidden.data() + at * width,
+                                  std::min(most, rows - at), logits.data() + at * config().vocab);
+      EXPECT_TRUE(status.ok()) << status.error().message;
     }
     return logits;
   }

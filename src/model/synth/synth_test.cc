@@ -106,8 +106,10 @@ void RunModel(const std::string& directory, ops::Compute compute) {
                     .Forward(model.workspace(), {.tokens = part, .observer = &chosen}, **state,
                              hidden.data())
                     .ok());
-    model.model().Logits(model.workspace(), hidden.data() + (count - 1) * config.hidden, 1,
-                         logits.data());
+    ASSERT_TRUE(model.model()
+                    .Logits(model.workspace(), hidden.data() + (count - 1) * config.hidden, 1,
+                            logits.data())
+                    .ok());
     for (const float l : logits) {
       ASSERT_TRUE(std::isfinite(l));
       squares += static_cast<double>(l) * static_cast<double>(l);
