@@ -306,6 +306,7 @@ json::Value ToJson(const CheckReport& r) {
                                {"floor_bytes", number(n.floor_slots * n.expert_record)}}},
       {"sidecar_problem", r.sidecar_problem},
       {"text_problem", r.text_problem},
+      {"loadable", r.loadable()},
       {"residency", std::move(modes)},
       {"continuous_batching", false},
   };
@@ -313,7 +314,9 @@ json::Value ToJson(const CheckReport& r) {
 
 std::string ToText(const CheckReport& r) {
   const model::MemoryNeeds& n = r.needs;
-  std::string out = r.checkpoint + ": " + std::string(VerdictName(r.verdict())) + "\n";
+  std::string out =
+      r.checkpoint + ": " +
+      (r.loadable() ? std::string(VerdictName(r.verdict())) : "cannot be served as it is") + "\n";
   const auto line = [&](std::string_view key, const std::string& value) {
     out += "  " + std::string(key) + std::string(16 - key.size(), ' ') + value + "\n";
   };

@@ -62,7 +62,7 @@ struct CheckReport {
   model::MemoryNeeds needs;  // with the checkpoint's experts and that context
   spec::DecodeNeeds decode;
   // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty:
-  // it can. Such a checkpoint cannot be served, whatever its memory.
+  // it can.
   std::string text_problem;
   std::string sidecar_problem;  // why the sidecar cannot be used; empty: it can
   std::string drafter;          // its directory; empty: none was found
@@ -70,6 +70,8 @@ struct CheckReport {
   std::vector<ModeReport> modes;
 
   Verdict verdict() const;  // of the mode that fits best
+  // Whether the load would take the files, whatever its memory.
+  bool loadable() const { return text_problem.empty() && drafter_problem.empty(); }
 };
 
 // Fails when the checkpoint cannot be read or is of an unknown kind. A ceiling beyond the free

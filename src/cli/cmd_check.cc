@@ -46,7 +46,7 @@ int RunCheck(const CheckCommandOptions& options) {
            "\n";
   }
   std::fputs(text.c_str(), stdout);
-  return report->text_problem.empty() ? static_cast<int>(report->verdict()) : kExitUnreadable;
+  return report->loadable() ? static_cast<int>(report->verdict()) : kExitUnreadable;
 }
 
 }  // namespace mach::cli

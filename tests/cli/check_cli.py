@@ -203,6 +203,13 @@ def check_unreadable(mach, model, work):
         done = run([mach, "check", text], 3)
         assert "cannot be served: " in done.stdout and needle in done.stdout, (name, done.stdout)
         shutil.rmtree(text)
+    # A drafter that the load would refuse.
+    draft = work / "draft"
+    shutil.copytree(f"{model}-dflash", draft)
+    config = json.loads((draft / "config.json").read_text())
+    (draft / "config.json").write_text(json.dumps({**config, "hidden_size": 128}))
+    done = run([mach, "check", model, "--draft-dir", draft], 3)
+    assert "cannot be served as it is" in done.stdout and "does not pair" in done.stdout, done.stdout
     print("check: what cannot be read")
 
 
