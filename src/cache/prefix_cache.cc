@@ -44,7 +44,13 @@ Result<std::unique_ptr<PrefixCache>> PrefixCache::Create(const StateShape& shape
     DiskTierOptions disk = *options.disk;
     disk.owner = made->owner_;
     disk.append_text = options.append_text;
-    MACH_TRY(made->disk_, DiskTier::Open(std::move(disk)));
+    auto tier = DiskTier::Open(std::move(disk));
+    if (tier) {
+      made->disk_ = *std::move(tier);
+    } else {
+      LogWarning("prefix cache: " + tier.error().message +
+                 "; nothing is kept on disk until the next start");
+    }
   }
   return made;
 }

@@ -98,6 +98,19 @@ TEST_F(PrefixCacheTest, HitsAreWrittenDownAfterTheFirstToken) {
   EXPECT_NEAR(Open()->ListDisk().at(0).hits, 1, 1e-3);
 }
 
+TEST_F(PrefixCacheTest, ADiskThatDoesNotWorkIsAsGoodAsNone) {
+  std::ofstream(options_.disk->directory + ".file") << "x";
+  options_.disk->directory += ".file";  // no directory
+  const auto cache = Open();
+  EXPECT_FALSE(cache->counters().has_disk);
+  size_t cached = 0;
+  EXPECT_TRUE(Request(*cache, Ids(100), "s"));
+  EXPECT_TRUE(Request(*cache, Ids(120), "s", &cached));
+  EXPECT_EQ(cached, 100u);
+  EXPECT_TRUE(cache->ListDisk().empty());
+  fs::remove(options_.disk->directory);
+}
+
 // One thread asks while others look, and clear it now and then.
 TEST_F(PrefixCacheTest, IsLookedAtFromAnyThread) {
   options_.max_bytes = size_t{1} << 20;

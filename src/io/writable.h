@@ -8,7 +8,8 @@
 namespace mach::io {
 
 // Makes the directory where it is missing, and a file in it that is removed at once. kIo names the
-// directory and the system's reason.
+// directory and the system's reason. A disk that is full or fails is no error: another directory
+// would be none that the user meant, and it may work again when it is needed.
 Status CheckWritable(const std::string& directory);
 
 }  // namespace mach::io
