@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/thread_advice.h"
 #include "cli/version.h"
+#include "io/writable.h"
 #include "model/headers.h"
 #include "model/sidecar.h"
 #include "model/sidecar_export.h"
@@ -64,7 +65,14 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
   const auto layout = model::ExportLayout(headers.config, headers.source, wish);
   if (!layout) return in_checkpoint(layout.error());
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *headers.checkpoint));
-  MACH_TRY(const auto directory, io::OpenOutputDirectory(output));
+  auto opened_directory = io::OpenOutputDirectory(output);
+  if (!opened_directory && options.output.empty() && !io::CheckWritable(options.checkpoint)) {
+    return Error{opened_directory.error().code, opened_directory.error().message +
+                                                    "; the model's directory cannot be written to: "
+                                                    "write the sidecar elsewhere with --output "
+                                                    "DIR, and serve it with --sidecar-dir DIR"};
+  }
+  MACH_TRY(const auto directory, std::move(opened_directory));
   const io::SidecarManifest manifest =
       model::MakeManifest(headers.config, *layout, fingerprint, wish.tool);
   auto opened = [&] {

@@ -11,6 +11,7 @@
 #include "cli/thread_advice.h"
 #include "engine/local_engine.h"
 #include "io/file.h"
+#include "io/model_name.h"
 #include "io/writable.h"
 #include "model/headers.h"
 #include "model/loaded_model.h"
@@ -22,11 +23,6 @@ namespace mach::cli {
 namespace {
 
 // The directory's name: "models/mach-tiny/" is served as "mach-tiny".
-std::string ModelId(std::string directory) {
-  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
-  return directory.substr(directory.find_last_of('/') + 1);
-}
-
 // decode_bytes: that will be reserved besides keys and values. planned: by the plan of a streaming
 // load, or asked for. machine_free: the highest ceiling there can be. Nothing where the default
 // finds no room.
@@ -231,10 +227,10 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     model.block_size = std::min(decoder.draft->config().block_size, spec::kMaxBlock);
   }
   model::LoadedModel& kept = *loaded;
-  MACH_TRY(model.engine,
-           engine::MakeLocalEngine(std::move(loaded), {.model_id = ModelId(options.checkpoint),
-                                                       .max_queue = serving.max_queue,
-                                                       .decoder = std::move(decoder)}));
+  MACH_TRY(model.engine, engine::MakeLocalEngine(std::move(loaded),
+                                                 {.model_id = io::ModelName(options.checkpoint),
+                                                  .max_queue = serving.max_queue,
+                                                  .decoder = std::move(decoder)}));
   // After the engine has its state, of which blocks and tape come as a text needs them.
   model.facts.wired_bytes = kept.ledger().limit();
   const cache::StateShape shape = kept.StateShape();

@@ -113,6 +113,22 @@ def check_interruptions(mach, model, work, out):
         print(f"export: goes on after {stopped} times signal {int(number)}")
 
 
+def check_read_only(mach, model, work):
+    """A model that somebody else owns."""
+    if os.geteuid() == 0:
+        print("read-only directories: skipped, root may write to all")
+        return
+    closed = work / "closed"
+    shutil.copytree(model, closed)
+    closed.chmod(0o555)
+    try:
+        message = run([mach, "export-sidecar", closed], 1).stderr
+        assert "--output DIR" in message and "--sidecar-dir DIR" in message, message
+    finally:
+        closed.chmod(0o755)
+    print("read-only directories: the sidecar goes elsewhere")
+
+
 def check_damage(mach, model, out):
     def damaged(*options):
         done = run([mach, "verify", model, "--sidecar-dir", out, *options], 1)
@@ -161,6 +177,7 @@ def main():
         check_refusals(mach, model, work, out)
         check_interruptions(mach, model, work, out)
         check_damage(mach, model, out)
+        check_read_only(mach, model, work)
 
 
 if __name__ == "__main__":
