@@ -1,8 +1,7 @@
 #include "text/unicode.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
+#include <vector>
 
 #include <utf8proc.h>
 
@@ -46,16 +45,42 @@ bool IsInert(uint32_t c, NormalForm form) {
   return (form == NormalForm::kNfc && (c < 0x300 || (c >= 0xAC00 && c <= 0xD7A3))) || IsInert(c);
 }
 
+// Canonical ordering (Unicode 3.11, D109): characters that combine stand by their class, those of
+// one class as they came. utf8proc's own moves each past its neighbours, which takes the square of
+// a run.
+void SortCombining(std::vector<utf8proc_int32_t>& points) {
+  const auto rank = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+  for (auto begin = points.begin(); begin != points.end();) {
+    if (rank(*begin) == 0) {
+      ++begin;
+      continue;
+    }
+    const auto end = std::find_if(begin, points.end(), [&](auto c) { return rank(c) == 0; });
+    std::stable_sort(begin, end, [&](auto a, auto b) { return rank(a) < rank(b); });
+    begin = end;
+  }
+}
+
 void AppendMapped(std::string& out, std::string_view text, NormalForm form) {
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                          static_cast<utf8proc_ssize_t>(text.size()), &mapped,
-                                          static_cast<utf8proc_option_t>(Options(form)));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, &std::free);
-  if (n < 0) {  // out of memory: the text is valid
-    out += text;
-  } else {
-    out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(n));
+  constexpr size_t kMostParts = 32;  // of a character; the longest decomposition has 18
+  const auto options = static_cast<utf8proc_option_t>(Options(form));
+  std::vector<utf8proc_int32_t> points;
+  points.reserve(text.size());
+  for (size_t at = 0; at < text.size(); at += CharLength(text[at])) {
+    utf8proc_int32_t parts[kMostParts];
+    int boundary = UTF8PROC_BOUNDCLASS_START;
+    const utf8proc_ssize_t n =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(CodePointAt(text, at)), parts,
+                                kMostParts, options, &boundary);
+    MACH_CHECK(n >= 0 && n <= static_cast<utf8proc_ssize_t>(kMostParts));
+    points.insert(points.end(), parts, parts + n);
+  }
+  SortCombining(points);
+  const utf8proc_ssize_t n = utf8proc_normalize_utf32(
+      points.data(), static_cast<utf8proc_ssize_t>(points.size()), options);
+  MACH_CHECK(n >= 0);
+  for (utf8proc_ssize_t i = 0; i < n; ++i) {
+    utf8::Append(out, static_cast<uint32_t>(points[static_cast<size_t>(i)]));
   }
 }
 

@@ -78,6 +78,24 @@ TEST(Unicode, NormalFormsInPartsAreThoseOfTheWhole) {
   }
 }
 
+TEST(Unicode, LongRunsOfMarksAreOrderedAndTakeNoSquareOfTheirLength) {
+  const auto run = [](size_t marks) {
+    std::string text = "a";
+    for (size_t i = 0; i < marks; ++i) {
+      utf8::Append(text, 0x300 + static_cast<uint32_t>(UniformAt(7, i) * 0x4f));
+    }
+    return text + "b";
+  };
+  const std::string some = run(3000);
+  EXPECT_EQ(Normalize(some, NormalForm::kNfc), Reference(some, UTF8PROC_COMPOSE));
+  EXPECT_EQ(Normalize(some, NormalForm::kNfd), Reference(some, UTF8PROC_DECOMPOSE));
+  // With the square of it these would take a quarter of an hour.
+  const std::string many = run(500000);
+  const std::string ordered = Normalize(many, NormalForm::kNfd);
+  EXPECT_EQ(Normalize(ordered, NormalForm::kNfd), ordered);
+  EXPECT_EQ(Normalize(many, NormalForm::kNfc), Normalize(ordered, NormalForm::kNfc));
+}
+
 TEST(Unicode, MarksOfPlainBytesFollowTheText) {
   json::Array steps;
   for (const char* type : {"NFKD", "StripAccents", "Lowercase", "NFC"}) {
