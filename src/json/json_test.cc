@@ -65,6 +65,31 @@ TEST(Json, BadTextIsRefusedWithItsOffset) {
       << Parse("[1, x]").error().message;
 }
 
+TEST(Json, LargeObjectsKeepOrderAndPlaces) {
+  Object object;
+  constexpr int kKeys = 200000;  // with the square of it, a test that does not end
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < kKeys; ++i) object.Set("key" + std::to_string(i), i + round);
+  }
+  ASSERT_EQ(object.size(), static_cast<size_t>(kKeys));
+  int at = 0;
+  for (const Member& member : object) EXPECT_EQ(member.value, Value(++at));
+  object.Append("appended", 7);
+  EXPECT_EQ(*object.Find("appended"), Value(7));
+  const Object copy = object;
+  EXPECT_EQ(copy, object);
+  EXPECT_EQ(*copy.Find("key199999"), Value(200000));
+  EXPECT_TRUE(object.Erase("key0"));
+  EXPECT_FALSE(object.Erase("key0"));
+  EXPECT_EQ(*object.Find("key5"), Value(6));
+  object.Set("key5", "x");
+  EXPECT_EQ(*object.Find("key5"), Value("x"));
+  EXPECT_EQ(object.Find("key0"), nullptr);
+  Object moved = std::move(object);
+  moved.Set("key7", "y");
+  EXPECT_EQ(*moved.Find("key7"), Value("y"));
+}
+
 TEST(Json, PythonNumbersAreReadWhereTheyAreAllowedAndNeverAsATypedOne) {
   constexpr std::string_view kText =
       R"({"a": NaN, "b": [Infinity, -Infinity, 1], "python:NaN": "NaN \" Infinity", "c": 2})";

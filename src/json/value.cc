@@ -3,12 +3,22 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <unordered_map>
 
 namespace mach::json {
 
+// Places of members under the hash of their keys.
+struct Object::Index {
+  std::unordered_multimap<size_t, size_t> places;
+};
+
 Object::Object() = default;
-Object::Object(const Object& o) = default;
-Object& Object::operator=(const Object& o) = default;
+Object::Object(const Object& o) : members_(o.members_) {}
+Object::Object(Object&& o) noexcept = default;
+Object& Object::operator=(const Object& o) {
+  if (this != &o) *this = Object(o);
+  return *this;
+}
 Object& Object::operator=(Object&& o) noexcept = default;
 Object::~Object() = default;
 
@@ -16,7 +26,31 @@ Object::Object(std::initializer_list<Member> members) {
   for (const Member& m : members) Set(m.key, m.value);
 }
 
+namespace {
+
+// A search through fewer members costs less than a hash.
+constexpr size_t kLeastIndexed = 32;
+
+size_t HashOf(std::string_view key) { return std::hash<std::string_view>()(key); }
+
+}  // namespace
+
+void Object::BuildIndex() {
+  index_ = std::make_unique<Index>();
+  index_->places.reserve(members_.size());
+  for (size_t i = 0; i < members_.size(); ++i) {
+    index_->places.emplace(HashOf(members_[i].key), i);
+  }
+}
+
 const Value* Object::Find(std::string_view key) const {
+  if (index_ != nullptr) {
+    const auto [begin, end] = index_->places.equal_range(HashOf(key));
+    for (auto at = begin; at != end; ++at) {
+      if (members_[at->second].key == key) return &members_[at->second].value;
+    }
+    return nullptr;
+  }
   for (const Member& m : members_) {
     if (m.key == key) return &m.value;
   }
@@ -28,6 +62,7 @@ Value* Object::Find(std::string_view key) {
 }
 
 void Object::Set(std::string_view key, Value value) {
+  if (index_ == nullptr && members_.size() >= kLeastIndexed) BuildIndex();
   if (Value* found = Find(key)) {
     *found = std::move(value);
   } else {
@@ -36,10 +71,13 @@ void Object::Set(std::string_view key, Value value) {
 }
 
 bool Object::Erase(std::string_view key) {
-  return std::erase_if(members_, [&](const Member& m) { return m.key == key; }) != 0;
+  const bool erased = std::erase_if(members_, [&](const Member& m) { return m.key == key; }) != 0;
+  if (erased) index_ = nullptr;  // places have moved
+  return erased;
 }
 
 void Object::Append(std::string key, Value value) {
+  if (index_ != nullptr) index_->places.emplace(HashOf(key), members_.size());
   members_.push_back({std::move(key), std::move(value)});
 }
 

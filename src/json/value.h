@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +19,10 @@ struct Member;
 using Array = std::vector<Value>;
 
 // Members in the order of the text, keys unique (a repeated key keeps the first place and the last
-// value, as Python's dict does). Find is linear: iterate over large objects instead.
+// value, as Python's dict does). An object that grows by Set has an index once it is large; without
+// one Find is linear: iterate over large objects that were parsed.
+//
+// Invariant: index_ is null, or has the place of each member under the hash of its key.
 class Object {
  public:
   Object();
@@ -45,7 +49,11 @@ class Object {
   bool operator==(const Object& o) const;
 
  private:
+  struct Index;
+  void BuildIndex();
+
   std::vector<Member> members_;
+  std::unique_ptr<Index> index_;
 };
 
 // An integer beyond 64 bits, as its decimal digits with sign: Python keeps them, and so do we.
@@ -125,7 +133,6 @@ struct Member {
 };
 
 // Here, since a vector of an incomplete type may be declared but not used.
-inline Object::Object(Object&& o) noexcept = default;
 inline size_t Object::size() const { return members_.size(); }
 
 // Typed reads of an object's members; the error names the key, what was found and what was
