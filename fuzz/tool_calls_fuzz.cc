@@ -1,5 +1,6 @@
 // Bodies of tool calls in both forms, cut at random: events are in order, and complete calls have
 // arguments that are one JSON object.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -13,6 +14,9 @@
 namespace {
 
 using namespace mach::chat;
+
+constexpr std::string_view kOpen = "<tool_call>";
+constexpr std::string_view kClose = "</tool_call>";
 
 const ToolSchemas& Schemas() {
   static const auto& schemas = *[] {
@@ -40,10 +44,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     seed = seed * 1664525u + 1013904223u;
     size_t n = std::min<size_t>(1 + (seed >> 16) % 24, text.size() - at);
     while (at + n < text.size() && (static_cast<uint8_t>(text[at + n]) & 0xC0) == 0x80) ++n;
-    parser.Feed(std::string_view(text).substr(at, n), events);
+    // Markers come alone, as the scanner gives them.
+    const bool opens = text.compare(at, kOpen.size(), kOpen) == 0;
+    const bool closes = text.compare(at, kClose.size(), kClose) == 0;
+    if ((opens || closes) && parser.takes_markers()) {
+      n = opens ? kOpen.size() : kClose.size();
+      parser.FeedMarker({opens ? 0 : 1, text.substr(at, n)}, opens, closes, events);
+    } else {
+      n = std::min({n, text.find(kOpen, at + 1) - at, text.find(kClose, at + 1) - at});
+      parser.Feed(std::string_view(text).substr(at, n), events);
+    }
     at += n;
   }
-  if (!parser.ended()) parser.Close(truncated, "</tool_call>", events);
+  if (!parser.ended() && !truncated && !parser.takes_markers()) parser.Close(kClose, events);
+  if (!parser.ended()) parser.Finish(truncated, events);
   parser.TakeRest();
 
   bool open = false;

@@ -1,5 +1,6 @@
 #include "chat/output_parser.h"
 
+#include <iterator>
 #include <utility>
 
 #include "chat/space.h"
@@ -56,7 +57,17 @@ OutputParser::OutputParser(const OutputFormat& format, const OutputParserOptions
 void OutputParser::Push(std::string_view text, bool is_token, OutputEvents& events) {
   std::vector<ScannedPart> parts;
   scanner_.Push(text, is_token, parts);
-  for (const ScannedPart& part : parts) Handle(part, events);
+  queue_.insert(queue_.end(), std::make_move_iterator(parts.begin()),
+                std::make_move_iterator(parts.end()));
+  Drain(events);
+}
+
+void OutputParser::Drain(OutputEvents& events) {
+  while (!queue_.empty()) {
+    const ScannedPart part = std::move(queue_.front());
+    queue_.pop_front();
+    Handle(part, events);
+  }
 }
 
 void OutputParser::Handle(const ScannedPart& part, OutputEvents& events) {
@@ -163,8 +174,10 @@ void OutputParser::AddReasoning(std::string_view text, OutputEvents& events) {
 }
 
 void OutputParser::Draft(const ScannedPart& part) {
+  constexpr size_t kMaxPartBytes = 4096;  // the rest behind each call in it is handled anew
   if (part.marker == Patterns::kNone && !draft_.empty() &&
-      draft_.back().marker == Patterns::kNone) {
+      draft_.back().marker == Patterns::kNone &&
+      draft_.back().text.size() + part.text.size() <= kMaxPartBytes) {
     draft_.back().text += part.text;
   } else {
     draft_.push_back(part);
@@ -182,7 +195,10 @@ void OutputParser::ReturnDraft(OutputEvents& events) {
 
 void OutputParser::PromoteDraft(OutputEvents& events) {
   EnterContent();
-  for (const ScannedPart& part : std::exchange(draft_, {})) Handle(part, events);
+  queue_.insert(queue_.begin(), std::make_move_iterator(draft_.begin()),
+                std::make_move_iterator(draft_.end()));
+  draft_.clear();
+  Drain(events);
 }
 
 void OutputParser::OpenCall(std::string opener, OutputEvents& events) {
@@ -203,18 +219,19 @@ void OutputParser::FeedCall(std::string_view text, OutputEvents& events) {
   OutputEvents parsed;
   call_->Feed(text, parsed);
   TakeCallEvents(std::move(parsed), events);
-  if (call_->ended()) LeaveCall(events);
+  if (call_->ended()) LeaveCall();
 }
 
-void OutputParser::CloseCall(bool truncated, std::string_view closer, OutputEvents& events) {
+void OutputParser::CloseCall(std::string_view closer, OutputEvents& events) {
   OutputEvents parsed;
-  call_->Close(truncated, closer, parsed);
+  call_->Close(closer, parsed);
   TakeCallEvents(std::move(parsed), events);
-  LeaveCall(events);
+  LeaveCall();
 }
 
-void OutputParser::LeaveCall(OutputEvents& events) {
-  const std::string rest = call_->TakeRest();
+// What was fed beyond the end of the call comes next.
+void OutputParser::LeaveCall() {
+  std::vector<ScannedPart> rest = call_->TakeRest();
   const bool malformed = call_->malformed();
   call_.reset();
   EnterContent();
@@ -222,14 +239,22 @@ void OutputParser::LeaveCall(OutputEvents& events) {
     fresh_ = false;
     drop_space_ = false;
   }
-  if (!rest.empty()) AddContent(rest, events);
+  queue_.insert(queue_.begin(), std::make_move_iterator(rest.begin()),
+                std::make_move_iterator(rest.end()));
 }
 
 void OutputParser::HandleInCall(const ScannedPart& part, OutputEvents& events) {
-  if (part.marker == kCallClose) {
-    CloseCall(false, part.text, events);
-  } else if (part.marker == kCallOpen) {
-    CloseCall(false, "", events);
+  const bool opens = part.marker == kCallOpen;
+  const bool closes = part.marker == kCallClose;
+  if ((opens || closes) && call_->takes_markers()) {
+    OutputEvents parsed;
+    call_->FeedMarker(part, opens, closes, parsed);
+    TakeCallEvents(std::move(parsed), events);
+    if (call_->ended()) LeaveCall();
+  } else if (closes) {
+    CloseCall(part.text, events);
+  } else if (opens) {
+    CloseCall("", events);
     HandleInContent(part, events);
   } else {
     FeedCall(part.text, events);
@@ -239,7 +264,8 @@ void OutputParser::HandleInCall(const ScannedPart& part, OutputEvents& events) {
 void OutputParser::Finish(bool truncated, OutputEvents& events) {
   std::vector<ScannedPart> parts;
   scanner_.Finish(parts);
-  for (const ScannedPart& part : parts) Handle(part, events);
+  for (ScannedPart& part : parts) queue_.push_back(std::move(part));
+  Drain(events);
   if (!draft_.empty()) {
     if (truncated) {
       ReturnDraft(events);
@@ -248,7 +274,13 @@ void OutputParser::Finish(bool truncated, OutputEvents& events) {
       PromoteDraft(events);
     }
   }
-  if (state_ == State::kCall) CloseCall(truncated, "", events);
+  while (state_ == State::kCall) {
+    OutputEvents parsed;
+    call_->Finish(truncated, parsed);
+    TakeCallEvents(std::move(parsed), events);
+    LeaveCall();
+    Drain(events);
+  }
   if (state_ != State::kContent) return;
   EmitContent(std::exchange(bare_, {}), events);
   EmitText(EventKind::kContent, std::exchange(space_, {}), events);

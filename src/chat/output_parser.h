@@ -1,6 +1,7 @@
 // From a model's output text to content, reasoning and tool calls, as it comes.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -56,6 +57,7 @@ class OutputParser {
   enum class State : unsigned char { kContent, kReasoning, kDraft, kCall };
   enum Marker : int { kReasoningOpen = 0, kReasoningClose = 1, kCallOpen = 2, kCallClose = 3 };
 
+  void Drain(OutputEvents& events);
   void Handle(const ScannedPart& part, OutputEvents& events);
   void HandleInContent(const ScannedPart& part, OutputEvents& events);
   void HandleInReasoning(const ScannedPart& part, OutputEvents& events);
@@ -67,9 +69,9 @@ class OutputParser {
   void EnterReasoning();
   void OpenCall(std::string opener, OutputEvents& events);
   void FeedCall(std::string_view text, OutputEvents& events);
-  void CloseCall(bool truncated, std::string_view closer, OutputEvents& events);
+  void CloseCall(std::string_view closer, OutputEvents& events);
   void TakeCallEvents(OutputEvents parsed, OutputEvents& events);
-  void LeaveCall(OutputEvents& events);
+  void LeaveCall();
   void Draft(const ScannedPart& part);
   void ReturnDraft(OutputEvents& events);
   void PromoteDraft(OutputEvents& events);
@@ -78,6 +80,7 @@ class OutputParser {
   const OutputParserOptions options_;
   const ToolSchemas& schemas_;
   MarkerScanner scanner_;
+  std::deque<ScannedPart> queue_;  // to be handled
   State state_ = State::kContent;
   std::unique_ptr<ToolCallParser> call_;
   size_t calls_ = 0;

@@ -56,6 +56,7 @@ OutputEvents Parse(std::string_view text, const Options& options, uint64_t seed)
       const size_t longest = seed == 0 ? text.size() : seed == 1 ? 1 : 9;
       n = 1 + static_cast<size_t>(UniformAt(seed, position++) * static_cast<double>(longest));
       n = std::min(seed == 0 ? text.size() : n, text.size() - at);
+      while (at + n < text.size() && (static_cast<uint8_t>(text[at + n]) & 0xC0) == 0x80) ++n;
       if (options.token_markers) {
         for (const std::string_view m : kMarkers) {
           const size_t next = text.find(m, at);
@@ -162,8 +163,8 @@ const std::vector<Case>& Cases() {
        "CALL[write_file]A[{\"path\": \"a.txt\"}]END[]",
        {}},
       {"call closes the one before",
-       "<tool_call><function=write_file><parameter=path>a\n<tool_call><function=now></function>"
-       "</tool_call>",
+       "<tool_call><function=write_file><parameter=path>a\n</tool_call>\n<tool_call>"
+       "<function=now></function></tool_call>",
        "CALL[write_file]A[{\"path\": \"a\"}]END[]CALL[now]A[{}]END[]",
        {}},
       {"truncated string",
@@ -250,7 +251,11 @@ TEST(OutputParser, AnyCutOfAnyMixtureGivesTheSameEvents) {
                                     "</function>",
                                     "<parameter=path>",
                                     "<parameter=mode>",
+                                    "<parameter=content",
                                     "</parameter>",
+                                    "</parameter/>",
+                                    "</function",
+                                    "<function=now>",
                                     "\n",
                                     " ",
                                     "x",
@@ -262,9 +267,9 @@ TEST(OutputParser, AnyCutOfAnyMixtureGivesTheSameEvents) {
                                     ">",
                                     "\r\n",
                                     "```"};
-  for (uint64_t round = 1; round <= 1500; ++round) {
+  for (uint64_t round = 1; round <= 3000; ++round) {
     std::string text;
-    const auto count = static_cast<size_t>(UniformAt(round, 0, 1) * 14);
+    const auto count = static_cast<size_t>(UniformAt(round, 0, 1) * 18);
     for (size_t i = 0; i < count; ++i) {
       text += parts[static_cast<size_t>(UniformAt(round, i, 2) * std::size(parts))];
     }

@@ -1,7 +1,9 @@
 #include "chat/tool_calls.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "chat/space.h"
 #include "json/parse.h"
 #include "json/write.h"
@@ -9,36 +11,8 @@
 namespace mach::chat {
 namespace {
 
-constexpr std::string_view kFunction = "<function=";
-constexpr std::string_view kFunctionEnd = "</function>";
-constexpr std::string_view kParameter = "<parameter=";
-constexpr std::string_view kParameterEnd = "</parameter>";
+constexpr std::string_view kWholeFunctionEnd = "</function>";
 constexpr std::string_view kFence = "```";
-constexpr size_t kMaxNameBytes = 256;
-constexpr size_t kMaxGapBytes = 64;  // of white space after "</parameter>", and in the opening
-
-// Names and keys as some models write them: "get_weather", 'city'.
-std::string_view Unquoted(std::string_view text) {
-  text = Trim(text);
-  if (text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
-      text.back() == text.front()) {
-    text = text.substr(1, text.size() - 2);
-  }
-  return text;
-}
-
-// Whether more text could make `text` begin with `whole`.
-bool MayBecome(std::string_view text, std::string_view whole) {
-  return text.size() < whole.size() && whole.starts_with(text);
-}
-
-// Length of the longest tail of text that is a proper prefix of pattern.
-size_t PrefixTail(std::string_view text, std::string_view pattern) {
-  for (size_t n = std::min(text.size(), pattern.size() - 1); n > 0; --n) {
-    if (pattern.starts_with(text.substr(text.size() - n))) return n;
-  }
-  return 0;
-}
 
 // The inside of a JSON string literal.
 std::string Escaped(std::string_view text) {
@@ -111,13 +85,56 @@ bool ParseJsonCall(std::string_view body, std::string& name, std::string& argume
   return true;
 }
 
+ToolCallParser::ToolCallParser(const ToolSchemas& schemas, std::string opener)
+    : schemas_(schemas),
+      may_come_next_([this](std::string_view key) {
+        return keys_.find(key) == keys_.end() && schemas_.MayHave(name_, key);
+      }),
+      raw_(std::move(opener)) {}
+
 void ToolCallParser::Feed(std::string_view text, OutputEvents& events) {
   if (!started_) raw_ += text;
-  pending_ += text;
+  buffer_ += text;
   Run(events);
 }
 
-std::string ToolCallParser::TakeRest() { return std::exchange(pending_, {}); }
+void ToolCallParser::FeedMarker(const ScannedPart& part, bool opens, bool closes,
+                                OutputEvents& events) {
+  if (opens || closes) {
+    marks_.push_back({buffer_.size(), part.text.size(), opens});
+    markers_.push_back(part.marker);
+  }
+  Feed(part.text, events);
+}
+
+std::vector<ScannedPart> ToolCallParser::TakeRest() {
+  std::vector<ScannedPart> rest;
+  const auto add = [&](int marker, size_t end) {
+    if (end > begin_) rest.push_back({marker, buffer_.substr(begin_, end - begin_)});
+    begin_ = std::max(begin_, end);
+  };
+  for (size_t i = 0; i < marks_.size(); ++i) {
+    if (marks_[i].at < begin_) continue;
+    add(Patterns::kNone, marks_[i].at);
+    add(markers_[i], marks_[i].at + marks_[i].size);
+  }
+  add(Patterns::kNone, buffer_.size());
+  Compact();
+  return rest;
+}
+
+// Forgets what was taken.
+void ToolCallParser::Compact() {
+  if (begin_ == 0) return;
+  buffer_.erase(0, begin_);
+  size_t gone = 0;
+  while (gone < marks_.size() && marks_[gone].at < begin_) ++gone;
+  marks_.erase(marks_.begin(), marks_.begin() + static_cast<ptrdiff_t>(gone));
+  markers_.erase(markers_.begin(), markers_.begin() + static_cast<ptrdiff_t>(gone));
+  for (CallMark& mark : marks_) mark.at -= begin_;
+  scanned_ -= std::min(scanned_, begin_);
+  begin_ = 0;
+}
 
 void ToolCallParser::Run(OutputEvents& events) {
   bool go_on = true;
@@ -126,6 +143,9 @@ void ToolCallParser::Run(OutputEvents& events) {
       case State::kOpening:
         go_on = StepOpening(events);
         break;
+      case State::kJson:
+        FollowJson();
+        return;
       case State::kName:
         go_on = StepName(events);
         break;
@@ -139,46 +159,66 @@ void ToolCallParser::Run(OutputEvents& events) {
         go_on = StepValue(events);
         break;
       case State::kMalformed:
-        if (!pending_.empty()) Emit(EventKind::kContent, std::exchange(pending_, {}), events);
-        return;
-      case State::kJson:
+        if (!pending().empty()) Emit(EventKind::kContent, std::string(pending()), events);
+        Take(pending().size());
+        go_on = false;
+        break;
       case State::kEnded:
-        return;
+        go_on = false;
+        break;
     }
   }
+  Compact();
 }
 
 bool ToolCallParser::StepOpening(OutputEvents& events) {
-  const std::string_view body = TrimLeft(pending_);
+  const std::string_view body = TrimLeft(pending());
+  const size_t gap = pending().size() - body.size();
   if (body.empty()) {
-    if (pending_.size() > kMaxGapBytes) Fail(events);
+    if (gap > kMaxGapBytes) Fail(events);
     return false;
   }
   if (body.front() == '{' || body.starts_with(kFence)) {
     state_ = State::kJson;
-    return false;
+    return true;
   }
-  if (body.starts_with(kFunction)) {
-    pending_.erase(0, pending_.size() - body.size() + kFunction.size());
+  if (body.starts_with(kFunctionTag)) {
+    Take(gap + kFunctionTag.size());
     state_ = State::kName;
     return true;
   }
-  if (!MayBecome(body, kFunction) && !MayBecome(body, kFence)) Fail(events);
+  if (!MayBecome(body, kFunctionTag) && !MayBecome(body, kFence)) Fail(events);
   return false;
 }
 
+// A line break in a string literal is no JSON: whatever comes then, the body is no call.
+void ToolCallParser::FollowJson() {
+  for (; followed_ < buffer_.size(); ++followed_) {
+    const char c = buffer_[followed_];
+    if (!in_string_) {
+      in_string_ = c == '"';
+    } else if (escaped_) {
+      escaped_ = false;
+    } else if (c == '\\') {
+      escaped_ = true;
+    } else if (c == '"' || c == '\n' || c == '\r') {
+      in_string_ = false;
+    }
+  }
+}
+
 bool ToolCallParser::StepName(OutputEvents& events) {
-  const size_t end = pending_.find('>');
-  if (end == std::string::npos) {
-    if (pending_.size() > kMaxNameBytes) Fail(events);
+  const size_t end = pending().find_first_of(">\r\n");
+  if (end == std::string_view::npos) {
+    if (pending().size() > kMaxNameBytes) Fail(events);
     return false;
   }
-  const std::string name(Unquoted(std::string_view(pending_).substr(0, end)));
+  const std::string name(Unquoted(pending().substr(0, end)));
   if (name.empty() || end > kMaxNameBytes) {
     Fail(events);
     return false;
   }
-  pending_.erase(0, end + 1);
+  Take(end + 1);
   Start(name, events);
   Emit(EventKind::kArguments, "{", events);
   state_ = State::kBetween;
@@ -192,44 +232,49 @@ void ToolCallParser::Start(std::string_view name, OutputEvents& events) {
   Emit(EventKind::kCallStart, name_, events);
 }
 
-// Anything else between the parameters is skipped.
+// Anything else between the parameters is skipped. A marker that got here belonged to the end of a
+// value: the call ends in front of it.
 bool ToolCallParser::StepBetween(OutputEvents& events) {
-  const size_t next = pending_.find('<');
-  if (next == std::string::npos) {
-    pending_.clear();
+  const size_t next = pending().find('<');
+  if (next == std::string_view::npos) {
+    Take(pending().size());
     return false;
   }
-  pending_.erase(0, next);
-  if (pending_.starts_with(kParameter)) {
-    pending_.erase(0, kParameter.size());
-    state_ = State::kKey;
-    return true;
-  }
-  if (pending_.starts_with(kFunctionEnd)) {
-    pending_.erase(0, kFunctionEnd.size());
+  Take(next);
+  const auto at_begin = [this](const CallMark& mark) { return mark.at == begin_; };
+  if (std::any_of(marks_.begin(), marks_.end(), at_begin)) {
     EndCall(events);
     return false;
   }
-  if (MayBecome(pending_, kParameter) || MayBecome(pending_, kFunctionEnd)) return false;
-  pending_.erase(0, 1);
+  if (pending().starts_with(kParameterTag)) {
+    Take(kParameterTag.size());
+    state_ = State::kKey;
+    return true;
+  }
+  if (pending().starts_with(kWholeFunctionEnd)) {
+    Take(kWholeFunctionEnd.size());
+    EndCall(events);
+    return false;
+  }
+  if (MayBecome(pending(), kParameterTag) || MayBecome(pending(), kWholeFunctionEnd)) return false;
+  Take(1);
   return true;
 }
 
 bool ToolCallParser::StepKey(OutputEvents& events) {
-  const size_t end = pending_.find('>');
-  if (end == std::string::npos && pending_.size() <= kMaxNameBytes) return false;
-  if (end == std::string::npos || end > kMaxNameBytes) {
+  const size_t end = pending().find_first_of(">\r\n");
+  if (end == std::string_view::npos && pending().size() <= kMaxNameBytes) return false;
+  if (end == std::string_view::npos || end > kMaxNameBytes) {
     state_ = State::kBetween;  // no parameter after all
     return true;
   }
-  key_ = Unquoted(std::string_view(pending_).substr(0, end));
-  pending_.erase(0, end + 1);
+  key_ = Unquoted(pending().substr(0, end));
+  Take(pending()[end] == '>' ? end + 1 : end);
   types_ = schemas_.Types(name_, key_);
   streams_ = types_.empty() || types_.front() == ValueType::kString;
   ignored_ = !keys_.insert(key_).second;
   value_.clear();
   value_opened_ = false;
-  scanned_ = 0;
   if (!ignored_) {
     std::string before = keys_.size() == 1 ? "" : ", ";
     json::AppendString(before, key_);
@@ -258,52 +303,55 @@ void ToolCallParser::EndValue(OutputEvents& events) {
   state_ = State::kBetween;
 }
 
-// "</parameter>" ends the value only where, after white space, another parameter or the end of the
-// function follows: the value may hold anything else.
+// False while it is not known whether the value begins with a line break, which is no part of it.
+bool ToolCallParser::OpenValueText() {
+  const bool open = ending_ == Ending::kOpen;
+  if (open && (pending().empty() || pending() == "\r")) return false;
+  by_lines_ = pending().starts_with('\n') || pending().starts_with("\r\n");
+  if (by_lines_) Take(pending().front() == '\r' ? 2 : 1);
+  blank_line_ = true;
+  scanned_ = begin_;
+  value_opened_ = true;
+  return true;
+}
+
 bool ToolCallParser::StepValue(OutputEvents& events) {
-  if (!value_opened_) {
-    if (pending_.empty() || pending_ == "\r") return false;
-    if (pending_.starts_with("\r\n")) {
-      pending_.erase(0, 2);
-    } else if (pending_.front() == '\n') {
-      pending_.erase(0, 1);
+  if (!value_opened_ && !OpenValueText()) return false;
+  const OpenValue value{buffer_, marks_, schemas_, may_come_next_, by_lines_, ending_};
+  size_t end = std::string::npos;  // where something other than text, or undecided, begins
+  bool ends = false;
+  while (end == std::string::npos) {
+    const size_t at = std::min(buffer_.find('<', scanned_), buffer_.size());
+    const std::string_view passed = std::string_view(buffer_).substr(scanned_, at - scanned_);
+    const size_t last_break = passed.rfind('\n');
+    const std::string_view line =
+        last_break == std::string_view::npos ? passed : passed.substr(last_break + 1);
+    blank_line_ = (blank_line_ || last_break != std::string_view::npos) &&
+                  line.find_first_not_of(" \t") == std::string_view::npos;
+    scanned_ = at;
+    if (at == buffer_.size()) {
+      end = at;
+      break;
     }
-    value_opened_ = true;
-  }
-  size_t kept_from = std::string::npos;  // where something undecided begins
-  for (;;) {
-    const size_t at = pending_.find(kParameterEnd, scanned_);
-    if (at == std::string::npos) break;
-    const std::string_view after = std::string_view(pending_).substr(at + kParameterEnd.size());
-    const std::string_view next = TrimLeft(after);
-    const size_t gap = after.size() - next.size();
-    if (gap <= kMaxGapBytes) {
-      if (next.starts_with(kParameter) || next.starts_with(kFunctionEnd)) {
-        size_t end = at;
-        if (end > 0 && pending_[end - 1] == '\n') --end;
-        if (end < at && end > 0 && pending_[end - 1] == '\r') --end;
-        AddValueText(std::string_view(pending_).substr(0, end), events);
-        pending_.erase(0, at + kParameterEnd.size());
-        EndValue(events);
-        return true;
-      }
-      if (next.empty() || MayBecome(next, kParameter) || MayBecome(next, kFunctionEnd)) {
-        kept_from = at;
-        break;
-      }
+    const Verdict verdict = Judge(value, at, blank_line_);
+    ends = verdict == Verdict::kEnds;
+    if (verdict != Verdict::kText) {
+      end = at;
+    } else {
+      blank_line_ = false;
+      ++scanned_;
     }
-    scanned_ = at + 1;
-  }
-  if (kept_from == std::string::npos) {
-    kept_from = pending_.size() - PrefixTail(pending_, kParameterEnd);
   }
   // The line break before the end is no part of the value.
-  if (kept_from > 0 && pending_[kept_from - 1] == '\n') --kept_from;
-  if (kept_from > 0 && pending_[kept_from - 1] == '\r') --kept_from;
-  AddValueText(std::string_view(pending_).substr(0, kept_from), events);
-  pending_.erase(0, kept_from);
-  scanned_ -= std::min(scanned_, kept_from);
-  return false;
+  size_t kept_from = end;
+  if (ending_ != Ending::kCutOff || ends) {
+    if (kept_from > begin_ && buffer_[kept_from - 1] == '\n') --kept_from;
+    if (kept_from > begin_ && buffer_[kept_from - 1] == '\r') --kept_from;
+  }
+  AddValueText(std::string_view(buffer_).substr(begin_, kept_from - begin_), events);
+  begin_ = ends || ending_ != Ending::kOpen ? end : kept_from;
+  if (ends) EndValue(events);
+  return ends;
 }
 
 void ToolCallParser::EndCall(OutputEvents& events) {
@@ -314,34 +362,43 @@ void ToolCallParser::EndCall(OutputEvents& events) {
 
 void ToolCallParser::Fail(OutputEvents& events) {
   Emit(EventKind::kContent, std::exchange(raw_, {}), events);
-  pending_.clear();
+  Take(pending().size());
   malformed_ = true;
   state_ = State::kMalformed;
 }
 
-void ToolCallParser::CloseJson(bool truncated, std::string_view closer, OutputEvents& events) {
+void ToolCallParser::CloseJson(bool cut_off, std::string_view closer, OutputEvents& events) {
   std::string name;
   std::string arguments;
-  if (ParseJsonCall(pending_, name, arguments)) {
+  if (ParseJsonCall(pending(), name, arguments)) {
     Start(name, events);
     Emit(EventKind::kArguments, std::move(arguments), events);
     Emit(EventKind::kCallEnd, "", events);
-  } else if (truncated && PartialJsonCall(WithoutFence(pending_), name, arguments)) {
+  } else if (cut_off && PartialJsonCall(WithoutFence(pending()), name, arguments)) {
     Start(name, events);
     Emit(EventKind::kArguments, std::move(arguments), events);
   } else {
     raw_ += closer;
     Fail(events);
   }
-  pending_.clear();
-  state_ = State::kEnded;
 }
 
-void ToolCallParser::Close(bool truncated, std::string_view closer, OutputEvents& events) {
+void ToolCallParser::Close(std::string_view closer, OutputEvents& events) {
+  MACH_CHECK(!takes_markers());
+  Leave(false, closer, events);
+}
+
+void ToolCallParser::Finish(bool cut_off, OutputEvents& events) {
+  ending_ = cut_off ? Ending::kCutOff : Ending::kStopped;
+  if (state_ == State::kValue) Run(events);
+  if (state_ != State::kEnded) Leave(cut_off, "", events);
+}
+
+void ToolCallParser::Leave(bool cut_off, std::string_view closer, OutputEvents& events) {
   switch (state_) {
     case State::kJson:
-      CloseJson(truncated, closer, events);
-      return;
+      CloseJson(cut_off, closer, events);
+      break;
     case State::kOpening:
     case State::kName:
       raw_ += closer;
@@ -350,35 +407,21 @@ void ToolCallParser::Close(bool truncated, std::string_view closer, OutputEvents
     case State::kMalformed:
       Emit(EventKind::kContent, std::string(closer), events);
       break;
+    case State::kValue:
+      // All of its text was given out.
+      if (cut_off) break;
+      EndValue(events);
+      EndCall(events);
+      break;
     case State::kKey:
     case State::kBetween:
-      if (!truncated) EndCall(events);
+      if (!cut_off) EndCall(events);
       break;
-    case State::kValue: {
-      // The output ended inside a value: what is there is its text. An end that waits to be
-      // confirmed counts.
-      std::string_view text = pending_;
-      const size_t at = text.find(kParameterEnd, scanned_);
-      const bool ended = at != std::string_view::npos;
-      if (ended) {
-        text = text.substr(0, at);
-      } else if (!truncated) {
-        text.remove_suffix(PrefixTail(text, kParameterEnd));
-      }
-      if ((!truncated || ended) && text.ends_with('\n')) {
-        text.remove_suffix(1);
-        if (text.ends_with('\r')) text.remove_suffix(1);
-      }
-      AddValueText(text, events);
-      if (truncated && !ended) break;
-      EndValue(events);
-      if (!truncated) EndCall(events);
-      break;
-    }
     case State::kEnded:
       break;
   }
-  pending_.clear();
+  Take(pending().size());
+  in_string_ = false;
   state_ = State::kEnded;
 }
 

@@ -172,6 +172,15 @@ bool ToolSchemas::Has(std::string_view name) const {
                      [&](const Tool& tool) { return tool.name == name; });
 }
 
+bool ToolSchemas::MayHave(std::string_view tool, std::string_view parameter) const {
+  for (const Tool& known : tools_) {
+    if (known.name != tool || known.parameters.empty()) continue;
+    return std::any_of(known.parameters.begin(), known.parameters.end(),
+                       [&](const auto& one) { return one.first == parameter; });
+  }
+  return true;
+}
+
 std::vector<ValueType> ToolSchemas::Types(std::string_view tool, std::string_view parameter) const {
   for (const Tool& known : tools_) {
     if (known.name != tool) continue;

@@ -35,6 +35,8 @@ class ToolSchemas {
   ToolSchemas() = default;
   explicit ToolSchemas(const json::Array& tools);
   bool Has(std::string_view tool) const;
+  // False only where the tool lists its parameters and this is none of them.
+  bool MayHave(std::string_view tool, std::string_view parameter) const;
   std::vector<ValueType> Types(std::string_view tool, std::string_view parameter) const;
 
  private:
