@@ -272,13 +272,14 @@ bool ToolCallParser::StepKey(OutputEvents& events) {
   Take(pending()[end] == '>' ? end + 1 : end);
   types_ = schemas_.Types(name_, key_);
   streams_ = types_.empty() || types_.front() == ValueType::kString;
+  may_be_null_ = streams_ && AllowsNull(types_);
   ignored_ = !keys_.insert(key_).second;
   value_.clear();
   value_opened_ = false;
   if (!ignored_) {
     std::string before = keys_.size() == 1 ? "" : ", ";
     json::AppendString(before, key_);
-    before += streams_ ? ": \"" : ": ";
+    before += streams_ && !may_be_null_ ? ": \"" : ": ";
     Emit(EventKind::kArguments, std::move(before), events);
   }
   state_ = State::kValue;
@@ -287,7 +288,13 @@ bool ToolCallParser::StepKey(OutputEvents& events) {
 
 void ToolCallParser::AddValueText(std::string_view text, OutputEvents& events) {
   if (text.empty() || ignored_) return;
-  if (streams_) {
+  if (may_be_null_) {
+    value_ += text;
+    const std::string_view begun = Trim(value_);
+    if (value_.size() <= kMaxNullBytes && (begun == "null" || MayBecome(begun, "null"))) return;
+    may_be_null_ = false;
+    Emit(EventKind::kArguments, "\"" + Escaped(std::exchange(value_, {})), events);
+  } else if (streams_) {
     Emit(EventKind::kArguments, Escaped(text), events);
   } else {
     value_ += text;
@@ -296,8 +303,8 @@ void ToolCallParser::AddValueText(std::string_view text, OutputEvents& events) {
 
 void ToolCallParser::EndValue(OutputEvents& events) {
   if (!ignored_) {
-    Emit(EventKind::kArguments, streams_ ? "\"" : json::Write(ValueFromText(value_, types_)),
-         events);
+    const bool opened = streams_ && !may_be_null_;
+    Emit(EventKind::kArguments, opened ? "\"" : json::Write(ValueFromText(value_, types_)), events);
   }
   value_.clear();
   state_ = State::kBetween;

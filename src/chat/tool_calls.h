@@ -101,12 +101,13 @@ class ToolCallParser {
   std::string key_;
   std::vector<ValueType> types_;
   bool streams_ = false;       // the value is a string for certain
+  bool may_be_null_ = false;   // unless it turns out to be null: value_ is held
   bool ignored_ = false;       // the key came before
   bool value_opened_ = false;  // its first line break was looked for
   bool by_lines_ = false;      // and found
   bool blank_line_ = false;    // what is between scanned_ and the beginning of its line is blank
   size_t scanned_ = 0;         // in buffer_: what begins before holds no end of the value
-  std::string value_;          // of a value that does not stream
+  std::string value_;          // of a value that does not stream, or may be null
 };
 
 // {"name","arguments"} as the models write it: "parameters" for "arguments", arguments as a string,

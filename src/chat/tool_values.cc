@@ -9,51 +9,6 @@
 namespace mach::chat {
 namespace {
 
-constexpr int kMaxSchemaDepth = 16;
-constexpr size_t kMaxTypes = 16;
-
-void Add(std::vector<ValueType>& types, ValueType type) {
-  if (types.size() < kMaxTypes && std::find(types.begin(), types.end(), type) == types.end()) {
-    types.push_back(type);
-  }
-}
-
-void AddNamed(std::vector<ValueType>& types, std::string_view name) {
-  static constexpr std::pair<std::string_view, ValueType> kNames[] = {
-      {"string", ValueType::kString}, {"integer", ValueType::kInteger},
-      {"number", ValueType::kNumber}, {"boolean", ValueType::kBoolean},
-      {"null", ValueType::kNull},     {"object", ValueType::kObject},
-      {"array", ValueType::kArray},
-  };
-  for (const auto& [known, type] : kNames) {
-    if (known == name) Add(types, type);
-  }
-}
-
-void Collect(const json::Value& schema, int depth, std::vector<ValueType>& types) {
-  if (depth > kMaxSchemaDepth || types.size() >= kMaxTypes) return;
-  if (const json::Value* type = schema.Find("type"); type != nullptr) {
-    if (type->is_string()) AddNamed(types, type->AsString());
-    if (type->is_array()) {
-      for (const json::Value& one : type->AsArray()) {
-        if (one.is_string()) AddNamed(types, one.AsString());
-      }
-    }
-  }
-  for (const std::string_view key : {"anyOf", "oneOf", "allOf"}) {
-    const json::Value* choices = schema.Find(key);
-    if (choices == nullptr || !choices->is_array()) continue;
-    for (const json::Value& choice : choices->AsArray()) Collect(choice, depth + 1, types);
-  }
-  if (!types.empty()) return;
-  if (const json::Value* values = schema.Find("enum"); values != nullptr && values->is_array()) {
-    for (const json::Value& value : values->AsArray()) AddNamed(types, value.KindName());
-  }
-  if (const json::Value* value = schema.Find("const"); value != nullptr) {
-    AddNamed(types, value->KindName());
-  }
-}
-
 // Python's spelling of dicts and lists as JSON: quotes, True, False and None.
 std::string FromPython(std::string_view text) {
   std::string out;
@@ -134,13 +89,12 @@ std::optional<json::Value> ParseAs(std::string_view text, ValueType type) {
 
 }  // namespace
 
-std::vector<ValueType> TypesOf(const json::Value& schema) {
-  std::vector<ValueType> types;
-  Collect(schema, 0, types);
-  return types;
+bool AllowsNull(const std::vector<ValueType>& types) {
+  return std::find(types.begin(), types.end(), ValueType::kNull) != types.end();
 }
 
 json::Value ValueFromText(std::string_view text, const std::vector<ValueType>& types) {
+  if (AllowsNull(types) && text.size() <= kMaxNullBytes && Trim(text) == "null") return {};
   for (const ValueType type : types) {
     if (auto value = ParseAs(text, type)) return *std::move(value);
   }
@@ -156,13 +110,7 @@ ToolSchemas::ToolSchemas(const json::Array& tools) {
     Tool tool;
     tool.name = name->AsString();
     const json::Value* parameters = function->Find("parameters");
-    const json::Value* properties =
-        parameters == nullptr ? nullptr : parameters->Find("properties");
-    if (properties != nullptr && properties->is_object()) {
-      for (const json::Member& member : properties->AsObject()) {
-        tool.parameters.emplace_back(member.key, TypesOf(member.value));
-      }
-    }
+    if (parameters != nullptr) tool.parameters = TypesOfParameters(*parameters);
     tools_.push_back(std::move(tool));
   }
 }

@@ -5,27 +5,19 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/schema_types.h"
 #include "json/value.h"
 
 namespace mach::chat {
 
-enum class ValueType : unsigned char {
-  kString,
-  kInteger,
-  kNumber,
-  kBoolean,
-  kNull,
-  kObject,
-  kArray
-};
+// Longer text is not null, whatever white space it consists of.
+inline constexpr size_t kMaxNullBytes = 64;
+bool AllowsNull(const std::vector<ValueType>& types);
 
-// The types that a JSON schema allows, in its order: "type" (a name or a list), "anyOf", "oneOf",
-// "allOf", "enum" and "const". Empty: it does not say.
-std::vector<ValueType> TypesOf(const json::Value& schema);
-
-// The value that the text stands for: the first type it can be read as. No types, or none that
-// fits: the text itself as a string. A string is never read as anything else where the schema has
-// string first. Objects and arrays may be spelled as Python literals.
+// The value that the text stands for: null where it says null and the types allow that, else the
+// first type it can be read as. No types, or none that fits: the text itself as a string. A string
+// is never read as anything else where the schema has string first. Objects and arrays may be
+// spelled as Python literals.
 json::Value ValueFromText(std::string_view text, const std::vector<ValueType>& types);
 
 // Types of one parameter of one tool; empty where the tool or the parameter is unknown. tools: of
@@ -42,7 +34,7 @@ class ToolSchemas {
  private:
   struct Tool {
     std::string name;
-    std::vector<std::pair<std::string, std::vector<ValueType>>> parameters;
+    ParameterTypes parameters;
   };
   std::vector<Tool> tools_;
 };
