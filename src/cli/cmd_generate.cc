@@ -16,6 +16,7 @@
 #include "io/file.h"
 #include "json/parse.h"
 #include "json/write.h"
+#include "server/chat_prompt.h"
 #include "server/messages.h"
 
 namespace mach::cli {
@@ -223,9 +224,11 @@ int RunGenerate(const GenerateOptions& options) {
 
   engine::Request request;
   if (chat) {
-    auto prompt = model->codec->RenderChat(*chat);
-    if (!prompt) return Fail("generate", prompt.error().message);
-    request.prompt = std::move(prompt->tokens);
+    auto prompt = server::RenderPrompt(*model->codec, *chat);
+    if (const auto* error = std::get_if<server::ApiError>(&prompt)) {
+      return Fail("generate", error->message);
+    }
+    request.prompt = std::move(std::get<server::Prompt>(prompt).tokens);
   } else {
     request.prompt = model->codec->EncodeText(options.prompt.value_or(""));
   }

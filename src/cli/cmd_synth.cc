@@ -50,7 +50,8 @@ Result<TokenizerFiles> ReadTokenizer(const std::string& directory, size_t vocab)
   io::FileSystem& fs = io::PosixFileSystem();
   TokenizerFiles found;
   std::vector<model::SynthFile>& files = found.files;
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"}) {
     const std::string path = directory + "/" + name;
     if (!files.empty() && !fs.Exists(path)) continue;  // only the first one must be there
     MACH_TRY(std::string text, io::ReadFetchedFile(fs, path, kMaxFileBytes));

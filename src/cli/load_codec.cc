@@ -1,5 +1,6 @@
 #include "cli/load_codec.h"
 
+#include "cli/chat_templates.h"
 #include "json/parse.h"
 #include "server/text_codec.h"
 
@@ -7,35 +8,23 @@ namespace mach::cli {
 namespace {
 
 constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
-constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
-
-// chat_template.jinja, else "chat_template" of tokenizer_config.json: a string, or a list of named
-// ones with a default.
-Result<std::string> ChatTemplate(const io::Checkpoint& checkpoint, const json::Value& config) {
-  if (checkpoint.HasFile("chat_template.jinja")) {
-    return checkpoint.ReadText("chat_template.jinja", kMaxTemplateBytes);
-  }
-  const json::Value* found = config.Find("chat_template");
-  if (found != nullptr && found->is_string()) return found->AsString();
-  if (found != nullptr && found->is_array()) {
-    for (const json::Value& named : found->AsArray()) {
-      const json::Value* name = named.Find("name");
-      const json::Value* source = named.Find("template");
-      if (name != nullptr && name->is_string() && name->AsString() == "default" &&
-          source != nullptr && source->is_string()) {
-        return source->AsString();
-      }
-    }
-  }
-  return Error{Code::kNotFound, checkpoint.directory() +
-                                    ": there is neither chat_template.jinja nor a chat_template in "
-                                    "tokenizer_config.json; a chat server needs one"};
-}
 
 // The least conversation that every template renders.
 server::ChatInput OneQuestion() {
   server::ChatInput chat;
   chat.messages = {json::Object{{"role", "user"}, {"content", "Hello"}}};
+  return chat;
+}
+
+// One that a template for tools renders.
+server::ChatInput OneQuestionWithTool() {
+  server::ChatInput chat = OneQuestion();
+  chat.tools = {json::Object{
+      {"type", "function"},
+      {"function", json::Object{{"name", "now"},
+                                {"description", "The time"},
+                                {"parameters", json::Object{{"type", "object"},
+                                                            {"properties", json::Object()}}}}}}};
   return chat;
 }
 
@@ -55,13 +44,27 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
     }
     files.tokenizer_config = *std::move(parsed);
   }
-  MACH_TRY(files.chat_template, ChatTemplate(checkpoint, files.tokenizer_config));
+  MACH_TRY(
+      ChatTemplates templates,
+      ReadChatTemplates(checkpoint.file_system(), checkpoint.directory(), files.tokenizer_config));
+  const bool has_tool_use = !templates.with_tools.empty();
+  files.template_wants_tools = templates.wants_tools;
+  files.chat_template = std::move(templates.plain);
+  files.tool_template = std::move(templates.with_tools);
   auto codec = server::MakeTextCodec(files, clock);
   if (!codec) return std::move(codec).error().In(checkpoint.directory());
   if (const auto prompt = (*codec)->RenderChat(OneQuestion()); !prompt) {
     return Error(prompt.error())
         .In(checkpoint.directory() +
             ": the chat template does not render a conversation of one user message");
+  }
+  if (has_tool_use) {
+    if (const auto prompt = (*codec)->RenderChat(OneQuestionWithTool()); !prompt) {
+      return Error(prompt.error())
+          .In(checkpoint.directory() +
+              ": the chat template 'tool_use' does not render a conversation of one user message "
+              "with one tool");
+    }
   }
   return codec;
 }

@@ -48,6 +48,7 @@ class Checkpoint {
   static Result<std::unique_ptr<Checkpoint>> Open(FileSystem& fs, const std::string& directory,
                                                   const ConfigCheck& check = nullptr);
 
+  FileSystem& file_system() const { return fs_; }
   const std::string& directory() const { return directory_; }
   const json::Value& config() const { return config_; }
   // generation_config.json, or an empty object.

@@ -10,7 +10,7 @@ namespace {
 
 // Files that are read later, when much has been done.
 constexpr const char* kTextFiles[] = {"tokenizer.json", "tokenizer_config.json",
-                                      "chat_template.jinja"};
+                                      "chat_template.jinja", "chat_template.json"};
 
 Status CheckFetched(io::FileSystem& fs, const std::string& directory) {
   for (const char* name : kTextFiles) {

@@ -18,6 +18,7 @@ struct Prompt {
   std::string text;  // what was rendered
   std::vector<TokenId> tokens;
   bool ends_in_reasoning = false;  // the template opened a reasoning block for the model
+  bool lacks_tools = false;        // there are tools, and the text would be the same without them
   size_t forced = 0;  // of the tokens, the last ones that are the beginning of the answer
 };
 
@@ -56,6 +57,8 @@ class Codec {
   virtual std::string TokenBytes(TokenId token) const = 0;
   virtual const chat::OutputFormat& format() const = 0;
   virtual const std::string& template_source() const = 0;
+  // The template of conversations with tools; empty: the same.
+  virtual std::string_view tool_template_source() const { return {}; }
 };
 
 }  // namespace mach::server

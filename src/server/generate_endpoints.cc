@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "json/write.h"
+#include "server/chat_prompt.h"
 #include "server/chat_reply.h"
 #include "server/chat_request.h"
 #include "server/completion_reply.h"
@@ -78,13 +79,9 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
 HandlerResult Service::StartChat(const std::string& id, GenerationRequest request,
                                  const Model& model) const {
   if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
-  auto rendered = model.codec->RenderChat(request.chat);
-  if (!rendered) {
-    ApiError error = FromError(rendered.error());
-    error.param = "messages";
-    return ToResponse(error);
-  }
-  std::vector<Prompt> prompts{*std::move(rendered)};
+  auto rendered = RenderPrompt(*model.codec, request.chat);
+  if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
+  std::vector<Prompt> prompts{std::get<Prompt>(std::move(rendered))};
   auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
   if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
   return MakeChatReply(ReplyOptions(std::move(request), std::move(prompts), model),

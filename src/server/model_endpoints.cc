@@ -83,6 +83,9 @@ HandlerResult Service::Props(const HttpRequest&, const std::string&) const {
       {"modalities", json::Object{{"vision", false}, {"audio", false}}},
       {"build_info", served->fingerprint},
       {"is_sleeping", false}};
+  if (const std::string_view source = served->codec->tool_template_source(); !source.empty()) {
+    props.Set("chat_template_tool_use", source);
+  }
   if (!options_.model_path.empty()) props.Set("model_path", options_.model_path);
   const engine::EngineStats stats = served->engine->stats();
   props.Set("mach", json::Object{{"version", options_.version},

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/chat_prompt.h"
 #include "server/fields.h"
 #include "server/generation.h"
 #include "server/generation_fields.h"
@@ -52,13 +53,9 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   ReadSessionHeader(http, request.session);
   if (asked.is_chat) {
     CountNonce(asked.chat);
-    auto rendered = served->codec->RenderChat(asked.chat);
-    if (!rendered) {
-      ApiError error = FromError(rendered.error());
-      error.param = "messages";
-      return ToResponse(error);
-    }
-    request.prompt = std::move(rendered->tokens);
+    auto rendered = RenderPrompt(*served->codec, asked.chat);
+    if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
+    request.prompt = std::move(std::get<Prompt>(rendered).tokens);
     request.anchors = PromptAnchors(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));
   } else {
     request.prompt = served->codec->EncodeText(*asked.text, {.add_special = true});

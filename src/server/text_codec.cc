@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "base/utf8.h"
@@ -60,24 +61,32 @@ std::string TokenText(const json::Value& config, std::string_view key) {
 class TextCodec final : public Codec {
  public:
   TextCodec(std::unique_ptr<text::Tokenizer> tokenizer, chat::Template chat_template,
-            const json::Value& config, const Clock& clock)
-      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), clock_(clock) {
+            std::optional<chat::Template> tool_template, const TextCodecFiles& files,
+            const Clock& clock)
+      : tokenizer_(std::move(tokenizer)),
+        template_(std::move(chat_template)),
+        tool_template_(std::move(tool_template)),
+        no_tools_(files.template_wants_tools ? json::Value(json::Array()) : json::Value()),
+        clock_(clock) {
     for (const std::string_view key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
-      const std::string text = TokenText(config, key);
+      const std::string text = TokenText(files.tokenizer_config, key);
       if (!text.empty()) variables_.Set(key, text);
     }
-    FindMarkers();
+    FindMarkers(template_.source() + (tool_template_ ? tool_template_->source() : ""));
+    knows_tools_ = TemplateKnowsTools();
   }
 
   Result<Prompt> RenderChat(const ChatInput& input) const override {
     json::Object variables = variables_;
     variables.Set("messages", input.messages);
-    variables.Set("tools", input.tools.empty() ? json::Value() : json::Value(input.tools));
+    variables.Set("tools", input.tools.empty() ? no_tools_ : json::Value(input.tools));
     variables.Set("add_generation_prompt", input.add_generation_prompt);
     for (const json::Member& member : input.kwargs) variables.Set(member.key, member.value);
     chat::RenderOptions options;
     options.now_unix_seconds = clock_.UnixSeconds();
-    MACH_TRY(const chat::Rendered rendered, template_.Render(variables, options));
+    const bool has_tools = !input.tools.empty();
+    const chat::Template& jinja = has_tools && tool_template_ ? *tool_template_ : template_;
+    MACH_TRY(const chat::Rendered rendered, jinja.Render(variables, options));
 
     std::vector<text::Span> plain;
     plain.reserve(rendered.plain.size());
@@ -90,6 +99,11 @@ class TextCodec final : public Codec {
         !format_.reasoning_open.empty() && last != std::string::npos &&
         std::string_view(rendered.text).substr(0, last + 1).ends_with(format_.reasoning_open);
     prompt.text = rendered.text;
+    if (has_tools && !(knows_tools_ && NamesAll(input.tools, rendered.text))) {
+      variables.Set("tools", no_tools_);
+      const auto without = jinja.Render(variables, options);
+      prompt.lacks_tools = without && without->text == rendered.text;
+    }
     return prompt;
   }
 
@@ -111,11 +125,37 @@ class TextCodec final : public Codec {
   std::string TokenBytes(TokenId token) const override { return tokenizer_->TokenBytes(token); }
   const chat::OutputFormat& format() const override { return format_; }
   const std::string& template_source() const override { return template_.source(); }
+  std::string_view tool_template_source() const override {
+    return tool_template_ ? std::string_view(tool_template_->source()) : std::string_view();
+  }
 
  private:
+  // Whether a tool of one question is named in the prompt. What other conversations do is looked at
+  // where they lack a name.
+  bool TemplateKnowsTools() const {
+    static constexpr std::string_view kProbe = "mach_probe_of_tools";
+    ChatInput input;
+    input.messages = {json::Object{{"role", "user"}, {"content", "Hello"}}};
+    input.tools = {json::Object{
+        {"type", "function"},
+        {"function", json::Object{{"name", kProbe},
+                                  {"description", ""},
+                                  {"parameters", json::Object{{"type", "object"},
+                                                              {"properties", json::Object()}}}}}}};
+    const auto prompt = RenderChat(input);
+    return prompt && prompt->text.find(kProbe) != std::string::npos;
+  }
+
+  static bool NamesAll(const json::Array& tools, std::string_view text) {
+    return std::all_of(tools.begin(), tools.end(), [&](const json::Value& tool) {
+      const json::Value* function = tool.Find("function");
+      const json::Value* name = function == nullptr ? nullptr : function->Find("name");
+      return name != nullptr && name->is_string() && text.find(name->AsString()) != text.npos;
+    });
+  }
+
   // A pair of markers counts when the template knows it; markers are tokens when all of them are.
-  void FindMarkers() {
-    const std::string& source = template_.source();
+  void FindMarkers(const std::string& source) {
     const auto known = [&](size_t i) { return source.find(kMarkers[i]) != std::string::npos; };
     if (known(0) || known(1)) {
       format_.reasoning_open = kMarkers[0];
@@ -142,10 +182,13 @@ class TextCodec final : public Codec {
 
   const std::unique_ptr<text::Tokenizer> tokenizer_;
   const chat::Template template_;
+  const std::optional<chat::Template> tool_template_;
+  const json::Value no_tools_;
   const Clock& clock_;
   json::Object variables_;
   chat::OutputFormat format_;
   std::vector<Marker> markers_;
+  bool knows_tools_ = false;
 };
 
 }  // namespace
@@ -156,9 +199,16 @@ Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files,
   if (!tokenizer) return std::move(tokenizer).error().In("tokenizer.json");
   auto chat_template = chat::Template::Parse(files.chat_template);
   if (!chat_template) return std::move(chat_template).error().In("chat template");
+  std::optional<chat::Template> tool_template;
+  if (!files.tool_template.empty()) {
+    auto parsed = chat::Template::Parse(files.tool_template);
+    if (!parsed) return std::move(parsed).error().In("chat template 'tool_use'");
+    tool_template = *std::move(parsed);
+  }
   (*tokenizer)->MarkStructural(files.chat_template);
+  if (tool_template) (*tokenizer)->MarkStructural(files.tool_template);
   return std::shared_ptr<const Codec>(std::make_shared<TextCodec>(
-      *std::move(tokenizer), *std::move(chat_template), files.tokenizer_config, clock));
+      *std::move(tokenizer), *std::move(chat_template), std::move(tool_template), files, clock));
 }
 
 }  // namespace mach::server

@@ -14,8 +14,10 @@ namespace mach::server {
 
 struct TextCodecFiles {
   std::string tokenizer_json;
-  std::string chat_template;     // Jinja source
-  json::Value tokenizer_config;  // bos_token, eos_token and others, which templates read
+  std::string chat_template;          // Jinja source
+  std::string tool_template;          // of conversations with tools; empty: the same
+  bool template_wants_tools = false;  // no tools are an empty list to chat_template, not None
+  json::Value tokenizer_config;       // bos_token, eos_token and others, which templates read
 };
 
 // Text of user and tool messages that spells a special token is ordinary text to the tokenizer.

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "server/chat_prompt.h"
 #include "server/chat_request.h"
 #include "server/response_json.h"
 #include "server/service.h"
@@ -19,12 +20,6 @@ json::Value Piece(const Codec& codec, TokenId token) {
   return numbers;
 }
 
-ApiError TemplateError(const Error& error) {
-  ApiError api = FromError(error);
-  api.param = "messages";
-  return api;
-}
-
 }  // namespace
 
 HandlerResult Service::Tokenize(const HttpRequest& http, const std::string&) const {
@@ -36,9 +31,9 @@ HandlerResult Service::Tokenize(const HttpRequest& http, const std::string&) con
 
   std::vector<TokenId> tokens;
   if (request.is_chat) {
-    auto rendered = served->codec->RenderChat(request.chat);
-    if (!rendered) return ToResponse(TemplateError(rendered.error()));
-    tokens = std::move(rendered->tokens);
+    auto rendered = RenderPrompt(*served->codec, request.chat);
+    if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
+    tokens = std::move(std::get<Prompt>(rendered).tokens);
   } else {
     tokens = served->codec->EncodeText(
         *request.text, {.add_special = request.add_special.value_or(request.text_is_prompt),
@@ -90,18 +85,19 @@ HandlerResult Service::ApplyTemplate(const HttpRequest& http, const std::string&
   const auto& request = std::get<GenerationRequest>(parsed);
   if (const auto error = Unavailable()) return ToResponse(*error);
   const auto served = model();
-  auto rendered = served->codec->RenderChat(request.chat);
-  if (!rendered) return ToResponse(TemplateError(rendered.error()));
+  const auto rendered = RenderPrompt(*served->codec, request.chat);
+  if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
+  const Prompt& prompt = std::get<Prompt>(rendered);
   json::Array stop;
   for (const TokenId token : served->engine->info().stop_tokens) {
     stop.push_back(served->codec->DecodeTokens(std::vector<TokenId>{token}));
   }
   return JsonResponse(
-      json::Object{{"prompt", rendered->text},
-                   {"tokens", TokenIdsJson(rendered->tokens)},
-                   {"n_tokens", rendered->tokens.size()},
+      json::Object{{"prompt", prompt.text},
+                   {"tokens", TokenIdsJson(prompt.tokens)},
+                   {"n_tokens", prompt.tokens.size()},
                    {"stop", std::move(stop)},
-                   {"reasoning_state", rendered->ends_in_reasoning ? "open" : "closed"}});
+                   {"reasoning_state", prompt.ends_in_reasoning ? "open" : "closed"}});
 }
 
 }  // namespace mach::server

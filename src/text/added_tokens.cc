@@ -103,9 +103,10 @@ Status AddedTokens::Add(const json::Value& entry, const Vocabulary& vocabulary) 
 void AddedTokens::MarkStructural(const std::vector<std::string>& literals) {
   for (AddedToken& token : tokens_) {
     if (LeadingSpace(token.content) == token.content.size()) continue;
-    token.structural = std::ranges::any_of(literals, [&](const std::string& literal) {
-      return literal.find(token.content) != std::string::npos;
-    });
+    token.structural =
+        token.structural || std::ranges::any_of(literals, [&](const std::string& literal) {
+          return literal.find(token.content) != std::string::npos;
+        });
   }
 }
 

@@ -62,8 +62,8 @@ class Tokenizer {
   bool IsAdded(TokenId id) const;
 
   // Added tokens whose content the chat template writes literally are structural (see
-  // EncodeOptions::plain), special or not; white space alone never is. Called once after load,
-  // before any other thread encodes.
+  // EncodeOptions::plain), special or not; white space alone never is. Called after load, once
+  // for each template, before any other thread encodes.
   void MarkStructural(std::string_view template_source);
 
  private:

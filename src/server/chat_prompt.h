@@ -1,0 +1,16 @@
+// A conversation's prompt, or why there is none.
+#pragma once
+
+#include <variant>
+
+#include "server/api_error.h"
+#include "server/codec.h"
+#include "server/generation_request.h"
+
+namespace mach::server {
+
+// The error names the parameter at fault: "messages" for what the template refuses, "tools" where
+// the template writes none of them into the prompt.
+std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat);
+
+}  // namespace mach::server

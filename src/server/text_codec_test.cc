@@ -1,0 +1,86 @@
+#include "server/text_codec.h"
+
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "json/parse.h"
+#include "server/chat_prompt.h"
+
+namespace mach::server {
+namespace {
+
+constexpr std::string_view kPlain =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+constexpr std::string_view kTools =
+    "T:{% for t in tools %}{{ t | tojson }}{% endfor %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{# <tool_call> #}{{ '<tool_call>' if false }}";
+
+std::shared_ptr<const Codec> CodecWith(std::string_view plain, std::string_view with_tools,
+                                       bool wants_tools = false) {
+  static const SystemClock clock;
+  std::ifstream file(std::string(MACH_SOURCE_DIR) + "/models/mach-tiny/tokenizer.json");
+  std::ostringstream text;
+  text << file.rdbuf();
+  auto made = MakeTextCodec(
+      {text.str(), std::string(plain), std::string(with_tools), wants_tools, json::Object()},
+      clock);
+  EXPECT_TRUE(made.ok()) << made.error().message;
+  return *made;
+}
+
+ChatInput Question(bool with_tool, std::string text = "What is find_it?") {
+  ChatInput chat;
+  chat.messages = {json::Object{{"role", "user"}, {"content", std::move(text)}}};
+  if (with_tool) {
+    chat.tools = json::Parse(R"([{"type":"function","function":{"name":"find_it"}}])")->AsArray();
+  }
+  return chat;
+}
+
+TEST(TextCodec, ToolsHaveATemplateOfTheirOwn) {
+  const auto codec = CodecWith(kPlain, kTools);
+  EXPECT_TRUE(codec->RenderChat(Question(false))->text.starts_with("<|im_start|>user"));
+  const auto with = codec->RenderChat(Question(true));
+  ASSERT_TRUE(with.ok());
+  EXPECT_TRUE(with->text.starts_with("T:{\"type\"")) << with->text;
+  EXPECT_FALSE(with->lacks_tools);
+  EXPECT_EQ(codec->format().call_open, "<tool_call>");
+  EXPECT_EQ(codec->template_source(), kPlain);
+  EXPECT_EQ(codec->tool_template_source(), kTools);
+}
+
+TEST(TextCodec, ATemplateForToolsAloneGetsAnEmptyList) {
+  const auto codec = CodecWith(kTools, "", true);
+  EXPECT_TRUE(codec->RenderChat(Question(false))->text.starts_with("T:<|im_start|>user"));
+  EXPECT_TRUE(codec->RenderChat(Question(true))->text.starts_with("T:{\"type\""));
+}
+
+TEST(TextCodec, ToolsThatDoNotReachThePromptAreAnError) {
+  // The conversation spells the name; the template does not write it.
+  const auto deaf = CodecWith(kPlain, "");
+  const auto refused = RenderPrompt(*deaf, Question(true));
+  ASSERT_TRUE(std::holds_alternative<ApiError>(refused));
+  const ApiError& error = std::get<ApiError>(refused);
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.param, "tools");
+  EXPECT_NE(error.message.find("'tools' has 1 entry"), std::string::npos) << error.message;
+  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*deaf, Question(false))));
+
+  const auto sometimes = CodecWith(
+      "{% if messages[0].content == 'Hello' or tools and tools | length > 1 %}"
+      "{{ tools | tojson }}{% endif %}{{ messages[0].content }}",
+      "");
+  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*sometimes, Question(true, "Hello"))));
+  EXPECT_TRUE(std::holds_alternative<ApiError>(RenderPrompt(*sometimes, Question(true, "Bye"))));
+
+  // A name that is spelled in another way is found by rendering without the tools.
+  const auto shouting =
+      CodecWith("{{ tools | tojson | upper if tools }}{{ messages[0].content }}", "");
+  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*shouting, Question(true, "Bye"))));
+}
+
+}  // namespace
+}  // namespace mach::server
