@@ -229,8 +229,17 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   model::LoadedModel& kept = *loaded;
   MACH_TRY(model.engine, engine::MakeLocalEngine(std::move(loaded),
                                                  {.model_id = io::ModelName(options.checkpoint),
+                                                  .stop_tokens = model.codec->end_tokens(),
                                                   .max_queue = serving.max_queue,
                                                   .decoder = std::move(decoder)}));
+  if (model.engine->info().stop_tokens.empty()) {
+    LogWarning(
+        options.checkpoint +
+        ": no file names the token that ends an answer (\"eos_token_id\" of "
+        "generation_config.json or config.json, \"eos_token\" of tokenizer_config.json, each "
+        "with a token of the vocabulary); answers run to their limit or a stop string: add "
+        "\"eos_token_id\" to generation_config.json");
+  }
   // After the engine has its state, of which blocks and tape come as a text needs them.
   model.facts.wired_bytes = kept.ledger().limit();
   const cache::StateShape shape = kept.StateShape();

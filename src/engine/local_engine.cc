@@ -120,7 +120,7 @@ std::vector<PrefixInfo> LocalEngine::prefixes() const {
 
 Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel>&& model,
                                                 const LocalEngineOptions& options) {
-  MACH_TRY(Info info, DescribeModel(*model, options.model_id));
+  MACH_TRY(Info info, DescribeModel(*model, options.model_id, options.stop_tokens));
   static const SystemClock clock;
   MACH_TRY(auto decoder, Decoder::Create(*model, clock, options.decoder));
   return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "engine/decoder.h"
 #include "engine/engine.h"
@@ -11,12 +14,20 @@ namespace mach::engine {
 
 struct LocalEngineOptions {
   std::string model_id;
-  size_t max_queue = 64;  // requests that wait, besides the one that runs
+  std::vector<TokenId> stop_tokens;  // that the tokenizer names
+  size_t max_queue = 64;             // requests that wait, besides the one that runs
   DecoderOptions decoder;
 };
 
-// Stop tokens and sampling defaults of a checkpoint's generation_config.json (and config.json).
-Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id);
+// What ends an answer: all that generation_config.json, config.json ("eos_token_id", an id or a
+// list; also in "text_config") and the tokenizer name, each once. Published models name one end in
+// one file and another in the next. What is no id below `vocab` does not count.
+std::vector<TokenId> StopTokens(const json::Value& config, const json::Value& generation_config,
+                                std::span<const TokenId> of_tokenizer, size_t vocab);
+
+// Stop tokens (stop_tokens: the tokenizer's) and the sampling defaults of generation_config.json.
+Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id,
+                           std::span<const TokenId> stop_tokens);
 
 // Takes the model when it succeeds. REQUIRES: no owner of the drafter outlives the engine or, after
 // a failure, the model: it holds a reservation of the model's ledger.

@@ -5,21 +5,36 @@
 namespace mach::engine {
 namespace {
 
-// eos_token_id is one id or a list.
-std::vector<TokenId> StopTokens(const json::Value& config) {
-  std::vector<TokenId> stops;
+// Those of "eos_token_id", one id or a list.
+void AddStopTokens(const json::Value& config, size_t vocab, std::vector<TokenId>& stops) {
   const json::Value* eos = config.Find("eos_token_id");
-  if (eos == nullptr) return stops;
-  if (eos->is_int()) stops.push_back(static_cast<TokenId>(eos->AsInt()));
+  const auto add = [&](const json::Value& id) {
+    if (!id.is_int() || id.AsInt() < 0 || static_cast<uint64_t>(id.AsInt()) >= vocab) return;
+    const auto token = static_cast<TokenId>(id.AsInt());
+    if (std::find(stops.begin(), stops.end(), token) == stops.end()) stops.push_back(token);
+  };
+  if (eos == nullptr) return;
   if (eos->is_array()) {
-    for (const json::Value& id : eos->AsArray()) {
-      if (id.is_int()) stops.push_back(static_cast<TokenId>(id.AsInt()));
-    }
+    std::for_each(eos->AsArray().begin(), eos->AsArray().end(), add);
+  } else {
+    add(*eos);
   }
-  return stops;
 }
 
 }  // namespace
+
+std::vector<TokenId> StopTokens(const json::Value& config, const json::Value& generation_config,
+                                std::span<const TokenId> of_tokenizer, size_t vocab) {
+  std::vector<TokenId> stops;
+  AddStopTokens(generation_config, vocab, stops);
+  AddStopTokens(config, vocab, stops);
+  if (const json::Value* text = config.Find("text_config")) AddStopTokens(*text, vocab, stops);
+  for (const TokenId token : of_tokenizer) {
+    if (static_cast<size_t>(token) >= vocab) continue;
+    if (std::find(stops.begin(), stops.end(), token) == stops.end()) stops.push_back(token);
+  }
+  return stops;
+}
 
 std::string HowToFitPrompt(const Info& info, size_t prompt_tokens) {
   // One more than the prompt, for an answer.
@@ -29,7 +44,8 @@ std::string HowToFitPrompt(const Info& info, size_t prompt_tokens) {
   return "shorten it, or restart with --ctx-size up to " + std::to_string(info.most_context_tokens);
 }
 
-Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id) {
+Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id,
+                           std::span<const TokenId> stop_tokens) {
   Info info;
   info.model_id = model_id;
   info.architecture = model.config().architecture;
@@ -39,10 +55,7 @@ Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& m
   info.parameter_count = model.model().ParameterCount();
   const json::Value& generation = model.checkpoint().generation_config();
   const json::Value& config = model.checkpoint().config();
-  info.stop_tokens = StopTokens(generation);
-  if (info.stop_tokens.empty()) info.stop_tokens = StopTokens(config);
-  const json::Value* text = config.Find("text_config");
-  if (info.stop_tokens.empty() && text != nullptr) info.stop_tokens = StopTokens(*text);
+  info.stop_tokens = StopTokens(config, generation, stop_tokens, info.vocab_size);
 
   sample::Params& p = info.default_sampling;
   const auto read = [&]() -> Status {

@@ -57,6 +57,8 @@ class Codec {
   virtual std::string TokenBytes(TokenId token) const = 0;
   virtual const chat::OutputFormat& format() const = 0;
   virtual const std::string& template_source() const = 0;
+  // What ends an answer, by the tokenizer's files.
+  virtual std::vector<TokenId> end_tokens() const { return {}; }
   // The template of conversations with tools; empty: the same.
   virtual std::string_view tool_template_source() const { return {}; }
 };

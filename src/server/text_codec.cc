@@ -125,6 +125,11 @@ class TextCodec final : public Codec {
   std::string TokenBytes(TokenId token) const override { return tokenizer_->TokenBytes(token); }
   const chat::OutputFormat& format() const override { return format_; }
   const std::string& template_source() const override { return template_.source(); }
+  std::vector<TokenId> end_tokens() const override {
+    const json::Value* end = variables_.Find("eos_token");
+    const auto token = end == nullptr ? std::nullopt : tokenizer_->Find(end->AsString());
+    return token ? std::vector<TokenId>{*token} : std::vector<TokenId>();
+  }
   std::string_view tool_template_source() const override {
     return tool_template_ ? std::string_view(tool_template_->source()) : std::string_view();
   }

@@ -19,13 +19,14 @@ constexpr std::string_view kTools =
     "{# <tool_call> #}{{ '<tool_call>' if false }}";
 
 std::shared_ptr<const Codec> CodecWith(std::string_view plain, std::string_view with_tools,
-                                       bool wants_tools = false) {
+                                       bool wants_tools = false,
+                                       json::Value config = json::Object()) {
   static const SystemClock clock;
   std::ifstream file(std::string(MACH_SOURCE_DIR) + "/models/mach-tiny/tokenizer.json");
   std::ostringstream text;
   text << file.rdbuf();
   auto made = MakeTextCodec(
-      {text.str(), std::string(plain), std::string(with_tools), wants_tools, json::Object()},
+      {text.str(), std::string(plain), std::string(with_tools), wants_tools, std::move(config)},
       clock);
   EXPECT_TRUE(made.ok()) << made.error().message;
   return *made;
@@ -38,6 +39,18 @@ ChatInput Question(bool with_tool, std::string text = "What is find_it?") {
     chat.tools = json::Parse(R"([{"type":"function","function":{"name":"find_it"}}])")->AsArray();
   }
   return chat;
+}
+
+TEST(TextCodec, TheTokenizersFilesNameTheEnd) {
+  const auto ends = [](const char* config) {
+    return CodecWith(kPlain, "", false, *json::Parse(config))->end_tokens();
+  };
+  const std::vector<TokenId> im_end{2};
+  EXPECT_EQ(ends(R"({"eos_token":"<|im_end|>"})"), im_end);
+  EXPECT_EQ(ends(R"({"eos_token":{"content":"<|im_end|>","special":true}})"), im_end);
+  EXPECT_TRUE(ends("{}").empty());
+  EXPECT_TRUE(ends(R"({"eos_token":null})").empty());
+  EXPECT_TRUE(ends(R"({"eos_token":"<|no such token|>"})").empty());
 }
 
 TEST(TextCodec, ToolsHaveATemplateOfTheirOwn) {
