@@ -50,6 +50,18 @@ TEST(Json, RepeatedKeysAreRefusedOnRequest) {
   }
 }
 
+TEST(Json, TextDoesNotEndAtANul) {
+  for (const std::string& text : {std::string("[1]\0", 4), std::string("[1]\0[2]", 7),
+                                  std::string("\0[1]", 4), std::string("[\0]", 3)}) {
+    for (const auto& parse : {Parse, ParseLarge}) {
+      const auto value = parse(text, {});
+      ASSERT_FALSE(value.ok()) << Write(text);
+      const std::string at = "byte " + std::to_string(text.find('\0'));
+      EXPECT_NE(value.error().message.find(at), std::string::npos) << value.error().message;
+    }
+  }
+}
+
 TEST(Json, BadTextIsRefusedWithItsOffset) {
   for (const char* text : {"", "[", "nul", "{\"a\":}", "[1] x", "NaN", "\"\\ud800\"", "1e999",
                            "\xEF\xBB\xBF[", "\"\xC4\xE3\"", "{'a':1}", "[1,]"}) {

@@ -227,6 +227,12 @@ Result<Value> Parse(std::string_view text, const ParseOptions& options) {
   if (!nlohmann::json::sax_parse(text, &builder)) {
     return Error{Code::kInvalidArgument, builder.error()};
   }
+  // The library takes it for the end of the text, and what is behind it for nothing.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Error{Code::kInvalidArgument,
+                 "invalid JSON at byte " + std::to_string(nul) +
+                     ": a NUL byte after the end of the value; leave out what follows the value"};
+  }
   return builder.Take();
 }
 

@@ -43,7 +43,7 @@ std::string RequestId(const HttpRequest& request) {
   return RandomId("req_");
 }
 
-Admission Admit(const HttpRequest& request, bool http11, bool has_body, const Limits& limits,
+Admission Admit(const HttpRequest& request, bool has_body, const Limits& limits,
                 const Security& security, const Router& router) {
   Admission admission;
   const auto refuse = [&](const ApiError& error) { admission.answer = ToResponse(error); };
@@ -59,7 +59,7 @@ Admission Admit(const HttpRequest& request, bool http11, bool has_body, const Li
                        " header fields, the limit is " + std::to_string(limits.header_fields)));
     return admission;
   }
-  if (auto error = security.CheckSource(request, http11)) {
+  if (auto error = security.CheckSource(request)) {
     refuse(*error);
     return admission;
   }

@@ -16,7 +16,7 @@ struct Admission {
 
 // Checks in this order: sizes (414, 431), Host and Origin (403), OPTIONS, route (404, 405), key
 // (401), media type (415).
-Admission Admit(const HttpRequest& request, bool http11, bool has_body, const Limits& limits,
+Admission Admit(const HttpRequest& request, bool has_body, const Limits& limits,
                 const Security& security, const Router& router);
 
 // x-request-id as the client sent it where it is 1 to 128 characters of [A-Za-z0-9._:-], else a

@@ -9,25 +9,17 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include "base/log.h"
-#include "server/admission.h"
-#include "server/ids.h"
+#include "server/exchange.h"
 
 namespace mach::server {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
 namespace {
-
-constexpr size_t kReadBytes = 16 * 1024;
-constexpr size_t kSkippableBytes = 64 * 1024;  // of a refused body: read, to keep the connection
 
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
@@ -48,25 +40,6 @@ std::string Chunk(std::string_view bytes) {
 }
 
 }  // namespace
-
-// Everything about the request being answered.
-struct Connection::Exchange {
-  http::request_parser<http::string_body> parser;
-  HttpRequest request;
-  Admission admission;
-  std::vector<Header> cors;
-  Clock::time_point began = Clock::now();
-  bool http11 = true;
-  bool keep_alive = false;
-  bool body_left = false;  // unread bytes of the body are in the way of the next request
-  bool head_only = false;
-  bool well_formed = false;  // its head, so that the body can be found
-  bool chunked = false;      // the answer's framing, once its head is sent
-  bool head_sent = false;
-  bool client_gone = false;
-  int status = 0;
-  std::string log;  // of the answer's head
-};
 
 // Shared with the coroutine that reads while an answer is under way.
 struct Connection::Watch {
@@ -189,140 +162,6 @@ asio::awaitable<bool> Connection::Serve() {
   }
   if (exchange.body_left && !exchange.client_gone) co_await Linger();
   co_return exchange.keep_alive && !exchange.client_gone;
-}
-
-asio::awaitable<bool> Connection::AwaitFirstByte() {
-  if (buffer_.size() != 0) co_return true;
-  buffer_.shrink_to_fit();  // an idle connection holds no buffer
-  idle_ = true;
-  Arm(context_.options.limits.idle_timeout);
-  error_code ec;
-  co_await socket_.async_wait(tcp::socket::wait_read,
-                              asio::redirect_error(asio::use_awaitable, ec));
-  Disarm();
-  idle_ = false;
-  if (ec) co_return false;
-  const size_t n = socket_.read_some(buffer_.prepare(kReadBytes), ec);
-  if (ec == asio::error::would_block) co_return true;  // woken for nothing: the head's reader waits
-  if (ec || n == 0) co_return false;
-  buffer_.commit(n);
-  co_return true;
-}
-
-asio::awaitable<bool> Connection::ReadHead(Exchange& exchange) {
-  const Limits& limits = context_.options.limits;
-  exchange.began = Clock::now();
-  exchange.parser.header_limit(static_cast<uint32_t>(limits.header_bytes));
-  exchange.parser.body_limit(limits.body_bytes);
-  Arm(limits.header_timeout);
-  error_code ec;
-  co_await http::async_read_header(socket_, buffer_, exchange.parser,
-                                   asio::redirect_error(asio::use_awaitable, ec));
-  Disarm();
-
-  const auto& message = exchange.parser.get();
-  HttpRequest& request = exchange.request;
-  request.client = client_;
-  request.method = std::string(message.method_string());
-  request.target = std::string(message.target());
-  for (const auto& field : message) {
-    request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
-  }
-  request.id = RequestId(request);
-  exchange.http11 = message.version() >= 11;
-  exchange.head_only = request.method == "HEAD";
-
-  if (ec) {
-    exchange.body_left = true;
-    ApiError error;
-    if (timed_out_) {
-      error = Refusal(408, "request_timeout", "the head of the request did not arrive in time");
-    } else if (ec == http::error::header_limit || ec == http::error::buffer_overflow) {
-      error = Refusal(431, "headers_too_large",
-                      "the head of the request is longer than the limit of " +
-                          std::to_string(limits.header_bytes) + " bytes");
-    } else if (ec == http::error::body_limit) {
-      error = Refusal(413, "request_too_large",
-                      "the request body is larger than the limit of " +
-                          std::to_string(limits.body_bytes) + " bytes");
-    } else if (ec.category() == make_error_code(http::error::bad_method).category() &&
-               ec != http::error::end_of_stream && ec != http::error::partial_message) {
-      error = Refusal(400, "invalid_http", "this is no HTTP/1.1 request: " + ec.message());
-    } else {
-      co_return false;
-    }
-    if (request.id.empty()) request.id = RandomId("req_");
-    exchange.admission.answer = ToResponse(error);
-    co_return true;
-  }
-
-  exchange.well_formed = true;
-  exchange.keep_alive = message.keep_alive();
-  const auto length = exchange.parser.content_length();
-  const bool has_body = exchange.parser.chunked() || length.value_or(0) > 0;
-  exchange.body_left = has_body;
-  if (!SplitTarget(request.target, request.path, request.query)) {
-    exchange.admission.answer =
-        ToResponse(Refusal(400, "invalid_http", "the request target is no path"));
-    co_return true;
-  }
-  exchange.admission =
-      Admit(request, exchange.http11, has_body, limits, context_.security, context_.router);
-  exchange.cors = context_.security.CorsHeaders(request);
-  if (const std::string* expect = request.FindHeader("Expect");
-      expect != nullptr && !exchange.admission.answer && has_body) {
-    if (!EqualIgnoringCase(*expect, "100-continue")) {
-      exchange.admission.answer =
-          ToResponse(Refusal(417, "expectation_failed", "only 'Expect: 100-continue' is known"));
-      co_return true;
-    }
-    const bool sent = co_await Write("HTTP/1.1 100 Continue\r\n\r\n");
-    co_return sent;
-  }
-  co_return true;
-}
-
-asio::awaitable<bool> Connection::ReadBody(Exchange& exchange) {
-  const Limits& limits = context_.options.limits;
-  const Clock::time_point end = Clock::now() + limits.body_total_timeout;
-  while (!exchange.parser.is_done()) {
-    const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
-    Arm(std::max(milliseconds(0), std::min(limits.body_timeout, left)));
-    error_code ec;
-    co_await http::async_read_some(socket_, buffer_, exchange.parser,
-                                   asio::redirect_error(asio::use_awaitable, ec));
-    Disarm();
-    if (!ec) continue;
-    if (timed_out_) {
-      exchange.admission.answer =
-          ToResponse(Refusal(408, "request_timeout", "the request body did not arrive in time"));
-    } else if (ec == http::error::body_limit) {
-      exchange.admission.answer =
-          ToResponse(Refusal(413, "request_too_large",
-                             "the request body is larger than the limit of " +
-                                 std::to_string(limits.body_bytes) + " bytes"));
-    } else if (ec == http::error::bad_chunk || ec == http::error::bad_chunk_extension ||
-               ec == http::error::bad_transfer_encoding) {
-      exchange.admission.answer =
-          ToResponse(Refusal(400, "invalid_http", "the chunked body is malformed"));
-    }
-    co_return false;
-  }
-  exchange.body_left = false;
-  exchange.request.body = std::move(exchange.parser.get().body());
-  co_return true;
-}
-
-// A short body of a refused request is read, so that the connection can go on.
-asio::awaitable<bool> Connection::SkipBody(Exchange& exchange) {
-  const auto length = exchange.parser.content_length();
-  const std::string* expect = exchange.request.FindHeader("Expect");
-  if (!length || *length > kSkippableBytes || expect != nullptr) co_return true;
-  std::optional<HttpResponse> refusal = std::move(exchange.admission.answer);
-  exchange.admission.answer.reset();
-  const bool read = co_await ReadBody(exchange);
-  exchange.admission.answer = std::move(refusal);
-  co_return read || timed_out_;
 }
 
 asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange) {
@@ -497,22 +336,6 @@ asio::awaitable<bool> Connection::Write(std::string bytes) {
                              asio::redirect_error(asio::use_awaitable, ec));
   Disarm();
   co_return !ec;
-}
-
-// Lets the client read the answer before the connection goes: a close with unread bytes would reset
-// it.
-asio::awaitable<void> Connection::Linger() {
-  error_code ec;
-  socket_.shutdown(tcp::socket::shutdown_send, ec);
-  if (ec) co_return;
-  std::string scratch(kReadBytes, '\0');
-  Arm(context_.options.limits.linger);
-  size_t total = 0;
-  while (!ec && total < context_.options.limits.body_bytes) {
-    total += co_await socket_.async_read_some(asio::buffer(scratch),
-                                              asio::redirect_error(asio::use_awaitable, ec));
-  }
-  Disarm();
 }
 
 // details: of a reply that came over time; empty: the answer was there at once.

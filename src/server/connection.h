@@ -15,6 +15,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include "base/log_limit.h"
+#include "server/framing.h"
 #include "server/http_server.h"
 
 namespace mach::server {
@@ -70,11 +71,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Clock = std::chrono::steady_clock;
   struct Exchange;
   struct Watch;
+  static constexpr size_t kReadBytes = 16 * 1024;
 
   // One request and its answer; false: the connection is to be closed.
   boost::asio::awaitable<bool> Serve();
   boost::asio::awaitable<bool> AwaitFirstByte();
   boost::asio::awaitable<bool> ReadHead(Exchange& exchange);
+  boost::asio::awaitable<bool> ReadHeadBytes(Exchange& exchange, SectionScanner& scanner);
+  void ParseHead(Exchange& exchange, std::string_view head);
+  static void Refuse(Exchange& exchange, const ApiError& error);
   boost::asio::awaitable<bool> ReadBody(Exchange& exchange);
   boost::asio::awaitable<bool> SkipBody(Exchange& exchange);
   boost::asio::awaitable<void> Dispatch(Exchange& exchange);

@@ -1,5 +1,8 @@
 #include "server/http.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace mach::server {
 namespace {
 
@@ -11,6 +14,22 @@ int HexDigit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+bool IsPort(std::string_view text) {
+  constexpr size_t kMostDigits = 5;
+  return text.size() <= kMostDigits && std::all_of(text.begin(), text.end(), IsDigit);
+}
+
+// Letters, digits and what RFC 3986 (section 3.2.2) lets a registered name have beside them.
+bool IsNameByte(char c) {
+  return (IsDigit(c) || (Lower(c) >= 'a' && Lower(c) <= 'z')) ||
+         std::string_view("-._~%!$&'()*+,;=").find(c) != std::string_view::npos;
+}
+bool IsAddressByte(char c) {
+  return IsDigit(c) || (Lower(c) >= 'a' && Lower(c) <= 'f') || c == ':' || c == '.';
+}
+
 }  // namespace
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {
@@ -19,6 +38,11 @@ bool EqualIgnoringCase(std::string_view a, std::string_view b) {
     if (Lower(a[i]) != Lower(b[i])) return false;
   }
   return true;
+}
+
+void HttpRequest::SetHeader(std::string_view name, std::string value) {
+  std::erase_if(headers, [&](const Header& h) { return EqualIgnoringCase(h.name, name); });
+  headers.push_back({std::string(name), std::move(value)});
 }
 
 const std::string* HttpRequest::FindHeader(std::string_view name) const {
@@ -98,18 +122,42 @@ std::string HeaderSafe(std::string_view text) {
   return out;
 }
 
-bool SplitTarget(std::string_view target, std::string& path, std::string& query) {
+std::optional<std::string_view> AuthorityHost(std::string_view authority) {
+  const bool bracketed = authority.starts_with('[');
+  const size_t end = bracketed ? authority.find(']') : authority.find(':');
+  if (bracketed && end == std::string_view::npos) return std::nullopt;
+  std::string_view host = authority.substr(0, end);
+  std::string_view rest =
+      end == std::string_view::npos ? std::string_view() : authority.substr(end);
+  if (bracketed) {
+    host.remove_prefix(1);
+    rest.remove_prefix(1);
+  }
+  if (!rest.empty() && (rest[0] != ':' || !IsPort(rest.substr(1)))) return std::nullopt;
+  if (host.empty()) return std::nullopt;
+  const auto allowed = bracketed ? IsAddressByte : IsNameByte;
+  if (!std::all_of(host.begin(), host.end(), allowed)) return std::nullopt;
+  if (bracketed && host.find(':') == std::string_view::npos) return std::nullopt;
+  return host;
+}
+
+std::optional<RequestTarget> ParseTarget(std::string_view target) {
+  RequestTarget out;
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (target.substr(0, scheme.size()) != scheme) continue;
-    const size_t slash = target.find_first_of("/?", scheme.size());
-    target = slash == std::string_view::npos ? std::string_view("/") : target.substr(slash);
+    if (!EqualIgnoringCase(target.substr(0, scheme.size()), scheme)) continue;
+    target.remove_prefix(scheme.size());
+    const std::string_view authority = target.substr(0, target.find_first_of("/?"));
+    if (!AuthorityHost(authority)) return std::nullopt;
+    out.authority = authority;
+    target.remove_prefix(authority.size());
     break;
   }
   const size_t mark = target.find('?');
-  path = target.substr(0, mark);
-  query = mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
-  if (path.empty()) path = "/";
-  return path == "*" || path.front() == '/';
+  out.path = target.substr(0, mark);
+  if (mark != std::string_view::npos) out.query = target.substr(mark + 1);
+  if (out.path.empty() && !out.authority.empty()) out.path = "/";
+  if (out.path.empty() || (out.path != "*" && out.path.front() != '/')) return std::nullopt;
+  return out;
 }
 
 }  // namespace mach::server

@@ -1,6 +1,7 @@
 // Requests and responses as handlers see them: no library types, no sockets.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ struct HttpRequest {
 
   // Value of the first header of that name, letter case aside; null pointer without one.
   const std::string* FindHeader(std::string_view name) const;
+  // The only header of that name from now on.
+  void SetHeader(std::string_view name, std::string value);
 };
 
 struct HttpResponse {
@@ -45,8 +48,17 @@ std::string PercentDecode(std::string_view text);
 // The text without control bytes and, beyond ASCII, without anything: fit for a header value.
 std::string HeaderSafe(std::string_view text);
 
-// Splits a target into path and query: origin form, absolute form ("http://host/path") and "*".
-// False for anything else.
-bool SplitTarget(std::string_view target, std::string& path, std::string& query);
+struct RequestTarget {
+  std::string authority;  // of the absolute form
+  std::string path;
+  std::string query;
+};
+// The origin form, the absolute form ("http://host/path") and "*"; nothing for anything else. The
+// authority has a host and no user information.
+std::optional<RequestTarget> ParseTarget(std::string_view target);
+
+// The host of "host", "host:port" and "[address]:port", without brackets; nothing where the text is
+// no authority as RFC 3986 has it, or has user information (RFC 9110, section 4.2.4).
+std::optional<std::string_view> AuthorityHost(std::string_view authority);
 
 }  // namespace mach::server

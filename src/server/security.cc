@@ -8,17 +8,12 @@
 namespace mach::server {
 namespace {
 
-// "example.org:8080" and "[::1]:8080" without the port and the brackets.
-std::string_view HostPart(std::string_view authority) {
-  if (authority.starts_with('[')) {
-    const size_t end = authority.find(']');
-    return end == std::string_view::npos ? authority : authority.substr(1, end - 1);
-  }
-  const size_t colon = authority.find(':');
-  if (authority.find(':', colon + 1) != std::string_view::npos && colon != std::string_view::npos) {
-    return authority;  // a bare IPv6 address
-  }
-  return authority.substr(0, colon);
+// The host of an authority, or a bare IPv6 address; empty for what is neither.
+std::string_view HostPart(std::string_view text) {
+  if (const auto host = AuthorityHost(text)) return *host;
+  const bool address = std::count(text.begin(), text.end(), ':') > 1 &&
+                       text.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+  return address ? text : std::string_view();
 }
 
 bool IsIpv4(std::string_view host) {
@@ -108,6 +103,7 @@ bool ApiKeys::Accepts(std::string_view key) const {
 
 bool Security::HostAllowed(std::string_view authority) const {
   const std::string_view host = HostPart(authority);
+  if (host.empty()) return false;
   if (IsLoopbackHost(authority) || EqualIgnoringCase(host, options_.bind_host)) return true;
   // A page of another site can only bring its own name here, never an address.
   if (IsWildcard(options_.bind_host) && IsAddress(host)) return true;
@@ -133,11 +129,8 @@ bool Security::OriginAllowed(std::string_view origin, const HttpRequest& request
   return false;
 }
 
-std::optional<ApiError> Security::CheckSource(const HttpRequest& request, bool http11) const {
+std::optional<ApiError> Security::CheckSource(const HttpRequest& request) const {
   const std::string* host = request.FindHeader("Host");
-  if (host == nullptr && http11) {
-    return BadRequest("missing_host", "", "the request has no Host header");
-  }
   if (host != nullptr && options_.keys.empty() && !HostAllowed(*host)) {
     return Forbidden("host_not_allowed",
                      "requests for host '" + HeaderSafe(*host).substr(0, 100) +

@@ -39,9 +39,8 @@ class Security {
  public:
   explicit Security(SecurityOptions options) : options_(std::move(options)) {}
 
-  // 403 for a foreign Host (when no key guards the server: DNS rebinding) or Origin; 400 for a
-  // missing Host where HTTP/1.1 demands one.
-  std::optional<ApiError> CheckSource(const HttpRequest& request, bool http11) const;
+  // 403 for a foreign Host (when no key guards the server: DNS rebinding) or Origin.
+  std::optional<ApiError> CheckSource(const HttpRequest& request) const;
   // 401 without a valid "Authorization: Bearer" or "x-api-key".
   std::optional<ApiError> CheckKey(const HttpRequest& request) const;
   // Headers that let the page of this request's (accepted) origin read the answer.

@@ -85,6 +85,15 @@ bool TestClient::AtEnd() {
   return recv(fd_, &byte, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET || errno == ENOTCONN;
 }
 
+std::vector<int> TestClient::ReadStatuses() {
+  std::vector<int> statuses;
+  for (;;) {
+    const RawResponse response = Read();
+    if (response.status == 0) return statuses;
+    statuses.push_back(response.status);
+  }
+}
+
 std::string TestClient::ReadUntil(std::string_view text) {
   while (buffer_.find(text) == std::string::npos) {
     if (!Fill()) return "";

@@ -39,6 +39,8 @@ class TestClient {
   RawResponse Read(bool head_only = false);
   // Reads until the text has been seen; all that came so far. "" when it never came.
   std::string ReadUntil(std::string_view text);
+  // The statuses of all answers until the server closes the connection.
+  std::vector<int> ReadStatuses();
   // Whether the server closes the connection (within the receive timeout).
   bool AtEnd();
   void Close();
