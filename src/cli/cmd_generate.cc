@@ -224,7 +224,7 @@ int RunGenerate(const GenerateOptions& options) {
 
   engine::Request request;
   if (chat) {
-    auto prompt = server::RenderPrompt(*model->codec, *chat);
+    auto prompt = server::RenderPrompt(*model->codec, *chat, "");
     if (const auto* error = std::get_if<server::ApiError>(&prompt)) {
       return Fail("generate", error->message);
     }

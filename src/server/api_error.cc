@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "json/write.h"
 
 namespace mach::server {
@@ -20,17 +21,27 @@ ApiError Refusal(int status, std::string_view code, std::string message) {
   return error;
 }
 
-ApiError FromError(const Error& error) {
+ApiError ServerFault(std::string_view code, std::string_view sentence, std::string detail,
+                     std::string_view request_id) {
+  ApiError api;
+  api.status = 500;
+  api.type = "server_error";
+  api.code = code;
+  api.message = sentence;
+  api.message += "; the server's log says more under the request '";
+  api.message += request_id;
+  api.message += "'";
+  api.detail = std::move(detail);
+  api.extra = {{"request_id", request_id}};
+  return api;
+}
+
+ApiError FromError(const Error& error, std::string_view request_id) {
   ApiError api;
   api.message = error.message;
   switch (error.code) {
     case Code::kInvalidArgument:
       api.code = "invalid_value";
-      break;
-    case Code::kNotFound:
-      api.status = 404;
-      api.type = "not_found_error";
-      api.code = "not_found";
       break;
     case Code::kUnsupported:
       api.code = "unsupported_parameter";
@@ -49,14 +60,18 @@ ApiError FromError(const Error& error) {
       api.retry_after_s = 5;
       api.retryable = true;
       break;
-    case Code::kCorrupt:
+    case Code::kNotFound:  // a file of the server's: what a client names is looked up elsewhere
     case Code::kIo:
+      return ServerFault("io", "a file that the answer needs could not be read or written",
+                         error.message, request_id);
+    case Code::kCorrupt:
+      return ServerFault("corrupt", "a file that the answer needs is damaged", error.message,
+                         request_id);
     case Code::kNoMemory:
-    case Code::kNonFinite:
-      api.status = 500;
-      api.type = "server_error";
-      api.code = CodeName(error.code);
-      break;
+      return ServerFault("no_memory", "the server has no memory left for this request",
+                         error.message, request_id);
+    case Code::kNonFinite:  // names a layer, and no path
+      return ServerFault("non_finite", error.message, error.message, request_id);
   }
   return api;
 }
@@ -76,13 +91,13 @@ json::Value ToJson(const ApiError& error) {
 std::string LogText(const ApiError& error) {
   constexpr size_t kMostBytes = 100;
   std::string text = " code=" + (error.code.empty() ? "none" : error.code);
-  if (error.param.empty()) return text;
-  text += " param=";
+  if (!error.param.empty()) text += " param=";
   for (const char c : std::string_view(error.param).substr(0, kMostBytes)) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '_' || c == '-' || c == '.' || c == '[' || c == ']';
     text += plain ? c : '?';
   }
+  if (!error.detail.empty()) text += " detail=\"" + EscapeForLog(error.detail, true) + "\"";
   return text;
 }
 

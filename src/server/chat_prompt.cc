@@ -4,10 +4,11 @@
 
 namespace mach::server {
 
-std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat) {
+std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat,
+                                            std::string_view request_id) {
   auto rendered = codec.RenderChat(chat);
   if (!rendered) {
-    ApiError error = FromError(rendered.error());
+    ApiError error = FromError(rendered.error(), request_id);
     error.param = "messages";
     return error;
   }

@@ -11,6 +11,7 @@ namespace mach::server {
 
 // The error names the parameter at fault: "messages" for what the template refuses, "tools" where
 // the template writes none of them into the prompt.
-std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat);
+std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat,
+                                            std::string_view request_id);
 
 }  // namespace mach::server

@@ -348,8 +348,9 @@ void Connection::LogExchange(const Exchange& exchange, std::string_view details)
   const int status = exchange.client_gone ? 499 : exchange.status;
   context_.options.counters->Count(status);
   const bool refused = status >= 400 && !exchange.client_gone;
+  const bool our_fault = status == 500;  // never left out: nothing else tells why
   std::optional<uint64_t> left_out = 0;
-  if (refused || details.empty()) {
+  if (!our_fault && (refused || details.empty())) {
     LogLimit& limit = refused ? context_.refused_lines : context_.answered_lines;
     left_out = limit.Admit(now.time_since_epoch() / std::chrono::nanoseconds(1));
     if (!left_out) return;
@@ -360,7 +361,7 @@ void Connection::LogExchange(const Exchange& exchange, std::string_view details)
                      " status=" + std::to_string(status) + " ms=" + time + exchange.log;
   line += details;
   if (*left_out > 0) line += " left_out=" + std::to_string(*left_out);
-  LogLine(refused ? LogLevel::kWarning : LogLevel::kInfo, line);
+  LogLine(our_fault ? LogLevel::kError : refused ? LogLevel::kWarning : LogLevel::kInfo, line);
 }
 
 }  // namespace mach::server

@@ -50,8 +50,9 @@ std::optional<ApiError> Service::CheckModelName(const GenerationRequest& request
 }
 
 GenerationReplyOptions Service::ReplyOptions(GenerationRequest request, std::vector<Prompt> prompts,
-                                             const Model& model) const {
+                                             const std::string& id, const Model& model) const {
   GenerationReplyOptions options;
+  options.request_id = id;
   options.request = std::move(request);
   options.prompts = std::move(prompts);
   options.model_id = model.engine->info().model_id;
@@ -79,12 +80,12 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
 HandlerResult Service::StartChat(const std::string& id, GenerationRequest request,
                                  const Model& model) const {
   if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
-  auto rendered = RenderPrompt(*model.codec, request.chat);
+  auto rendered = RenderPrompt(*model.codec, request.chat, id);
   if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
   std::vector<Prompt> prompts{std::get<Prompt>(std::move(rendered))};
   auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
   if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
-  return MakeChatReply(ReplyOptions(std::move(request), std::move(prompts), model),
+  return MakeChatReply(ReplyOptions(std::move(request), std::move(prompts), id, model),
                        std::get<ChoiceRuns>(std::move(choices)), model.engine, clock_);
 }
 
@@ -115,7 +116,7 @@ HandlerResult Service::StartCompletion(const std::string& id, GenerationRequest 
   }
   auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
   if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
-  return MakeCompletionReply(ReplyOptions(std::move(request), std::move(prompts), model),
+  return MakeCompletionReply(ReplyOptions(std::move(request), std::move(prompts), id, model),
                              std::get<ChoiceRuns>(std::move(choices)), model.engine, clock_);
 }
 

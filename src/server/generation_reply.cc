@@ -15,7 +15,7 @@ constexpr int kMostRetrySeconds = 60;  // clients ignore longer waits
 }  // namespace
 
 ApiError QueueFull(std::string message, const engine::EngineStats& stats) {
-  ApiError error = FromError(Error{Code::kBusy, std::move(message)});
+  ApiError error = FromError(Error{Code::kBusy, std::move(message)}, "");
   const double wait_s =
       stats.mean_request_ms * static_cast<double>(stats.queued + stats.running) / 1000.0;
   error.retry_after_s =
@@ -42,7 +42,7 @@ void GenerationReply::Start(std::function<void()> wake) {
     if (Status status = choice->Submit(wake); !status) {
       error_ = status.error().code == Code::kBusy
                    ? QueueFull(status.error().message, engine_->stats())
-                   : FromError(status.error());
+                   : FromError(status.error(), options_.request_id);
       break;
     }
   }
@@ -130,7 +130,7 @@ ChoiceRun::Update GenerationReply::Update(size_t index) {
     ttft_ms_ = ToMilliseconds(clock_.NowNs() - started_ns_);
   }
   if (update.finished && !choices_[index]->finish_reason().ok() && !error_) {
-    error_ = FromError(choices_[index]->finish_reason().error());
+    error_ = FromError(choices_[index]->finish_reason().error(), options_.request_id);
   }
   return update;
 }

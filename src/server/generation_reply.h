@@ -21,6 +21,7 @@ struct ReasoningFields {
 
 struct GenerationReplyOptions {
   GenerationRequest request;
+  std::string request_id;
   std::vector<Prompt> prompts;  // choice i answers prompts[i / request.choices]
   std::string model_id;
   std::string fingerprint;

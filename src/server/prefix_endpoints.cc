@@ -53,7 +53,7 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   ReadSessionHeader(http, request.session);
   if (asked.is_chat) {
     CountNonce(asked.chat);
-    auto rendered = RenderPrompt(*served->codec, asked.chat);
+    auto rendered = RenderPrompt(*served->codec, asked.chat, http.id);
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     request.prompt = std::move(std::get<Prompt>(rendered).tokens);
     request.anchors = PromptAnchors(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));

@@ -97,7 +97,7 @@ class Service {
   std::optional<ApiError> CheckModelName(const GenerationRequest& request,
                                          const Model& model) const;
   GenerationReplyOptions ReplyOptions(GenerationRequest request, std::vector<Prompt> prompts,
-                                      const Model& model) const;
+                                      const std::string& id, const Model& model) const;
 
   // ---- text_endpoints.cc ----
   HandlerResult Tokenize(const HttpRequest& request, const std::string& tail) const;

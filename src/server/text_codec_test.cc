@@ -74,25 +74,28 @@ TEST(TextCodec, ATemplateForToolsAloneGetsAnEmptyList) {
 TEST(TextCodec, ToolsThatDoNotReachThePromptAreAnError) {
   // The conversation spells the name; the template does not write it.
   const auto deaf = CodecWith(kPlain, "");
-  const auto refused = RenderPrompt(*deaf, Question(true));
+  const auto refused = RenderPrompt(*deaf, Question(true), "req_1");
   ASSERT_TRUE(std::holds_alternative<ApiError>(refused));
   const ApiError& error = std::get<ApiError>(refused);
   EXPECT_EQ(error.status, 400);
   EXPECT_EQ(error.param, "tools");
   EXPECT_NE(error.message.find("'tools' has 1 entry"), std::string::npos) << error.message;
-  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*deaf, Question(false))));
+  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*deaf, Question(false), "req_1")));
 
   const auto sometimes = CodecWith(
       "{% if messages[0].content == 'Hello' or tools and tools | length > 1 %}"
       "{{ tools | tojson }}{% endif %}{{ messages[0].content }}",
       "");
-  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*sometimes, Question(true, "Hello"))));
-  EXPECT_TRUE(std::holds_alternative<ApiError>(RenderPrompt(*sometimes, Question(true, "Bye"))));
+  EXPECT_TRUE(
+      std::holds_alternative<Prompt>(RenderPrompt(*sometimes, Question(true, "Hello"), "req_1")));
+  EXPECT_TRUE(
+      std::holds_alternative<ApiError>(RenderPrompt(*sometimes, Question(true, "Bye"), "req_1")));
 
   // A name that is spelled in another way is found by rendering without the tools.
   const auto shouting =
       CodecWith("{{ tools | tojson | upper if tools }}{{ messages[0].content }}", "");
-  EXPECT_TRUE(std::holds_alternative<Prompt>(RenderPrompt(*shouting, Question(true, "Bye"))));
+  EXPECT_TRUE(
+      std::holds_alternative<Prompt>(RenderPrompt(*shouting, Question(true, "Bye"), "req_1")));
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ HandlerResult Service::Tokenize(const HttpRequest& http, const std::string&) con
 
   std::vector<TokenId> tokens;
   if (request.is_chat) {
-    auto rendered = RenderPrompt(*served->codec, request.chat);
+    auto rendered = RenderPrompt(*served->codec, request.chat, http.id);
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     tokens = std::move(std::get<Prompt>(rendered).tokens);
   } else {
@@ -85,7 +85,7 @@ HandlerResult Service::ApplyTemplate(const HttpRequest& http, const std::string&
   const auto& request = std::get<GenerationRequest>(parsed);
   if (const auto error = Unavailable()) return ToResponse(*error);
   const auto served = model();
-  const auto rendered = RenderPrompt(*served->codec, request.chat);
+  const auto rendered = RenderPrompt(*served->codec, request.chat, http.id);
   if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
   const Prompt& prompt = std::get<Prompt>(rendered);
   json::Array stop;

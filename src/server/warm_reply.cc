@@ -15,7 +15,7 @@ namespace {
 class WarmReply final : public Reply {
  public:
   WarmReply(engine::Request request, std::shared_ptr<engine::Engine> engine, const Clock& clock)
-      : request_(std::move(request)), engine_(std::move(engine)), clock_(clock) {}
+      : id_(request.id), request_(std::move(request)), engine_(std::move(engine)), clock_(clock) {}
   ~WarmReply() override {
     if (channel_ != nullptr) channel_->Disconnect();
     if (generation_ != nullptr) generation_->Cancel();
@@ -31,8 +31,8 @@ class WarmReply final : public Reply {
       return;
     }
     const Error& error = generation.error();
-    error_ =
-        error.code == Code::kBusy ? QueueFull(error.message, engine_->stats()) : FromError(error);
+    error_ = error.code == Code::kBusy ? QueueFull(error.message, engine_->stats())
+                                       : FromError(error, id_);
     wake();
   }
 
@@ -49,9 +49,9 @@ class WarmReply final : public Reply {
     const auto& [result, timings] = *batch.end;
     cached_ = timings.cached_tokens;
     if (!result.ok()) {
-      step.head = ToResponse(FromError(result.error()));
+      step.head = ToResponse(FromError(result.error(), id_));
     } else if (*result == engine::FinishReason::kCancelled) {
-      step.head = ToResponse(FromError(Error{Code::kCancelled, "the request was cancelled"}));
+      step.head = ToResponse(FromError(Error{Code::kCancelled, "the request was cancelled"}, id_));
     } else {
       step.head = JsonResponse(json::Object{{"tokens", tokens_},
                                             {"cached", cached_},
@@ -73,6 +73,7 @@ class WarmReply final : public Reply {
   }
 
  private:
+  const std::string id_;
   engine::Request request_;
   const std::shared_ptr<engine::Engine> engine_;
   const Clock& clock_;

@@ -508,7 +508,8 @@ TEST_F(ChatTest, TellsOfFailuresInTheStreamAndAsAStatus) {
   EXPECT_EQ(stream.status, 200);
   const std::vector<std::string> data = SseData(stream.body);
   ASSERT_GE(data.size(), 2u);
-  EXPECT_THAT(data[data.size() - 2], HasSubstr(R"({"error":{"message":"the disk is gone")"));
+  EXPECT_THAT(data[data.size() - 2],
+              HasSubstr(R"({"error":{"message":"a file that the answer needs could not be read)"));
   EXPECT_EQ(data.back(), "[DONE]");
 }
 

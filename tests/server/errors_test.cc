@@ -188,6 +188,18 @@ TEST_F(ErrorsTest, OfTheStateOfTheServer) {
   Check(answer, {"draining", "", 503, "unavailable_error", "draining", "", "retry-after"});
 }
 
+// The client gets what it can tell to whoever reads the log, and none of the server's paths.
+TEST_F(ErrorsTest, OfTheServersFilesNameNone) {
+  for (const Code code : {Code::kIo, Code::kCorrupt, Code::kNoMemory, Code::kNotFound}) {
+    const ApiError error = FromError({code, "'/srv/x' is wrong"}, "req_1");
+    EXPECT_EQ(error.status, 500);
+    EXPECT_THAT(Text(ToJson(error)), testing::Not(testing::HasSubstr("/srv")));
+    EXPECT_THAT(error.message, testing::HasSubstr("'req_1'"));
+    EXPECT_THAT(LogText(error), testing::HasSubstr("detail=\"'/srv/x' is wrong\""));
+  }
+  EXPECT_EQ(FromError({Code::kInvalidArgument, "'n' is 0"}, "req_1").message, "'n' is 0");
+}
+
 // ---- what the log says ----
 
 TEST(LogText, NamesCodeAndFieldAndNothingElse) {
@@ -249,6 +261,33 @@ TEST_F(ErrorsTest, TheLogTellsWhatEndsAStream) {
   });
   EXPECT_THAT(log, testing::HasSubstr(" status=200 "));
   EXPECT_THAT(log, testing::HasSubstr(" code=io"));
+}
+
+TEST_F(ErrorsTest, TheLogAloneTellsWhichFileFailed) {
+  TestServerOptions failing;
+  failing.engine.fails = true;
+  failing.engine.providers.prefix_cache = [] {
+    engine::PrefixCacheStats stats;
+    stats.enabled = true;
+    return stats;
+  };
+  failing.http.limits.log_burst = 0;
+  const std::vector<std::string> requests = {
+      Post(kChat, kHi, "x-request-id: one\r\n"), Post(kChat, kHiStream, "x-request-id: two\r\n"),
+      Post("/v1/completions", R"({"prompt":"a"})", "x-request-id: three\r\n"),
+      Post("/v1/cache/warm_prefix", R"({"text":"a"})", "x-request-id: four\r\n")};
+  const std::string log = LogOf(std::move(failing), LogLevel::kInfo, [&](TestServer& server) {
+    for (const std::string& request : requests) {
+      const std::string body = Ask(server.port(), request).body;
+      EXPECT_THAT(body, testing::Not(testing::HasSubstr("/srv"))) << request;
+      EXPECT_THAT(body, testing::HasSubstr("\"request_id\":\"")) << request;
+    }
+  });
+  EXPECT_EQ(Count(log, "detail=\"'/srv/model/experts.bin' cannot be read: the disk is gone\""), 4u)
+      << log;
+  for (const char* id : {"one", "two", "three", "four"}) {
+    EXPECT_EQ(Count(log, std::string("request id=") + id + " "), 1u) << log;
+  }
 }
 
 TEST_F(ErrorsTest, AClientCannotFillTheLog) {

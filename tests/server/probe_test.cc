@@ -105,7 +105,8 @@ TEST_F(ProbeTest, JudgesServers) {
 TEST_F(ProbeTest, SaysWhyItCannotJudge) {
   TestServerOptions failing;
   failing.engine.fails = true;
-  EXPECT_THAT(Judge(std::move(failing)), HasSubstr("status 500: the disk is gone"));
+  EXPECT_THAT(Judge(std::move(failing)),
+              HasSubstr("status 500: a file that the answer needs could not be read"));
   TestServerOptions locked;
   locked.http.security.keys.Add("secret");
   EXPECT_THAT(Judge(std::move(locked)), HasSubstr("status 401: no API key was sent"));

@@ -171,7 +171,8 @@ bool ScriptedEngine::Pace(size_t index, const std::atomic<bool>& cancelled) {
 Result<engine::FinishReason> ScriptedEngine::Run(const engine::Request& request,
                                                  const std::atomic<bool>& cancelled,
                                                  engine::Sink& sink, engine::Timings& timings) {
-  if (options_.fails) return Error{Code::kIo, "the disk is gone"};
+  if (options_.fails)
+    return Error{Code::kIo, "'/srv/model/experts.bin' cannot be read: the disk is gone"};
   if (cancelled) return engine::FinishReason::kCancelled;
   sink.OnPrefill(request.prompt.size(), request.prompt.size());
   const auto is_stop = [&](TokenId token) {
