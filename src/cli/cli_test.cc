@@ -10,6 +10,7 @@
 #include "cli/environment.h"
 #include "cli/help.h"
 #include "cli/options.h"
+#include "cli/start_lines.h"
 
 namespace mach::cli {
 namespace {
@@ -61,6 +62,10 @@ TEST(CommandLine, FillsTypedOptions) {
   EXPECT_FALSE(options.insecure_no_auth);
   EXPECT_THAT(options.allow_hosts, ElementsAre("a.example", "b.example"));
   EXPECT_EQ(options.max_queue, 64u);
+  const ServeOptions ipv6 =
+      ServeOptionsFrom(Parsed({"mach", "serve", "models/x", "--host", "[::1]"}));
+  EXPECT_EQ(ipv6.host, "::1");
+  EXPECT_EQ(ReadyLines(ipv6, 80, "m")[0], "serving on http://[::1]:80/v1");
 
   const GenerateOptions generate = GenerateOptionsFrom(
       Parsed({"mach", "generate", "--prompt", "-5 is what?", "m", "--temperature", "0",

@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include "cli/shared_options.h"
+#include "server/http.h"
 
 namespace mach::cli {
 namespace {
@@ -78,7 +79,7 @@ ServeOptions ServeOptionsFrom(const Values& values) {
   options.prefix = PrefixOptionsFrom(values);
   options.aliases = values.List("alias");
   options.strict_model = values.Flag("strict-model");
-  options.host = values.Text("host");
+  options.host = std::string(server::WithoutBrackets(values.Text("host")));
   options.port = static_cast<uint16_t>(values.Integer("port"));
   options.max_queue = static_cast<size_t>(values.Integer("max-queue"));
   options.max_queue_wait_s = values.Integer("max-queue-wait");

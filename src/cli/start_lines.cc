@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "server/http.h"
 
 namespace mach::cli {
 namespace {
@@ -71,9 +72,7 @@ std::vector<std::string> StartLines(const ServeOptions& options, const ServingMo
 
 std::vector<std::string> ReadyLines(const ServeOptions& options, uint16_t port,
                                     const std::string& model_id) {
-  const bool ipv6 = options.host.find(':') != std::string::npos;
-  const std::string url = "http://" + (ipv6 ? "[" + options.host + "]" : options.host) + ":" +
-                          std::to_string(port) + "/v1";
+  const std::string url = "http://" + server::HostAndPort(options.host, port) + "/v1";
   const std::string key = options.api_key_file.empty() ? "" : " -H 'Authorization: Bearer KEY'";
   const std::string chat =
       "  curl -N " + url + "/chat/completions" + key + " -H 'Content-Type: application/json' -d '{";

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/generation_fields.h"
+#include "server/last_turn.h"
 #include "server/messages.h"
 
 namespace mach::server {
@@ -64,26 +65,34 @@ FieldError ReadAllowedTools(const Value& value, GenerationRequest& request) {
   return required ? Force("", request) : std::nullopt;
 }
 
+bool IsToolChoiceWord(std::string_view word) {
+  return word == "auto" || word == "none" || word == "required" || word == "any";
+}
+
+FieldError ReadToolChoiceWord(const std::string& choice, GenerationRequest& request) {
+  if (choice == "auto") return std::nullopt;
+  if (choice == "none") {
+    request.parse_tools = false;
+    request.chat.tools.clear();
+    return std::nullopt;
+  }
+  if (IsToolChoiceWord(choice)) return Force("", request);
+  return WrongValue("tool_choice", "is '" + HeaderSafe(choice).substr(0, 40) +
+                                       "', expected \"none\", \"auto\", \"required\" or a "
+                                       "function");
+}
+
 FieldError ReadToolChoice(const Value& value, const Limits&, GenerationRequest& request) {
-  if (value.is_string()) {
-    const std::string& choice = value.AsString();
-    if (choice == "auto") return std::nullopt;
-    if (choice == "none") {
-      request.parse_tools = false;
-      request.chat.tools.clear();
-      return std::nullopt;
-    }
-    if (choice == "required" || choice == "any") return Force("", request);
-    return WrongValue("tool_choice", "is '" + HeaderSafe(choice).substr(0, 40) +
-                                         "', expected \"none\", \"auto\", \"required\" or a "
-                                         "function");
-  }
+  if (value.is_string()) return ReadToolChoiceWord(value.AsString(), request);
   if (!value.is_object()) return WrongType("tool_choice", value, "a string or an object");
-  const Value* type = value.Find("type");
-  if (type != nullptr && type->is_string() && type->AsString() == "allowed_tools") {
-    return ReadAllowedTools(value, request);
-  }
   const std::string* name = ToolName(value);
+  if (const Value* type = value.Find("type"); type != nullptr && type->is_string()) {
+    if (type->AsString() == "allowed_tools") return ReadAllowedTools(value, request);
+    // {"type":"auto"}, as Anthropic's clients have it.
+    if (name == nullptr && IsToolChoiceWord(type->AsString())) {
+      return ReadToolChoiceWord(type->AsString(), request);
+    }
+  }
   if (name == nullptr) {
     return BadRequest("missing_required_parameter", "tool_choice.function.name",
                       "'tool_choice' names no function");
@@ -130,7 +139,8 @@ FieldError ReadEffort(const Value& value, const Limits&, GenerationRequest& requ
 
 FieldError ReadTemplateKwargs(const Value& value, const Limits&, GenerationRequest& request) {
   for (const json::Member& member : value.AsObject()) {
-    for (const std::string_view ours : {"messages", "tools", "add_generation_prompt"}) {
+    for (const std::string_view ours :
+         {"messages", "tools", "add_generation_prompt", "continue_final_message"}) {
       if (member.key == ours) {
         return WrongValue("chat_template_kwargs." + member.key,
                           "would replace what the request itself says");
@@ -204,12 +214,16 @@ constexpr Field kChatFields[] = {
     {"thinking_budget_tokens", FieldType::kInteger, kHonoured, "0 or -1", ReadThinkingBudget},
     {"add_generation_prompt", FieldType::kBoolean, kHonoured, "open the assistant's turn",
      [](const Value& v, const Limits&, R& r) -> FieldError {
-       r.chat.add_generation_prompt = v.AsBool();
+       r.chat.asked_generation_prompt = v.AsBool();
+       return std::nullopt;
+     }},
+    {"continue_final_message", FieldType::kBoolean, kHonoured,
+     "go on with the last message, the assistant's; default: where the conversation ends with one",
+     [](const Value& v, const Limits&, R& r) -> FieldError {
+       r.chat.asked_continuation = v.AsBool();
        return std::nullopt;
      }},
     {"modalities", FieldType::kArray, kHonoured, "[\"text\"]", ReadModalities},
-    {"continue_final_message", FieldType::kAny, kRefused,
-     "end the conversation with a user message"},
     {"echo", FieldType::kAny, kRefused, "the prompt is yours already"},
     {"functions", FieldType::kAny, kRefused, "use 'tools'"},
     {"function_call", FieldType::kAny, kRefused, "use 'tool_choice'"},
@@ -237,6 +251,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
                               request.ignored)) {
     return *std::move(error);
   }
+  if (auto error = SettleLastTurn(request.chat)) return *std::move(error);
   // A forced call begins at once: thinking would come before it.
   if (request.force_call) request.chat.kwargs.Set("enable_thinking", false);
   return request;

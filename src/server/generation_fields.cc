@@ -87,6 +87,14 @@ FieldError ReadLogitBias(const Value& value, const Limits&, GenerationRequest& r
   return std::nullopt;
 }
 
+// -1 is as if the field was absent.
+FieldError ReadMostTokens(const Value& value, const Limits&, GenerationRequest& request) {
+  if (value.AsInt() >= 0 && !request.max_tokens) {
+    request.max_tokens = static_cast<size_t>(value.AsInt());
+  }
+  return std::nullopt;
+}
+
 FieldError ReadMinTokens(const Value& value, const Limits&, GenerationRequest&) {
   if (value.AsInt() == 0) return std::nullopt;
   return BadRequest("unsupported_parameter", "min_tokens",
@@ -115,18 +123,10 @@ constexpr Field kSharedFields[] = {
      ReadFlag<&R::stream>},
     {"stream_options", FieldType::kObject, kHonoured, "include_usage, continuous_usage_stats",
      ReadStreamOptions},
-    {"max_completion_tokens", FieldType::kInteger, kHonoured, "most tokens of the answer",
-     [](const Value& v, const Limits&, R& r) -> FieldError {
-       r.max_tokens = static_cast<size_t>(v.AsInt());
-       return std::nullopt;
-     },
-     0, kMaxTokens},
+    {"max_completion_tokens", FieldType::kInteger, kHonoured,
+     "most tokens of the answer; -1: no limit", ReadMostTokens, -1, kMaxTokens},
     {"max_tokens", FieldType::kInteger, kHonoured, "older name of max_completion_tokens",
-     [](const Value& v, const Limits&, R& r) -> FieldError {
-       if (!r.max_tokens) r.max_tokens = static_cast<size_t>(v.AsInt());
-       return std::nullopt;
-     },
-     0, kMaxTokens},
+     ReadMostTokens, -1, kMaxTokens},
     {"temperature", FieldType::kNumber, kHonoured, "0: the most probable token",
      ReadSampling<&S::temperature>, 0, 100},
     {"top_p", FieldType::kNumber, kHonoured, "probability mass to draw from",

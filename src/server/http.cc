@@ -141,6 +141,17 @@ std::optional<std::string_view> AuthorityHost(std::string_view authority) {
   return host;
 }
 
+std::string_view WithoutBrackets(std::string_view host) {
+  if (host.size() < 2 || !host.starts_with('[') || !host.ends_with(']')) return host;
+  return host.substr(1, host.size() - 2);
+}
+
+std::string HostAndPort(std::string_view host, uint16_t port) {
+  std::string out(WithoutBrackets(host));
+  if (out.find(':') != std::string::npos) out = "[" + out + "]";
+  return out + ":" + std::to_string(port);
+}
+
 std::optional<RequestTarget> ParseTarget(std::string_view target) {
   RequestTarget out;
   for (const std::string_view scheme : {"http://", "https://"}) {

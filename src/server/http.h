@@ -1,6 +1,7 @@
 // Requests and responses as handlers see them: no library types, no sockets.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,5 +61,10 @@ std::optional<RequestTarget> ParseTarget(std::string_view target);
 // The host of "host", "host:port" and "[address]:port", without brackets; nothing where the text is
 // no authority as RFC 3986 has it, or has user information (RFC 9110, section 4.2.4).
 std::optional<std::string_view> AuthorityHost(std::string_view authority);
+
+// An address or name as it is given on a command line: "[::1]" is "::1".
+std::string_view WithoutBrackets(std::string_view host);
+// An address or name and a port as URLs have them: "[::1]:80".
+std::string HostAndPort(std::string_view host, uint16_t port);
 
 }  // namespace mach::server

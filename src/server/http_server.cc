@@ -62,9 +62,9 @@ class Server final : public HttpServer {
   Status Bind() {
     error_code ec;
     tcp::resolver resolver(loop_);
-    const auto found =
-        resolver.resolve(options_.host, std::to_string(options_.port), tcp::resolver::passive, ec);
-    const std::string where = options_.host + ":" + std::to_string(options_.port);
+    const auto found = resolver.resolve(std::string(WithoutBrackets(options_.host)),
+                                        std::to_string(options_.port), tcp::resolver::passive, ec);
+    const std::string where = HostAndPort(options_.host, options_.port);
     if (ec || found.empty()) {
       return Error{Code::kIo, "cannot listen on " + where + ": " + ec.message()};
     }

@@ -5,6 +5,7 @@
 
 #include "json/parse.h"
 #include "server/fields.h"
+#include "server/message_content.h"
 
 namespace mach::server {
 namespace {
@@ -40,64 +41,6 @@ std::optional<json::Value> ParsedObject(const std::string& text) {
   auto value = json::Parse(text);
   if (!value || !value->is_object()) return std::nullopt;
   return *std::move(value);
-}
-
-FieldError ReadText(const json::Value& content, const std::string& param, std::string& out) {
-  if (content.is_null()) return std::nullopt;
-  if (content.is_string()) {
-    out = content.AsString();
-    return std::nullopt;
-  }
-  if (!content.is_array()) return WrongType(param, content, "a string or an array of parts");
-  bool first = true;
-  for (size_t i = 0; i < content.AsArray().size(); ++i) {
-    const json::Value& part = content.AsArray()[i];
-    const std::string where = param + "[" + std::to_string(i) + "]";
-    const json::Value* text = part.is_string() ? &part : nullptr;
-    if (text == nullptr) {
-      if (!part.is_object()) return WrongType(where, part, "an object");
-      const json::Value* type = part.Find("type");
-      if (type == nullptr || !type->is_string()) {
-        return BadRequest("missing_required_parameter", where + ".type",
-                          "'" + where + ".type' is missing, expected \"text\"");
-      }
-      const std::string& name = type->AsString();
-      if (name == "text" || name == "input_text" || name == "output_text") {
-        text = part.Find("text");
-      } else if (name == "refusal") {
-        text = part.Find("refusal");
-      } else {
-        return WrongValue(where, "is of type '" + HeaderSafe(name).substr(0, 40) +
-                                     "'; this model reads text only, expected \"text\"");
-      }
-      if (text == nullptr || !text->is_string()) {
-        return BadRequest("missing_required_parameter", where + ".text",
-                          "'" + where + "' has no text");
-      }
-    }
-    if (!first) out += '\n';
-    first = false;
-    out += text->AsString();
-  }
-  return std::nullopt;
-}
-
-FieldError ReadReasoning(const json::Value& message, const std::string& where, std::string& out) {
-  for (const std::string_view key : {"reasoning_content", "reasoning"}) {
-    const json::Value* value = message.Find(key);
-    if (value == nullptr || value->is_null()) continue;
-    if (!value->is_string()) return WrongType(where + "." + std::string(key), *value, "a string");
-    out = value->AsString();
-    return std::nullopt;
-  }
-  const json::Value* details = message.Find("reasoning_details");
-  if (details == nullptr || !details->is_array()) return std::nullopt;
-  for (const json::Value& detail : details->AsArray()) {
-    if (const json::Value* text = detail.Find("text"); text != nullptr && text->is_string()) {
-      out += text->AsString();
-    }
-  }
-  return std::nullopt;
 }
 
 // {"name","arguments"} of a call, in place of `call` or of its "function".
@@ -154,6 +97,17 @@ FieldError ReadToolCalls(const json::Value& message, const std::string& where, j
   return std::nullopt;
 }
 
+// Whether a message of the assistant without "content" is one.
+bool SaysSomething(const json::Value& message) {
+  for (const std::string_view key : {"tool_calls", "function_call", "refusal", "reasoning_content",
+                                     "reasoning", "reasoning_details"}) {
+    if (const json::Value* value = message.Find(key); value != nullptr && !value->is_null()) {
+      return true;
+    }
+  }
+  return false;
+}
+
 FieldError ReadMessage(const json::Value& message, const std::string& where, json::Object& out) {
   if (!message.is_object()) return WrongType(where, message, "an object");
   const json::Value* role = message.Find("role");
@@ -173,8 +127,18 @@ FieldError ReadMessage(const json::Value& message, const std::string& where, jso
   out.Set("role", name);
 
   std::string content;
-  if (const json::Value* given = message.Find("content")) {
-    if (FieldError error = ReadText(*given, where + ".content", content)) return error;
+  std::string thoughts;
+  const json::Value* given = message.Find("content");
+  if (given != nullptr && !given->is_null()) {
+    if (FieldError error = ReadMessageContent(*given, where + ".content", content,
+                                              name == "assistant" ? &thoughts : nullptr)) {
+      return error;
+    }
+  } else if (name != "assistant" || (given == nullptr && !SaysSomething(message))) {
+    return BadRequest("missing_required_parameter", where + ".content",
+                      "'" + where + ".content' is missing; a message of the role '" +
+                          role->AsString() + "' needs a string or an array of parts" +
+                          (name == "assistant" ? ", or 'tool_calls'" : ""));
   }
   if (name == "assistant" && content.empty()) {
     if (const json::Value* refusal = message.Find("refusal");
@@ -191,6 +155,7 @@ FieldError ReadMessage(const json::Value& message, const std::string& where, jso
 
   std::string reasoning;
   if (FieldError error = ReadReasoning(message, where, reasoning)) return error;
+  if (reasoning.empty()) reasoning = std::move(thoughts);
   if (!reasoning.empty()) out.Set("reasoning_content", std::move(reasoning));
   json::Array calls;
   if (FieldError error = ReadToolCalls(message, where, calls)) return error;

@@ -15,11 +15,12 @@ namespace mach::server {
 // where given "name", "tool_call_id", "reasoning_content" (a string) and "tool_calls", whose
 // "arguments" are objects. Text parts are joined with line breaks; the texts of all system and
 // developer messages become one message at the front; legacy "function" messages and
-// "function_call" become their successors. Arguments that are cut-off JSON are completed, and where
-// nothing helps {"raw_arguments": TEXT}, so that a truncated call does not poison a conversation.
-// A line at the front of a system message that is known to differ in every request is taken out:
-// it would keep any prefix from being cached.
-// nonce_stripped: set when that was so; may be null.
+// "function_call" become their successors. Parts of the assistant's thinking become its reasoning.
+// Content may be missing where the assistant says something else, and null in its messages.
+// Arguments that are cut-off JSON are completed, and where nothing helps {"raw_arguments": TEXT},
+// so that a truncated call does not poison a conversation. A line at the front of a system message
+// that is known to differ in every request is taken out: it would keep any prefix from being
+// cached. nonce_stripped: set when that was so; may be null.
 std::variant<json::Array, ApiError> NormalizeMessages(const json::Value& messages,
                                                       const Limits& limits,
                                                       bool* nonce_stripped = nullptr);

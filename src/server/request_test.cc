@@ -1,9 +1,11 @@
 // Requests and messages without a server.
 #include <gtest/gtest.h>
 
+#include "chat/template.h"
 #include "json/parse.h"
 #include "json/write.h"
 #include "server/chat_request.h"
+#include "server/last_turn.h"
 #include "server/messages.h"
 #include "server/router.h"
 #include "server/security.h"
@@ -29,16 +31,37 @@ TEST(NormalizeMessages, GivesTemplatesWhatTheyExpect) {
        R"({"role":"user","content":"x-anthropic-billing-header: c"}])",
        R"([{"role":"system","content":"b"},)"
        R"({"role":"user","content":"x-anthropic-billing-header: c"}])"},
-      {R"([{"role":"system","content":"Say x-anthropic-billing-header: cch=1;"},{"role":"user"}])",
+      {R"([{"role":"system","content":"Say x-anthropic-billing-header: cch=1;"},{"role":"user",)"
+       R"("content":""}])",
        R"([{"role":"system","content":"Say x-anthropic-billing-header: cch=1;"},)"
        R"({"role":"user","content":""}])"},
       // Parts are joined; unknown keys go.
       {R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"input_text","text":"b"},)"
        R"("c"],"x":1,"name":"n"}])",
        R"([{"role":"user","content":"a\nb\nc","name":"n"}])"},
-      // Content may be null or missing.
-      {R"([{"role":"assistant","content":null},{"role":"user"}])",
-       R"([{"role":"assistant","content":""},{"role":"user","content":""}])"},
+      // Content may be null in the assistant's messages, and missing where they say something else.
+      {R"([{"role":"assistant","content":null},{"role":"user","content":"a"}])",
+       R"([{"role":"assistant","content":""},{"role":"user","content":"a"}])"},
+      {R"([{"role":"user","content":"a"},{"role":"assistant"}])", "error messages[1].content"},
+      {R"([{"role":"user"}])", "error messages[0].content"},
+      {R"([{"role":"user","content":null}])", "error messages[0].content"},
+      {R"([{"role":"system"}])", "error messages[0].content"},
+      {R"([{"role":"developer","content":null}])", "error messages[0].content"},
+      {R"([{"role":"user","content":"a"},{"role":"tool","tool_call_id":"c"}])",
+       "error messages[1].content"},
+      {R"([{"role":"function","name":"f"}])", "error messages[0].content"},
+      {R"([{"role":"assistant","tool_calls":null}])", "error messages[0].content"},
+      // Parts that are the assistant's thinking.
+      {R"([{"role":"assistant","content":[{"type":"thinking","thinking":"p","signature":"s"},)"
+       R"({"type":"redacted_thinking","data":"d"},{"type":"text","text":"a"},)"
+       R"({"type":"reasoning","text":"q"},{"type":"reasoning","summary":[{"type":"summary_text",)"
+       R"("text":"r"}]},{"type":"text","text":"b"}]}])",
+       R"([{"role":"assistant","content":"a\nb","reasoning_content":"p\nq\nr"}])"},
+      {R"([{"role":"assistant","reasoning_content":"r","content":[{"type":"thinking",)"
+       R"("thinking":"p"}]}])",
+       R"([{"role":"assistant","content":"","reasoning_content":"r"}])"},
+      {R"([{"role":"user","content":[{"type":"thinking","thinking":"p"}]}])",
+       "error messages[0].content[0]"},
       {R"([{"role":"assistant","refusal":"no"}])", R"([{"role":"assistant","content":"no"}])"},
       // Arguments become objects, whatever they were.
       {R"([{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":)"
@@ -128,6 +151,109 @@ TEST(ChatRequest, OfAliasesTheNewerNameWins) {
   EXPECT_EQ(*request.max_tokens, 2u);
 }
 
+GenerationRequest ParsedChat(const std::string& extra,
+                             std::string_view messages = R"([{"role":"user","content":"x"}])") {
+  auto parsed = ParseChatRequest(
+      "{" + extra + (extra.empty() ? "" : ",") + R"("messages":)" + std::string(messages) + "}",
+      {});
+  if (const auto* error = std::get_if<ApiError>(&parsed)) {
+    ADD_FAILURE() << extra << ": " << error->message;
+    return {};
+  }
+  return std::get<GenerationRequest>(std::move(parsed));
+}
+
+TEST(ChatRequest, MinusOneTokensAreNoLimit) {
+  EXPECT_FALSE(ParsedChat(R"("max_tokens":-1)").max_tokens.has_value());
+  EXPECT_FALSE(ParsedChat(R"("max_completion_tokens":-1)").max_tokens.has_value());
+  EXPECT_EQ(ParsedChat(R"("max_completion_tokens":-1,"max_tokens":3)").max_tokens, 3u);
+  EXPECT_EQ(ParsedChat(R"("max_completion_tokens":0)").max_tokens, 0u);
+  for (const char* name : {"max_tokens", "max_completion_tokens"}) {
+    const auto parsed = ParseChatRequest(
+        R"({"messages":[{"role":"user","content":"x"}],")" + std::string(name) + "\":-2}", {});
+    ASSERT_TRUE(std::holds_alternative<ApiError>(parsed));
+    EXPECT_EQ(std::get<ApiError>(parsed).param, name);
+  }
+}
+
+TEST(ChatRequest, AToolChoiceIsAWordInEitherForm) {
+  const std::string tools = R"("tools":[{"type":"function","function":{"name":"f"}}],)";
+  for (const bool object : {false, true}) {
+    const auto choose = [&](const std::string& word) {
+      return ParsedChat(tools + "\"tool_choice\":" +
+                        (object ? "{\"type\":\"" + word + "\"}" : "\"" + word + "\""));
+    };
+    const GenerationRequest automatic = choose("auto");
+    EXPECT_TRUE(automatic.parse_tools);
+    EXPECT_FALSE(automatic.force_call);
+    const GenerationRequest none = choose("none");
+    EXPECT_FALSE(none.parse_tools);
+    EXPECT_TRUE(none.chat.tools.empty());
+    EXPECT_TRUE(choose("required").force_call);
+    EXPECT_TRUE(choose("any").force_call);
+  }
+  // Anthropic's spelling of a named tool.
+  EXPECT_EQ(ParsedChat(tools + R"("tool_choice":{"type":"tool","name":"f"})").forced_function, "f");
+}
+
+TEST(ChatRequest, GoesOnWithALastMessageOfTheAssistant) {
+  constexpr std::string_view kOpen =
+      R"([{"role":"user","content":"x"},{"role":"assistant","content":"y"}])";
+  const ChatInput opened = ParsedChat("", kOpen).chat;
+  EXPECT_TRUE(opened.continue_final);
+  EXPECT_FALSE(opened.add_generation_prompt);
+  EXPECT_TRUE(ParsedChat(R"("continue_final_message":true,"add_generation_prompt":false)", kOpen)
+                  .chat.continue_final);
+  // Whoever asks for another turn, or for the turn as it is, gets that.
+  for (const bool another : {false, true}) {
+    const ChatInput chat =
+        ParsedChat(another ? R"("add_generation_prompt":true)" : R"("add_generation_prompt":false)",
+                   kOpen)
+            .chat;
+    EXPECT_FALSE(chat.continue_final);
+    EXPECT_EQ(chat.add_generation_prompt, another);
+  }
+  EXPECT_FALSE(ParsedChat(R"("continue_final_message":false)", kOpen).chat.continue_final);
+  // Nothing to go on with.
+  EXPECT_TRUE(ParsedChat("").chat.add_generation_prompt);
+  EXPECT_TRUE(ParsedChat("", R"([{"role":"user","content":"x"},{"role":"assistant","tool_calls":)"
+                             R"([{"function":{"name":"f"}}]}])")
+                  .chat.add_generation_prompt);
+  const ChatInput empty =
+      ParsedChat("", R"([{"role":"user","content":"x"},{"role":"assistant","content":" "}])").chat;
+  EXPECT_TRUE(empty.add_generation_prompt);
+  EXPECT_EQ(empty.messages.size(), 1u);
+  for (const char* body :
+       {R"({"continue_final_message":true,"messages":[{"role":"user","content":"x"}]})",
+        R"({"continue_final_message":true,"add_generation_prompt":true,"messages":[)"
+        R"({"role":"assistant","content":"x"}]})"}) {
+    const auto parsed = ParseChatRequest(body, {});
+    ASSERT_TRUE(std::holds_alternative<ApiError>(parsed)) << body;
+    EXPECT_EQ(std::get<ApiError>(parsed).param, "continue_final_message");
+  }
+}
+
+// What transformers' apply_chat_template(continue_final_message=True) gives.
+TEST(LastTurn, EndsWhereTheTemplateShowsTheContentsEnd) {
+  constexpr std::string_view kKeeps =
+      "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}";
+  constexpr std::string_view kTrims =
+      "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>\n{% endfor %}bye";
+  constexpr std::string_view kFirstOnly = "{{ messages[0].content }}";
+  const auto ends = [](std::string_view source, std::string_view content) {
+    const json::Array messages{json::Object{{"role", "user"}, {"content", "end e"}},
+                               json::Object{{"role", "assistant"}, {"content", content}}};
+    const auto rendered =
+        chat::Template::Parse(source)->Render({{"messages", MarkLastTurn(messages)}}, {});
+    const size_t end = EndOfMarkedTurn(rendered->text);
+    return end == std::string::npos ? "nowhere" : rendered->text.substr(0, end);
+  };
+  EXPECT_EQ(ends(kKeeps, "e"), "<|user|>end e<|end|>\n<|assistant|>e");
+  EXPECT_EQ(ends(kKeeps, " e \n"), "<|user|>end e<|end|>\n<|assistant|> e \n");
+  EXPECT_EQ(ends(kTrims, " e \n"), "<|user|>end e<|end|>\n<|assistant|>e");
+  EXPECT_EQ(ends(kFirstOnly, "e"), "nowhere");
+}
+
 TEST(ChatRequest, NeutralValuesOfUnsupportedParametersAreAccepted) {
   const auto parsed = ParseChatRequest(
       R"({"functions":[],"echo":false,"guided_json":{},"grammar":"","prompt_logprobs":0,)"
@@ -167,6 +293,8 @@ TEST(Router, FindsRoutes) {
   EXPECT_EQ(router.Find("POST", "/things").route->method, "POST");
   EXPECT_EQ(router.Find("GET", "/things/a/b%20c").tail, "a/b c");
   EXPECT_EQ(router.Find("GET", "/v1/health").route->pattern, "/health");
+  EXPECT_EQ(router.Find("GET", "//v1//things//").route->pattern, "/v1/things");
+  EXPECT_EQ(router.Find("GET", "/v1/things//a//b").tail, "a/b");
   EXPECT_EQ(router.Find("DELETE", "/things").allow, "GET, HEAD, POST, OPTIONS");
   for (const char* path : {"/", "/v1", "/v1/", "/thing", "/v1/v1/things", "/health/x", ""}) {
     EXPECT_TRUE(router.Find("GET", path).allow.empty()) << path;
@@ -182,6 +310,10 @@ TEST(Http, SplitsTargetsAndDecodes) {
                              "http://h:x/", "http://[::1]h/", "h:1"}) {
     EXPECT_FALSE(ParseTarget(target).has_value()) << target;
   }
+  EXPECT_EQ(HostAndPort("::1", 80), "[::1]:80");
+  EXPECT_EQ(HostAndPort("[::1]", 80), "[::1]:80");
+  EXPECT_EQ(HostAndPort("127.0.0.1", 80), "127.0.0.1:80");
+  for (const char* host : {"", "[", "[::1", "::1]", "a"}) EXPECT_EQ(WithoutBrackets(host), host);
   EXPECT_EQ(PercentDecode("a%2Fb%zz%4"), "a/b%zz%4");
   EXPECT_EQ(HeaderSafe("a\r\nb\x80"), "ab");
 }
@@ -208,6 +340,10 @@ TEST(Security, KnowsLoopbackAndPatterns) {
     return !security.CheckSource(request).has_value();
   };
   EXPECT_TRUE(allowed("192.168.1.2:8080", ""));
+  options.bind_host = "[fd00::1]";
+  HttpRequest bracketed;
+  bracketed.headers = {{"Host", "[fd00::1]:8080"}};
+  EXPECT_FALSE(Security(options).CheckSource(bracketed).has_value());
   EXPECT_TRUE(allowed("box.lan", "http://box.lan"));
   EXPECT_TRUE(allowed("localhost", "moz-extension://abc"));
   EXPECT_TRUE(allowed("localhost", "https://app.example"));

@@ -20,9 +20,21 @@ bool Matches(std::string_view pattern, std::string_view path, std::string& tail)
   return path.starts_with("/v1/") && MatchesOne(pattern, path.substr(kPrefix.size()), tail);
 }
 
+// Clients join a base URL that ends with a slash and a path that begins with one.
+std::string WithoutDoubledSlashes(std::string_view path) {
+  std::string out;
+  out.reserve(path.size());
+  for (const char c : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  return out;
+}
+
 }  // namespace
 
-Router::Match Router::Find(std::string_view method, std::string_view path) const {
+Router::Match Router::Find(std::string_view method, std::string_view given) const {
+  const std::string single = WithoutDoubledSlashes(given);
+  std::string_view path = single;
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   Match match;
   for (const Route& route : routes_) {

@@ -46,7 +46,8 @@ class Router {
     std::string tail;
     std::string allow;  // methods of this path, "GET, HEAD, OPTIONS"; empty: no such path
   };
-  // Every "/v1/x" is found as "/x" too. A slash at the end does not count.
+  // Every "/v1/x" is found as "/x" too. Slashes in a row are one, and one at the end does
+  // not count.
   Match Find(std::string_view method, std::string_view path) const;
 
  private:

@@ -101,6 +101,12 @@ bool ApiKeys::Accepts(std::string_view key) const {
   return accepted;
 }
 
+Security::Security(SecurityOptions options) : options_(std::move(options)) {
+  const auto plain = [](std::string& host) { host = std::string(WithoutBrackets(host)); };
+  plain(options_.bind_host);
+  std::for_each(options_.extra_hosts.begin(), options_.extra_hosts.end(), plain);
+}
+
 bool Security::HostAllowed(std::string_view authority) const {
   const std::string_view host = HostPart(authority);
   if (host.empty()) return false;

@@ -37,7 +37,7 @@ struct SecurityOptions {
 
 class Security {
  public:
-  explicit Security(SecurityOptions options) : options_(std::move(options)) {}
+  explicit Security(SecurityOptions options);
 
   // 403 for a foreign Host (when no key guards the server: DNS rebinding) or Origin.
   std::optional<ApiError> CheckSource(const HttpRequest& request) const;

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "chat/template.h"
+#include "server/last_turn.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
@@ -78,7 +79,7 @@ class TextCodec final : public Codec {
 
   Result<Prompt> RenderChat(const ChatInput& input) const override {
     json::Object variables = variables_;
-    variables.Set("messages", input.messages);
+    variables.Set("messages", input.continue_final ? MarkLastTurn(input.messages) : input.messages);
     variables.Set("tools", input.tools.empty() ? no_tools_ : json::Value(input.tools));
     variables.Set("add_generation_prompt", input.add_generation_prompt);
     for (const json::Member& member : input.kwargs) variables.Set(member.key, member.value);
@@ -86,24 +87,39 @@ class TextCodec final : public Codec {
     options.now_unix_seconds = clock_.UnixSeconds();
     const bool has_tools = !input.tools.empty();
     const chat::Template& jinja = has_tools && tool_template_ ? *tool_template_ : template_;
-    MACH_TRY(const chat::Rendered rendered, jinja.Render(variables, options));
+    MACH_TRY(chat::Rendered rendered, jinja.Render(variables, options));
+    Prompt prompt;
+    if (has_tools && !(knows_tools_ && NamesAll(input.tools, rendered.text))) {
+      variables.Set("tools", no_tools_);
+      const auto without = jinja.Render(variables, options);
+      prompt.lacks_tools = without && without->text == rendered.text;
+    }
+    if (input.continue_final) {
+      const size_t end = EndOfMarkedTurn(rendered.text);
+      if (end == std::string::npos) {
+        return Error{Code::kInvalidArgument,
+                     "the chat template leaves the last message out, so that it cannot be "
+                     "continued; end the conversation with a user message"};
+      }
+      rendered.text.resize(end);
+    }
 
     std::vector<text::Span> plain;
     plain.reserve(rendered.plain.size());
-    for (const chat::Span& span : rendered.plain) plain.push_back({span.begin, span.end});
-    Prompt prompt;
+    for (const chat::Span& span : rendered.plain) {
+      if (span.begin >= rendered.text.size()) break;
+      plain.push_back({span.begin, std::min(span.end, rendered.text.size())});
+    }
     prompt.tokens =
         tokenizer_->Encode(rendered.text, {.add_special_tokens = false, .plain = plain});
     const size_t last = rendered.text.find_last_not_of(" \t\r\n");
     prompt.ends_in_reasoning =
         !format_.reasoning_open.empty() && last != std::string::npos &&
         std::string_view(rendered.text).substr(0, last + 1).ends_with(format_.reasoning_open);
-    prompt.text = rendered.text;
-    if (has_tools && !(knows_tools_ && NamesAll(input.tools, rendered.text))) {
-      variables.Set("tools", no_tools_);
-      const auto without = jinja.Render(variables, options);
-      prompt.lacks_tools = without && without->text == rendered.text;
+    if (input.continue_final) {
+      prompt.ends_in_reasoning |= ThinksAtItsEnd(rendered.text, input.messages.back());
     }
+    prompt.text = rendered.text;
     return prompt;
   }
 
@@ -157,6 +173,16 @@ class TextCodec final : public Codec {
       const json::Value* name = function == nullptr ? nullptr : function->Find("name");
       return name != nullptr && name->is_string() && text.find(name->AsString()) != text.npos;
     });
+  }
+
+  // Whether a continued message's own text opens a reasoning block and does not close it.
+  bool ThinksAtItsEnd(std::string_view prompt, const json::Value& message) const {
+    if (format_.reasoning_open.empty()) return false;
+    const size_t bytes = std::min(message.Find("content")->AsString().size(), prompt.size());
+    const std::string_view own = prompt.substr(prompt.size() - bytes);
+    const size_t open = own.rfind(format_.reasoning_open);
+    return open != std::string_view::npos &&
+           own.find(format_.reasoning_close, open) == std::string_view::npos;
   }
 
   // A pair of markers counts when the template knows it; markers are tokens when all of them are.

@@ -2,6 +2,7 @@
 
 #include "server/completion_request.h"
 #include "server/generation_fields.h"
+#include "server/last_turn.h"
 #include "server/messages.h"
 
 namespace mach::server {
@@ -46,14 +47,20 @@ FieldError ReadTools(const Value& value, const Limits& limits, TextRequest& requ
 
 FieldError ReadKwargs(const Value& value, const Limits&, TextRequest& request) {
   request.chat.kwargs = value.AsObject();
-  for (const char* ours : {"messages", "tools", "add_generation_prompt"}) {
+  for (const char* ours :
+       {"messages", "tools", "add_generation_prompt", "continue_final_message"}) {
     request.chat.kwargs.Erase(ours);
   }
   return std::nullopt;
 }
 
 FieldError ReadGenerationPrompt(const Value& value, const Limits&, TextRequest& request) {
-  request.chat.add_generation_prompt = value.AsBool();
+  request.chat.asked_generation_prompt = value.AsBool();
+  return std::nullopt;
+}
+
+FieldError ReadContinuation(const Value& value, const Limits&, TextRequest& request) {
+  request.chat.asked_continuation = value.AsBool();
   return std::nullopt;
 }
 
@@ -81,6 +88,8 @@ constexpr Row kTokenize[] = {
      ReadKwargs},
     {"add_generation_prompt", FieldType::kBoolean, kHonoured, "open the assistant's turn",
      ReadGenerationPrompt},
+    {"continue_final_message", FieldType::kBoolean, kHonoured,
+     "go on with the last message, the assistant's", ReadContinuation},
     {"add_special", FieldType::kBoolean, kHonoured,
      "what the tokenizer puts around a text; default: false with 'content', true with 'prompt'",
      ReadTextFlag<&T::add_special>},
@@ -125,6 +134,7 @@ std::variant<TextRequest, ApiError> ParseText(std::string_view body, const Limit
           ReadFields(std::get<json::Object>(object), fields, limits, request, request.ignored)) {
     return *std::move(error);
   }
+  if (auto error = SettleLastTurn(request.chat)) return *std::move(error);
   return request;
 }
 
@@ -147,7 +157,7 @@ std::variant<TextRequest, ApiError> ParseTokenizeRequest(std::string_view body,
 
 std::variant<TextRequest, ApiError> ParseWarmRequest(std::string_view body, const Limits& limits) {
   TextRequest closed;
-  closed.chat.add_generation_prompt = false;  // what the next turn of any kind begins with
+  closed.chat.asked_generation_prompt = false;  // what the next turn of any kind begins with
   auto request = ParseText(body, limits, kWarm, std::move(closed));
   if (const auto* text = std::get_if<TextRequest>(&request);
       text != nullptr && !text->text && !text->is_chat) {

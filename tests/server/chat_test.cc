@@ -415,7 +415,7 @@ TEST_F(ChatTest, SaysWhatIsWrongWithARequest) {
       {Body(R"("temperature":-1)"), "invalid_value", "temperature"},
       {Body(R"("stream":1)"), "invalid_type", "stream"},
       {Body(R"("max_tokens":1.5)"), "invalid_type", "max_tokens"},
-      {Body(R"("max_tokens":-1)"), "invalid_value", "max_tokens"},
+      {Body(R"("max_tokens":-2)"), "invalid_value", "max_tokens"},
       {Body(R"("n":0)"), "invalid_value", "n"},
       {Body(R"("n":17)"), "invalid_value", "n"},
       {Body(R"("top_logprobs":2)"), "invalid_value", "top_logprobs"},

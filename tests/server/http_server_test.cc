@@ -1,6 +1,7 @@
 // The HTTP core, over loopback: limits, errors, framing, timeouts, shutdown.
 #include "server/http_server.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/log.h"
@@ -22,7 +23,7 @@ TEST_F(HttpServerTest, ServesEveryRouteWithAndWithoutItsPrefix) {
   for (const char* target :
        {"/health", "/v1/health", "/livez", "/readyz", "/version", "/v1/models", "/models",
         "/v1/models/", "/models/scripted/model", "/v1/models/scripted%2Fmodel", "/v1/models/model",
-        "http://localhost/health?x=1"}) {
+        "//health", "//v1//models//", "http://localhost/health?x=1"}) {
     const RawResponse response = Ask(server.port(), Get(target));
     EXPECT_EQ(response.status, 200) << target;
     EXPECT_EQ(response.headers.at("content-type"), "application/json") << target;
@@ -368,6 +369,19 @@ TEST_F(HttpServerTest, StopsAtOnceWhenTold) {
   server.http().StopNow();
   EXPECT_FALSE(server.Join());
   EXPECT_TRUE(Eventually([&] { return server.engine().cancelled() == 1; }));
+}
+
+TEST_F(HttpServerTest, ListensOnAnAddressInBrackets) {
+  HttpServerOptions options;
+  options.host = "[::1]";
+  options.port = 0;
+  const Router router;
+  const auto server = HttpServer::Listen(options, router);
+  // A machine without IPv6 says so; the name is never what is wrong.
+  if (!server.ok()) {
+    EXPECT_THAT(server.error().message, testing::HasSubstr("cannot listen on [::1]:0: "));
+    EXPECT_THAT(server.error().message, testing::Not(testing::HasSubstr("not found")));
+  }
 }
 
 TEST_F(HttpServerTest, SaysWhyItCannotListen) {

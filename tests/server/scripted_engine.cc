@@ -51,6 +51,7 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
     }
     text += content + "\n";
   }
+  if (input.continue_final) text.pop_back();
   Prompt prompt;
   prompt.text = text;
   for (const char c : text) prompt.tokens.push_back(static_cast<unsigned char>(c));

@@ -33,7 +33,8 @@ inline constexpr TokenId kScriptEnd = 260;      // ends an answer
 // Bytes as tokens; Qwen's markers as one token each.
 std::vector<TokenId> ScriptTokens(std::string_view text);
 
-// A conversation is rendered as the contents of its messages, each followed by a line break, and
+// A conversation is rendered as the contents of its messages, each followed by a line break (but for
+// one that is continued), and
 // "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does.
 class ScriptedCodec final : public Codec {
  public:
