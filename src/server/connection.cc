@@ -122,6 +122,17 @@ void Connection::CloseIfIdle() {
   if (idle_) CloseNow();
 }
 
+std::optional<Connection::Clock::time_point> Connection::IdleSince() const {
+  if (!idle_ || closing_) return std::nullopt;
+  if (!has_answered_ && Clock::now() - idle_since_ < context_.options.limits.header_timeout) {
+    return std::nullopt;
+  }
+  error_code ec;
+  const size_t unread = socket_.available(ec);
+  if (ec || unread > 0) return std::nullopt;
+  return idle_since_;
+}
+
 void Connection::AbortReply(const ApiError& error) {
   if (reply_ == nullptr) return;
   reply_->Abort(error);
@@ -160,6 +171,7 @@ asio::awaitable<bool> Connection::Serve() {
   } else {
     co_await Dispatch(exchange);
   }
+  has_answered_ = true;
   if (exchange.body_left && !exchange.client_gone) co_await Linger();
   co_return exchange.keep_alive && !exchange.client_gone;
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -63,6 +65,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static boost::asio::awaitable<void> Run(std::shared_ptr<Connection> self);
 
   void CloseIfIdle();
+  // Since when the connection has waited for a request, where another one may take its place: it
+  // has had an answer, or the time that a head may take, and nothing has come that is unread.
+  // nullopt: it is in use.
+  std::optional<std::chrono::steady_clock::time_point> IdleSince() const;
+  bool closing() const { return closing_; }
   void AbortReply(const ApiError& error);  // the answer under way, if there is one
   void CloseNow();
 
@@ -105,6 +112,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t deadline_round_ = 0;
   bool timed_out_ = false;
   bool idle_ = false;
+  Clock::time_point idle_since_;
+  bool has_answered_ = false;
   bool closing_ = false;
   Reply* reply_ = nullptr;  // under way, owned by SendReply
   std::shared_ptr<Wakeup> wakeup_;

@@ -60,6 +60,7 @@ asio::awaitable<bool> Connection::AwaitFirstByte() {
   if (buffer_.size() != 0) co_return true;
   buffer_.shrink_to_fit();  // an idle connection holds no buffer
   idle_ = true;
+  idle_since_ = Clock::now();
   Arm(context_.options.limits.idle_timeout);
   error_code ec;
   co_await socket_.async_wait(tcp::socket::wait_read,

@@ -119,13 +119,36 @@ class Server final : public HttpServer {
         co_await backoff.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
       }
-      if (context_.open.size() >= options_.limits.connections) {
+      if (!MakeRoom()) {
         Refuse(std::move(socket));
         continue;
       }
       auto connection = std::make_shared<Connection>(context_, std::move(socket));
       asio::co_spawn(loop_, Connection::Run(std::move(connection)), asio::detached);
     }
+  }
+
+  // Whether there is room for one more connection. At the limit the one that has been idle for the
+  // longest gives way: its client expects that of a connection that is kept open, and asks again.
+  bool MakeRoom() {
+    if (context_.open.size() < options_.limits.connections) return true;
+    size_t staying = 0;
+    Connection* idlest = nullptr;
+    std::chrono::steady_clock::time_point since;
+    for (Connection* connection : context_.open) {
+      if (connection->closing()) continue;
+      ++staying;
+      const auto idle = connection->IdleSince();
+      if (!idle || (idlest != nullptr && *idle >= since)) continue;
+      idlest = connection;
+      since = *idle;
+    }
+    if (staying < options_.limits.connections) return true;
+    if (idlest == nullptr) return false;
+    idlest->CloseNow();
+    LogLimited(give_way_lines_, "an idle connection gave way to a new one: limit=" +
+                                    std::to_string(options_.limits.connections));
+    return true;
   }
 
   // Says why in one packet, without a connection's state.
@@ -217,6 +240,7 @@ class Server final : public HttpServer {
   asio::signal_set signals_;
   asio::steady_timer drain_timer_;
   LogLimit accept_lines_{5, std::chrono::seconds(10)};
+  LogLimit give_way_lines_{5, std::chrono::seconds(10)};
   LogLimit refuse_lines_{5, std::chrono::seconds(10)};
   uint16_t port_ = 0;
   bool cut_off_ = false;

@@ -260,6 +260,43 @@ TEST_F(HttpServerTest, LimitsItsConnections) {
   EXPECT_EQ(Ask(server.port(), Get("/health")).status, 200);
 }
 
+TEST_F(HttpServerTest, IdleConnectionsGiveWay) {
+  TestServerOptions options;
+  options.engine.hold_at = 0;
+  options.http.limits.connections = 3;
+  TestServer server(std::move(options));
+  TestClient busy(server.port());
+  busy.Send(Post(kChat, kHi));
+  ASSERT_TRUE(Eventually([&] { return server.engine().running() == 1; }));
+  TestClient older(server.port());
+  older.Send(Get("/health"));
+  EXPECT_EQ(older.Read().status, 200);
+  TestClient newer(server.port());
+  newer.Send(Get("/health"));
+  EXPECT_EQ(newer.Read().status, 200);
+
+  TestClient next(server.port());
+  next.Send(Get("/health"));
+  EXPECT_EQ(next.Read().status, 200);
+  EXPECT_TRUE(older.AtEnd());
+  newer.Send(Get("/health"));  // which makes `next` the one that is idle for longer
+  EXPECT_EQ(newer.Read().status, 200);
+
+  // What has a request under way, or has not had the time to send one, stays.
+  newer.Send(Post(kChat, kHi));
+  ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 2; }));
+  TestClient fresh(server.port());
+  EXPECT_TRUE(next.AtEnd());
+  const RawResponse refused = TestClient(server.port()).Read();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.ErrorCode(), "too_many_connections");
+  fresh.Send(Get("/health"));
+  EXPECT_EQ(fresh.Read().status, 200);
+  server.engine().Release();
+  EXPECT_EQ(busy.Read().status, 200);
+  EXPECT_EQ(newer.Read().status, 200);
+}
+
 TEST_F(HttpServerTest, GivesUpOnSlowClients) {
   TestServerOptions options;
   options.http.limits.header_timeout = milliseconds(50);
