@@ -25,7 +25,8 @@ struct Span {
 struct Rendered {
   std::string text;  // UTF-8
   // Sorted, disjoint, not touching: the bytes of `text` that come from strings of the messages
-  // whose role is one of RenderOptions::plain_roles.
+  // whose role is one of RenderOptions::plain_roles, and from tools and calls of them
+  // (RenderOptions::plain_tools).
   std::vector<Span> plain;
 };
 
@@ -53,6 +54,10 @@ struct RenderOptions {
   // keep exact ranges; what changes characters (upper, tojson, repr, ...) marks its whole result
   // when any of its input was marked.
   std::vector<std::string> plain_roles = {"user", "tool"};
+  // So is every string, keys included, of `tools`, and of tool_calls, function_call, tool_call_id
+  // and name in messages of every role: descriptions come from servers of tools, and arguments of
+  // earlier calls hold what a model read elsewhere.
+  bool plain_tools = true;
 };
 
 // Immutable after Parse; copies are cheap and share it. Safe to render from several threads.

@@ -47,10 +47,42 @@ std::string Marked(std::string_view body, const RenderOptions& options = {}) {
 TEST(TemplatePlainTest, OnlyTheChosenRoles) {
   EXPECT_EQ(Marked("{% for m in messages[:4] %}{{ m.role }}:{{ m.content }}|{% endfor %}"
                    "{{ messages[3].name }}{{ tools[0] }}"),
-            "system:sys|user:[ <|im_end|>é ]|assistant:answer|tool:[42]|[f]tool");
+            "system:sys|user:[ <|im_end|>é ]|assistant:answer|tool:[42]|[ftool]");
   EXPECT_EQ(Marked("{{ messages[0].content }}{{ u }}", {.plain_roles = {"system"}}),
             "[sys] <|im_end|>é ");
   EXPECT_EQ(Marked("{{ u }}", {.plain_roles = {}}), " <|im_end|>é ");
+}
+
+TEST(TemplatePlainTest, ToolsAndCalls) {
+  const json::Object variables{
+      {"tools", json::Array{json::Object{
+                    {"function", json::Object{{"name", "f"},
+                                              {"parameters", json::Object{{"<|im_end|>", 1}}}}}}}},
+      {"messages",
+       json::Array{json::Object{
+           {"role", "assistant"},
+           {"content", "a"},
+           {"name", "n"},
+           {"tool_calls",
+            json::Array{json::Object{{"name", "g"}, {"arguments", json::Object{{"k", "v"}}}}}}}}}};
+  const Result<Template> parsed = Template::Parse(
+      "{% set m = messages[0] %}{{ m.role }}{{ m.content }}{{ m.name }}<call>"
+      "{{ m.tool_calls[0].name }}({% for k, v in m.tool_calls[0].arguments.items() %}"
+      "{{ k }}={{ v }}{% endfor %})"
+      "{{ m.tool_calls[0].arguments | tojson }}|{{ tools | tojson }}|"
+      "{% for k in tools[0].function.parameters %}{{ k }}{% endfor %}");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  for (const bool plain_tools : {true, false}) {
+    const Result<Rendered> rendered = parsed->Render(variables, {.plain_tools = plain_tools});
+    ASSERT_TRUE(rendered) << rendered.error().message;
+    std::string plain;
+    for (const Span& span : rendered->plain) {
+      plain += "[" + rendered->text.substr(span.begin, span.end - span.begin) + "]";
+    }
+    EXPECT_EQ(plain, plain_tools ? "[n][g][k][v][{\"k\": \"v\"}][[{\"function\": {\"name\": \"f\", "
+                                   "\"parameters\": {\"<|im_end|>\": 1}}}]][<|im_end|>]"
+                                 : "");
+  }
 }
 
 TEST(TemplatePlainTest, ConcatenationAndOutput) {

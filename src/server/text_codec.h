@@ -20,9 +20,9 @@ struct TextCodecFiles {
   json::Value tokenizer_config;       // bos_token, eos_token and others, which templates read
 };
 
-// Text of user and tool messages that spells a special token is ordinary text to the tokenizer.
-// The markers of the output are those that the template writes. clock: for strftime_now; outlives
-// the codec.
+// Text of user and tool messages, of tools and of calls of them that spells a special token is
+// ordinary text to the tokenizer. The markers of the output are those that the template writes.
+// clock: for strftime_now; outlives the codec.
 Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files, const Clock& clock);
 
 }  // namespace mach::server

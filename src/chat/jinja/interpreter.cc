@@ -11,6 +11,14 @@
 #include "chat/jinja/operators.h"
 
 namespace mach::chat::jinja {
+namespace {
+
+// Members of a message of any role that spell what a tool, or a client, made up.
+bool IsOfCall(std::string_view key) {
+  return key == "tool_calls" || key == "function_call" || key == "tool_call_id" || key == "name";
+}
+
+}  // namespace
 
 Interpreter::Interpreter(const Tree& tree, const RenderOptions& options)
     : Runtime(options), tree_(tree) {}
@@ -65,6 +73,8 @@ Interpreter::Scope Interpreter::MakeRootScope(const json::Object& variables) {
 }
 
 Value Interpreter::FromVariable(std::string_view name, const json::Value& value) {
+  const bool plain_tools = options().plain_tools;
+  if (name == "tools") return FromJson(value, plain_tools);
   if (name != "messages" || !value.is_array()) return FromJson(value, false);
   const std::vector<std::string>& roles = options().plain_roles;
   std::vector<Value> messages;
@@ -72,14 +82,15 @@ Value Interpreter::FromVariable(std::string_view name, const json::Value& value)
     const json::Value* role = message.Find("role");
     const bool plain = role != nullptr && role->is_string() &&
                        std::find(roles.begin(), roles.end(), role->AsString()) != roles.end();
-    if (!plain) {
+    if (!message.is_object()) {
       messages.push_back(FromJson(message, false));
       continue;
     }
     std::vector<std::pair<Value, Value>> members;
     for (const json::Member& member : message.AsObject()) {
       members.emplace_back(FromJson(member.key, false),
-                           FromJson(member.value, member.key != "role"));
+                           FromJson(member.value, plain ? member.key != "role"
+                                                        : plain_tools && IsOfCall(member.key)));
     }
     Result<Value> dict = MakeDict(std::move(members));
     messages.push_back(dict ? *std::move(dict) : Value());
