@@ -182,6 +182,11 @@ def check_kept(mach, model, work):
     print("bf16_streaming: the same tokens, and what is refused")
 
 
+def name_templates(config, templates):
+    config.with_name("chat_template.jinja").unlink()
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": templates}))
+
+
 def check_unreadable(mach, model, work):
     run([mach, "check", work / "nothing"], 3)
     broken = work / "broken"
@@ -196,7 +201,12 @@ def check_unreadable(mach, model, work):
             ("tokenizer_config.json", lambda path: path.write_text("{"), "tokenizer_config.json"),
             ("chat_template.jinja", lambda path: path.write_text("{% for m in messages %}x"), "template"),
             ("chat_template.jinja", lambda path: path.write_text("{{ raise_exception('no') }}"),
-             "does not render a conversation of one user message")):
+             "does not render a conversation of one user message"),
+            ("tokenizer_config.json", lambda path: name_templates(path, {"rag": "x"}),
+             "the chat templates are named 'rag', expected one named 'default' or 'tool_use'"),
+            ("tokenizer_config.json",
+             lambda path: name_templates(path, {"default": "x", "tool_use": "{{ tools.x.y }}"}),
+             "the chat template 'tool_use' does not render")):
         text = work / "text"
         shutil.copytree(model, text)
         change(text / name)
