@@ -34,6 +34,11 @@ ChoiceRun::Update ChoiceRun::Take() {
     pipeline_->Push(token, update.deltas);
     if (pipeline_->stopped()) Cancel();
   }
+  if (batch.lost) {
+    Cancel();
+    End(Error{Code::kNoMemory, "there was no memory for the generation's events"}, update);
+    return update;
+  }
   if (batch.end) {
     timings_ = batch.end->second;
     End(batch.end->first, update);

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "server/exchange.h"
+#include "server/faults.h"
 
 namespace mach::server {
 
@@ -20,6 +21,8 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 
 namespace {
+
+constexpr std::chrono::seconds kLookAgain{5};
 
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
@@ -45,15 +48,19 @@ std::string Chunk(std::string_view bytes) {
 struct Connection::Watch {
   bool stop = false;
   bool gone = false;
-  bool finished = false;
+  bool finished = true;  // false while the coroutine runs
 };
 
-void Wakeup::Notify() {
+void Wakeup::Notify() noexcept {
   if (posted_.exchange(true)) return;
-  asio::post(loop_, [self = shared_from_this()] {
-    self->posted_ = false;
-    self->NotifyOnLoop();
-  });
+  try {
+    asio::post(loop_, [self = shared_from_this()] {
+      self->posted_ = false;
+      self->NotifyOnLoop();
+    });
+  } catch (...) {  // no memory for the message: the one who waits looks again by itself
+    posted_ = false;
+  }
 }
 
 void Wakeup::NotifyOnLoop() {
@@ -63,7 +70,7 @@ void Wakeup::NotifyOnLoop() {
 
 asio::awaitable<void> Wakeup::WaitUntil(std::chrono::steady_clock::time_point until) {
   if (!signaled_) {
-    timer_.expires_at(until);
+    timer_.expires_at(std::min(until, std::chrono::steady_clock::now() + kLookAgain));
     error_code ignored;
     co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
@@ -158,7 +165,17 @@ asio::awaitable<bool> Connection::Serve() {
   if (!have_head) co_return false;
 
   if (!exchange.admission.answer) {
-    const bool have_body = co_await ReadBody(exchange);
+    bool have_body = false;
+    std::exception_ptr fault;
+    try {
+      have_body = co_await ReadBody(exchange);
+    } catch (...) {
+      fault = std::current_exception();
+    }
+    if (fault) {
+      std::string().swap(exchange.request.body);
+      Refuse(exchange, FromException(fault, exchange.request.id));
+    }
     if (!have_body && !exchange.admission.answer) co_return false;
   } else if (exchange.body_left && exchange.well_formed) {
     const bool skipped = co_await SkipBody(exchange);
@@ -177,21 +194,31 @@ asio::awaitable<bool> Connection::Serve() {
 }
 
 asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange) {
+  // The worker's own, since this coroutine may end before the worker does.
   struct Job {
-    HandlerResult result;
+    const Route& route;
+    HttpRequest request;
+    std::string tail;
+    HandlerResult result = HttpResponse{.status = 500};  // where no other can be made
     std::atomic<bool> done{false};
   };
-  const auto job = std::make_shared<Job>();
-  const Router::Match& match = exchange.admission.match;
-  asio::post(context_.workers, [job, &match, &exchange, wakeup = wakeup_] {
-    job->result = match.route->handle(exchange.request, match.tail);
+  Router::Match& match = exchange.admission.match;
+  const std::shared_ptr<Job> job(
+      new Job{*match.route, std::move(exchange.request), std::move(match.tail)});
+  asio::post(context_.workers, [job, wakeup = wakeup_] {
+    try {
+      job->result =
+          Guarded(job->request.id, [&] { return job->route.handle(job->request, job->tail); });
+    } catch (...) {
+      LogFault("a handler", std::current_exception());
+    }
     job->done.store(true, std::memory_order_release);
     wakeup->Notify();
   });
-  // The exchange lives in this coroutine: it must not end before the worker is done with it.
   while (!job->done.load(std::memory_order_acquire)) {
     co_await wakeup_->WaitUntil(Clock::time_point::max());
   }
+  exchange.request = std::move(job->request);
   co_return std::move(job->result);
 }
 
@@ -201,7 +228,8 @@ asio::awaitable<void> Connection::Dispatch(Exchange& exchange) {
   if (route.runs_on == RunsOn::kWorker) {
     result = co_await RunOnWorker(exchange);
   } else {
-    result = route.handle(exchange.request, exchange.admission.match.tail);
+    result = Guarded(exchange.request.id,
+                     [&] { return route.handle(exchange.request, exchange.admission.match.tail); });
   }
   if (auto* response = std::get_if<HttpResponse>(&result)) {
     co_await Send(exchange, std::move(*response));
@@ -222,22 +250,53 @@ asio::awaitable<void> Connection::Send(Exchange& exchange, HttpResponse response
 asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<Reply> reply) {
   const auto watch = std::make_shared<Watch>();
   reply_ = reply.get();
-  reply->Start([wakeup = wakeup_] { wakeup->Notify(); });
-  asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
+  std::string details;
+  std::exception_ptr fault;
+  try {
+    reply->Start([wakeup = wakeup_] { wakeup->Notify(); });
+    watch->finished = false;
+    asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
+    co_await PumpReply(exchange, *reply, *watch);
+    details = reply->Summary();
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  reply_ = nullptr;
+  reply.reset();  // cancels what is left
 
+  watch->stop = true;
+  error_code ignored;
+  if (!watch->finished) socket_.cancel(ignored);
+  while (!watch->finished) co_await wakeup_->WaitUntil(Clock::time_point::max());
+  if (!fault) {
+    LogExchange(exchange, details);
+    co_return;
+  }
+  exchange.keep_alive = false;  // an answer without its end tells that it has failed
+  const ApiError error = FromException(fault, exchange.request.id);
+  if (exchange.head_sent) {
+    exchange.failed = true;
+    LogExchange(exchange, LogText(error));
+  } else {
+    co_await Send(exchange, ToResponse(error));
+  }
+}
+
+// Sends what the reply has until it is done or the client is gone.
+asio::awaitable<void> Connection::PumpReply(Exchange& exchange, Reply& reply, const Watch& watch) {
   Clock::time_point last_byte = Clock::now();
   bool streaming = false;
   for (;;) {
-    if (watch->gone || closing_) {
+    if (watch.gone || closing_) {
       exchange.client_gone = true;
       break;
     }
-    ReplyStep step = reply->Take();
+    ReplyStep step = reply.Take();
     streaming = streaming || (step.head && step.head->streaming);
-    const auto interval = reply->PingInterval();
+    const auto interval = reply.PingInterval();
     if (!step.head && step.bytes.empty() && !step.done && streaming && interval &&
         Clock::now() >= last_byte + *interval) {
-      step.bytes = reply->Ping();
+      step.bytes = reply.Ping();
     }
     const bool done = step.done;
     if (step.head || !step.bytes.empty() || done) {
@@ -252,33 +311,29 @@ asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<
     // Outside of the co_await: g++ 12 evaluates both arms of a conditional within one.
     Clock::time_point deadline = Clock::time_point::max();
     if (streaming && interval) deadline = last_byte + *interval;
-    if (const auto wake_at = reply->WakeAt()) deadline = std::min(deadline, *wake_at);
+    if (const auto wake_at = reply.WakeAt()) deadline = std::min(deadline, *wake_at);
     co_await wakeup_->WaitUntil(deadline);
   }
-  reply_ = nullptr;
-  const std::string details = reply->Summary();
-  reply.reset();  // cancels what is left
-
-  watch->stop = true;
-  error_code ignored;
-  if (!watch->finished) socket_.cancel(ignored);
-  while (!watch->finished) co_await wakeup_->WaitUntil(Clock::time_point::max());
-  LogExchange(exchange, details);
 }
 
 // Keeps a read pending, so that a client that leaves is noticed at once. What it sends meanwhile is
 // the beginning of its next request.
 asio::awaitable<void> Connection::WatchClient(std::shared_ptr<Connection> self,
                                               std::shared_ptr<Watch> watch) {
-  while (!watch->stop && self->buffer_.size() < self->context_.options.limits.pipelined_bytes) {
-    error_code ec;
-    const size_t n = co_await self->socket_.async_read_some(
-        self->buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
-    self->buffer_.commit(n);
-    if (ec) {
-      watch->gone = !watch->stop;
-      break;
+  try {
+    while (!watch->stop && self->buffer_.size() < self->context_.options.limits.pipelined_bytes) {
+      error_code ec;
+      const size_t n = co_await self->socket_.async_read_some(
+          self->buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
+      self->buffer_.commit(n);
+      if (ec) {
+        watch->gone = !watch->stop;
+        break;
+      }
     }
+  } catch (...) {
+    LogFault("the watch of a client", std::current_exception());
+    watch->gone = true;
   }
   watch->finished = true;
   self->wakeup_->NotifyOnLoop();
@@ -360,7 +415,8 @@ void Connection::LogExchange(const Exchange& exchange, std::string_view details)
   const int status = exchange.client_gone ? 499 : exchange.status;
   context_.options.counters->Count(status);
   const bool refused = status >= 400 && !exchange.client_gone;
-  const bool our_fault = status == 500;  // never left out: nothing else tells why
+  const bool our_fault =
+      exchange.failed || status == 500;  // never left out: nothing else tells why
   std::optional<uint64_t> left_out = 0;
   if (!our_fault && (refused || details.empty())) {
     LogLimit& limit = refused ? context_.refused_lines : context_.answered_lines;

@@ -44,9 +44,10 @@ struct ConnectionContext {
 class Wakeup : public std::enable_shared_from_this<Wakeup> {
  public:
   explicit Wakeup(boost::asio::io_context& loop) : loop_(loop), timer_(loop) {}
-  void Notify();
+  void Notify() noexcept;
   void NotifyOnLoop();
-  // Returns at the next (or a past, unseen) Notify, or at the time.
+  // Returns at the next (or a past, unseen) Notify, at the time, or before: a Notify that found no
+  // memory is made up for by looking again.
   boost::asio::awaitable<void> WaitUntil(std::chrono::steady_clock::time_point until);
 
  private:
@@ -91,6 +92,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> SkipBody(Exchange& exchange);
   boost::asio::awaitable<void> Dispatch(Exchange& exchange);
   boost::asio::awaitable<HandlerResult> RunOnWorker(Exchange& exchange);
+  boost::asio::awaitable<void> PumpReply(Exchange& exchange, Reply& reply, const Watch& watch);
   boost::asio::awaitable<void> SendReply(Exchange& exchange, std::unique_ptr<Reply> reply);
   static boost::asio::awaitable<void> WatchClient(std::shared_ptr<Connection> self,
                                                   std::shared_ptr<Watch> watch);

@@ -28,6 +28,7 @@ struct Connection::Exchange {
   bool chunked = false;      // the answer's framing, once its head is sent
   bool head_sent = false;
   bool client_gone = false;
+  bool failed = false;  // by a fault of ours, after the head had told of success
   int status = 0;
   std::string log;  // of the answer's head
 };

@@ -7,6 +7,7 @@
 #include "server/chat_request.h"
 #include "server/completion_reply.h"
 #include "server/completion_request.h"
+#include "server/faults.h"
 #include "server/generation.h"
 #include "server/generation_fields.h"
 #include "server/service.h"
@@ -14,7 +15,7 @@
 
 namespace mach::server {
 // Runs `start` now, or, while the model is being loaded, then.
-HandlerResult Service::WhenReady(const GenerationRequest& request,
+HandlerResult Service::WhenReady(const std::string& id, const GenerationRequest& request,
                                  const StartFunction& start) const {
   State now = state();
   if (now == State::kLoading) {
@@ -26,9 +27,11 @@ HandlerResult Service::WhenReady(const GenerationRequest& request,
                                  ? std::optional<std::chrono::milliseconds>()
                                  : std::chrono::seconds(*request.ping_interval_s);
     }
-    wanted.answer = [this, start]() -> HandlerResult {
-      if (const auto error = Unavailable()) return ToResponse(*error);
-      return start(*model());
+    wanted.answer = [this, id, start] {
+      return Guarded(id, [&]() -> HandlerResult {
+        if (const auto error = Unavailable()) return ToResponse(*error);
+        return start(*model());
+      });
     };
     wanted.unavailable = [this] { return UnavailableError(state()); };
     wanted.progress = [this] {
@@ -72,7 +75,7 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
   CountNonce(request.chat);
   if (options_.inline_reasoning) request.inline_reasoning = true;
   ReadSessionHeader(http, request.session);
-  return WhenReady(request, [this, id = http.id, request](const Model& model) {
+  return WhenReady(http.id, request, [this, id = http.id, request](const Model& model) {
     return StartChat(id, request, model);
   });
 }
@@ -94,7 +97,7 @@ HandlerResult Service::Complete(const HttpRequest& http, const std::string&) con
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
   auto request = std::get<GenerationRequest>(std::move(parsed));
   ReadSessionHeader(http, request.session);
-  return WhenReady(request, [this, id = http.id, request](const Model& model) {
+  return WhenReady(http.id, request, [this, id = http.id, request](const Model& model) {
     return StartCompletion(id, request, model);
   });
 }

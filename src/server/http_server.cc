@@ -2,7 +2,6 @@
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -11,6 +10,7 @@
 
 #include "base/log.h"
 #include "server/connection.h"
+#include "server/faults.h"
 
 namespace mach::server {
 namespace {
@@ -83,7 +83,9 @@ class Server final : public HttpServer {
       signals_.add(SIGINT, ec);
       AwaitSignal();
     }
-    asio::co_spawn(loop_, Accept(), asio::detached);
+    asio::co_spawn(loop_, Accept(), [](const std::exception_ptr& fault) {
+      LogFault("accepting connections", fault);
+    });
     return Ok();
   }
 
@@ -91,7 +93,14 @@ class Server final : public HttpServer {
   size_t connections() const override { return context_.open_count.load(); }
 
   bool Run() override {
-    loop_.run();
+    for (bool ended = false; !ended;) {
+      try {
+        loop_.run();
+        ended = true;
+      } catch (...) {  // of one of its events; the others go on
+        LogFault("an event of the loop", std::current_exception());
+      }
+    }
     return !cut_off_;
   }
 
@@ -119,13 +128,22 @@ class Server final : public HttpServer {
         co_await backoff.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
       }
-      if (!MakeRoom()) {
-        Refuse(std::move(socket));
-        continue;
+      try {
+        Admit(std::move(socket));
+      } catch (...) {  // this client's connection closes; the next one may fare better
+        LogFault("a new connection", std::current_exception());
       }
-      auto connection = std::make_shared<Connection>(context_, std::move(socket));
-      asio::co_spawn(loop_, Connection::Run(std::move(connection)), asio::detached);
     }
+  }
+
+  void Admit(tcp::socket socket) {
+    if (!MakeRoom()) {
+      Refuse(std::move(socket));
+      return;
+    }
+    auto connection = std::make_shared<Connection>(context_, std::move(socket));
+    asio::co_spawn(loop_, Connection::Run(std::move(connection)),
+                   [](const std::exception_ptr& fault) { LogFault("a connection", fault); });
   }
 
   // Whether there is room for one more connection. At the limit the one that has been idle for the

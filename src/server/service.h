@@ -89,7 +89,8 @@ class Service {
   HandlerResult Chat(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Complete(const HttpRequest& request, const std::string& tail) const;
   HandlerResult Embeddings(const HttpRequest& request, const std::string& tail) const;
-  HandlerResult WhenReady(const GenerationRequest& request, const StartFunction& start) const;
+  HandlerResult WhenReady(const std::string& id, const GenerationRequest& request,
+                          const StartFunction& start) const;
   HandlerResult StartChat(const std::string& id, GenerationRequest request,
                           const Model& model) const;
   HandlerResult StartCompletion(const std::string& id, GenerationRequest request,

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ class TokenChannel final : public engine::Sink {
   struct Batch {
     std::vector<engine::TokenEvent> tokens;
     std::vector<Progress> progress;
+    bool lost = false;  // there was no memory for a part of it
     std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end;
   };
 
@@ -29,18 +31,15 @@ class TokenChannel final : public engine::Sink {
 
   void OnPrefill(size_t done_tokens, size_t total_tokens) override {
     const std::lock_guard lock(mu_);
-    batch_.progress.push_back({done_tokens, total_tokens});
-    Wake();
+    Keep([&] { batch_.progress.push_back({done_tokens, total_tokens}); });
   }
   void OnToken(const engine::TokenEvent& event) override {
     const std::lock_guard lock(mu_);
-    batch_.tokens.push_back(event);
-    Wake();
+    Keep([&] { batch_.tokens.push_back(event); });
   }
   void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
     const std::lock_guard lock(mu_);
-    batch_.end.emplace(std::move(result), timings);
-    Wake();
+    Keep([&] { batch_.end.emplace(std::move(result), timings); });
   }
 
   // What has come since the last call.
@@ -54,8 +53,15 @@ class TokenChannel final : public engine::Sink {
   }
 
  private:
-  void Wake() {
-    if (wake_) wake_();
+  // The engine's thread serves others too: nothing of one reader's is thrown into it.
+  template <class Function>
+  void Keep(const Function& function) {
+    try {
+      function();
+      if (wake_) wake_();
+    } catch (const std::bad_alloc&) {
+      batch_.lost = true;
+    }
   }
   std::mutex mu_;
   Batch batch_;                 // guarded by mu_

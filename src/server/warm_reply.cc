@@ -44,8 +44,13 @@ class WarmReply final : public Reply {
       return step;
     }
     const TokenChannel::Batch batch = channel_->Take();
-    if (!batch.end) return step;
+    if (!batch.end && !batch.lost) return step;
     step.done = true;
+    if (batch.lost) {
+      step.head = ToResponse(FromError(
+          Error{Code::kNoMemory, "there was no memory for the computation's events"}, id_));
+      return step;
+    }
     const auto& [result, timings] = *batch.end;
     cached_ = timings.cached_tokens;
     if (!result.ok()) {

@@ -1,6 +1,7 @@
 #include "server/scripted_engine.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/utf8.h"
@@ -13,6 +14,7 @@ constexpr std::string_view kMarkers[] = {"<think>", "</think>", "<tool_call>", "
 class ByteDecoder final : public TokenDecoder {
  public:
   void Push(TokenId token, std::vector<OutputPiece>& out) override {
+    if (token == kScriptFault) throw std::bad_alloc();
     if (token < kScriptMarkers) {
       out.push_back({std::string(1, static_cast<char>(token)), false});
     } else if (token < kScriptEnd) {
@@ -49,6 +51,7 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
     if (content == "REFUSE") {
       return Error{Code::kInvalidArgument, "the chat template refused the conversation"};
     }
+    if (content == "EXHAUST") throw std::bad_alloc();
     text += content + "\n";
   }
   if (input.continue_final) text.pop_back();

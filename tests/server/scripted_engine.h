@@ -29,13 +29,15 @@ struct StatsProviders {
 
 inline constexpr TokenId kScriptMarkers = 256;  // <think> </think> <tool_call> </tool_call>
 inline constexpr TokenId kScriptEnd = 260;      // ends an answer
+inline constexpr TokenId kScriptFault = 261;    // cannot be decoded
 
 // Bytes as tokens; Qwen's markers as one token each.
 std::vector<TokenId> ScriptTokens(std::string_view text);
 
-// A conversation is rendered as the contents of its messages, each followed by a line break (but for
-// one that is continued), and
-// "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does.
+// A conversation is rendered as the contents of its messages, each followed by a line break (but
+// for one that is continued), and
+// "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does;
+// "EXHAUST" throws std::bad_alloc, as does the decoder at kScriptFault.
 class ScriptedCodec final : public Codec {
  public:
   // function_tags: see chat::OutputFormat.
