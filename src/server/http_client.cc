@@ -131,15 +131,20 @@ Result<HttpClient> HttpClient::ForUrl(std::string_view url, std::string_view api
   HttpClient client;
   client.authority_ = HeaderSafe(authority);
   client.api_key_ = HeaderSafe(api_key);
+  const auto host = AuthorityHost(authority);
+  if (!host) {
+    return Error{Code::kInvalidArgument,
+                 "URL '" + shown +
+                     "' names no host and port, as in http://127.0.0.1:8080 and "
+                     "http://[::1]:8080"};
+  }
+  client.host_ = *host;
   const bool bracketed = authority.starts_with('[');
-  const size_t host_end = bracketed ? authority.find(']') : authority.find(':');
-  const std::string_view host =
-      bracketed ? authority.substr(1, host_end - 1) : authority.substr(0, host_end);
-  const size_t colon = authority.find(':', host_end == std::string_view::npos ? 0 : host_end);
-  client.host_ = host;
-  client.port_ = colon == std::string_view::npos ? "80" : std::string(authority.substr(colon + 1));
-  if (client.host_.empty() || client.port_.empty()) {
-    return Error{Code::kInvalidArgument, "URL '" + shown + "' names no host and port"};
+  const std::string_view rest = authority.substr(host->size() + (bracketed ? 2 : 0));
+  client.port_ = rest.empty() ? "80" : std::string(rest.substr(1));
+  if (client.port_.empty()) {
+    return Error{Code::kInvalidArgument,
+                 "URL '" + shown + "' has a colon without a port; give the port, or leave it out"};
   }
   return client;
 }

@@ -180,7 +180,8 @@ TEST(HttpClient, TakesBaseUrlsAndRefusesOthers) {
     EXPECT_TRUE(HttpClient::ForUrl(url, "").ok()) << url;
   }
   for (const char* url :
-       {"", "localhost:8080", "https://h", "http://", "http://:80", "http://h:", "http://h/x"}) {
+       {"", "localhost:8080", "https://h", "http://", "http://:80", "http://h:", "http://h/x",
+        "http://[::1]x", "http://[::1", "http://h:80:80", "http://h:x", "http://u@h"}) {
     EXPECT_FALSE(HttpClient::ForUrl(url, "").ok()) << url;
   }
 }
