@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/load_codec.h"
 #include "cli/load_model.h"
+#include "engine/model_defaults.h"
 #include "experts/hit_rate.h"
 #include "model/ceiling.h"
 #include "model/headers.h"
@@ -198,6 +199,11 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   const SystemClock clock;
   if (const auto codec = LoadCodec(*headers.checkpoint, clock); !codec) {
     report.text_problem = codec.error().message;
+  } else if (const auto defaults = engine::ReadModelDefaults(
+                 headers.checkpoint->config(), headers.checkpoint->generation_config(),
+                 (*codec)->end_tokens(), config.vocab);
+             !defaults) {
+    report.text_problem = defaults.error().message;
   }
   report.architecture = config.architecture;
   report.layers = config.layers.size();

@@ -10,6 +10,7 @@
 #include "cli/serving_facts.h"
 #include "cli/thread_advice.h"
 #include "engine/local_engine.h"
+#include "engine/model_defaults.h"
 #include "io/file.h"
 #include "io/model_name.h"
 #include "io/writable.h"
@@ -76,6 +77,12 @@ Result<std::shared_ptr<const server::Codec>> CheckBeforeLoad(const ServingOption
   io::FileSystem& fs = io::PosixFileSystem();
   MACH_TRY(const auto headers, model::Headers::Open(fs, serving.model.checkpoint));
   MACH_TRY(auto codec, LoadCodec(*headers.checkpoint, clock));
+  if (auto defaults = engine::ReadModelDefaults(headers.checkpoint->config(),
+                                                headers.checkpoint->generation_config(),
+                                                codec->end_tokens(), headers.config.vocab);
+      !defaults) {
+    return std::move(defaults).error().In(serving.model.checkpoint);
+  }
   if (!drafter.directory.empty()) {
     MACH_RETURN_IF_ERROR(spec::DraftModel::Measure(fs, drafter, headers.config));
   }

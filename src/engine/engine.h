@@ -116,7 +116,7 @@ struct Info {
   size_t most_context_tokens = 0;  // that a restart with another --ctx-size could give
   size_t vocab_size = 0;
   size_t parameter_count = 0;
-  std::vector<TokenId> stop_tokens;  // see StopTokens
+  std::vector<TokenId> stop_tokens;  // see ModelDefaults
   sample::Params default_sampling;   // of generation_config.json
 };
 

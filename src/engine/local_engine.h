@@ -19,12 +19,6 @@ struct LocalEngineOptions {
   DecoderOptions decoder;
 };
 
-// What ends an answer: all that generation_config.json, config.json ("eos_token_id", an id or a
-// list; also in "text_config") and the tokenizer name, each once. Published models name one end in
-// one file and another in the next. What is no id below `vocab` does not count.
-std::vector<TokenId> StopTokens(const json::Value& config, const json::Value& generation_config,
-                                std::span<const TokenId> of_tokenizer, size_t vocab);
-
 // Stop tokens (stop_tokens: the tokenizer's) and the sampling defaults of generation_config.json.
 Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id,
                            std::span<const TokenId> stop_tokens);

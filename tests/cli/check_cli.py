@@ -199,6 +199,10 @@ def check_unreadable(mach, model, work):
     for name, change, needle in (
             ("tokenizer.json", lambda path: path.unlink(), "tokenizer.json"),
             ("tokenizer_config.json", lambda path: path.write_text("{"), "tokenizer_config.json"),
+            ("generation_config.json", lambda path: path.write_text('{"eos_token_id": 8192}'),
+             "'eos_token_id' has 8192, expected ids of the vocabulary, 0 to 8191"),
+            ("generation_config.json", lambda path: path.write_text('{"temperature": -1}'),
+             "temperature"),
             ("chat_template.jinja", lambda path: path.write_text("{% for m in messages %}x"), "template"),
             ("chat_template.jinja", lambda path: path.write_text("{{ raise_exception('no') }}"),
              "does not render a conversation of one user message"),
