@@ -88,7 +88,7 @@ Value::Value(Value&& o) noexcept = default;
 Value& Value::operator=(const Value& o) = default;
 Value& Value::operator=(Value&& o) noexcept = default;
 Value::~Value() = default;
-bool Value::operator==(const Value& o) const = default;
+bool Value::operator==(const Value& o) const { return v_ == o.v_; }
 
 Value::Value(BigInteger n) : v_(std::move(n)) {}
 Value::Value(const char* s) : v_(std::string(s)) {}
