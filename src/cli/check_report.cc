@@ -187,6 +187,22 @@ Verdict CheckReport::verdict() const {
   return best;
 }
 
+CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft,
+                            size_t free_bytes) {
+  CheckOptions check;
+  check.checkpoint = model.checkpoint;
+  if (model.wired_gb) check.wired_bytes = BytesOfGigabytes(*model.wired_gb);
+  check.ctx_size = model.ctx_size;
+  check.threads = model.threads;
+  check.chunk = model.chunk;
+  check.sidecar_dir = model.sidecar_dir;
+  check.draft = draft;
+  check.compute_f32 = model.compute_f32;
+  check.allow_fallback = model.allow_fallback;
+  check.free_bytes = free_bytes;
+  return check;
+}
+
 Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options) {
   CheckReport report;
   report.checkpoint = options.checkpoint;

@@ -32,6 +32,10 @@ struct CheckOptions {
   size_t free_bytes = 0;        // of memory, on this machine
 };
 
+// Of a command that loads a model: what it would find.
+CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft,
+                            size_t free_bytes);
+
 struct ModeReport {
   std::string mode;           // "streaming", "stacked", "bf16_streaming"
   size_t context_tokens = 0;  // that was asked for, else the mode's default

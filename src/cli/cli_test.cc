@@ -154,8 +154,9 @@ TEST(CommandLine, TheDiagnosticSwitchIsZeroOrOne) {
   EXPECT_EQ(policy({"--allow-diagnostic-fallback"}, {{kDocumented, "1"}}), "diagnostic");
   EXPECT_EQ(policy({"--allow-diagnostic-fallback=1"}, {{kName, "0"}}), "diagnostic");
   EXPECT_EQ(policy({"--allow-diagnostic-fallback=0"}, {{kName, "1"}}), "fail-fast");
-  EXPECT_EQ(CheckOptionsFrom(Parsed({"mach", "check", "m"}, {{kDocumented, "1"}})).allow_fallback,
-            true);
+  EXPECT_EQ(
+      CheckOptionsFrom(Parsed({"mach", "check", "m"}, {{kDocumented, "1"}})).model.allow_fallback,
+      true);
 
   for (const char* wrong : {"yes", "true", "2", "01", " 1", "-1"}) {
     for (const char* name : {kName, kDocumented}) {

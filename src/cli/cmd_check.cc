@@ -18,18 +18,8 @@ int RunCheck(const CheckCommandOptions& options) {
   };
   const auto free = FreeMemoryBytes();
   if (!free) return fail(free.error());
-  CheckOptions check;
-  check.checkpoint = options.checkpoint;
-  if (options.wired_gb) check.wired_bytes = BytesOfGigabytes(*options.wired_gb);
-  check.ctx_size = options.ctx_size;
-  check.threads = options.threads;
-  check.chunk = options.chunk;
-  check.sidecar_dir = options.sidecar_dir;
-  check.draft = options.draft;
-  check.compute_f32 = options.compute_f32;
-  check.allow_fallback = options.allow_fallback;
-  check.free_bytes = *free;
-  const auto report = CheckCheckpoint(io::PosixFileSystem(), check);
+  const auto report =
+      CheckCheckpoint(io::PosixFileSystem(), CheckOptionsOf(options.model, options.draft, *free));
   if (!report) return fail(report.error());
   const Recommendation best = Recommend(*report, false);
   std::string text;

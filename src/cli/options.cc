@@ -132,19 +132,21 @@ EvalOptions EvalOptionsFrom(const Values& values) {
 ArchsOptions ArchsOptionsFrom(const Values& values) { return {.json = values.Flag("json")}; }
 
 CheckCommandOptions CheckOptionsFrom(const Values& values) {
-  return {.checkpoint = values.Text("checkpoint"),
-          .wired_gb = values.MaybeNumber("wired-gb"),
-          .ctx_size = static_cast<size_t>(values.Integer("ctx-size")),
-          .threads = static_cast<size_t>(values.Integer("threads")),
-          .chunk = static_cast<size_t>(values.Integer("chunk")),
-          .sidecar_dir = values.Text("sidecar-dir"),
-          .draft = {.directory = values.Text("draft-dir"),
-                    .target_only = values.Flag("target-only"),
-                    .block_policy = "",
-                    .bits = values.Text("draft-bits")},
-          .compute_f32 = values.Text("compute") == "f32",
-          .allow_fallback = values.Flag("allow-diagnostic-fallback"),
-          .json = values.Flag("json")};
+  CheckCommandOptions options;
+  ModelOptions& model = options.model;
+  model.checkpoint = values.Text("checkpoint");
+  model.wired_gb = values.MaybeNumber("wired-gb");
+  model.ctx_size = static_cast<size_t>(values.Integer("ctx-size"));
+  model.threads = static_cast<size_t>(values.Integer("threads"));
+  model.chunk = static_cast<size_t>(values.Integer("chunk"));
+  model.sidecar_dir = values.Text("sidecar-dir");
+  model.compute_f32 = values.Text("compute") == "f32";
+  model.allow_fallback = values.Flag("allow-diagnostic-fallback");
+  options.draft.directory = values.Text("draft-dir");
+  options.draft.target_only = values.Flag("target-only");
+  options.draft.bits = values.Text("draft-bits");
+  options.json = values.Flag("json");
+  return options;
 }
 
 ModelsOptions ModelsOptionsFrom(const Values& values) {

@@ -100,15 +100,8 @@ struct ArchsOptions {
 };
 
 struct CheckCommandOptions {
-  std::string checkpoint;
-  std::optional<double> wired_gb;
-  size_t ctx_size = 0;
-  size_t threads = 0;
-  size_t chunk = 0;
-  std::string sidecar_dir;
+  ModelOptions model;  // those that decide what fits
   DraftOptions draft;
-  bool compute_f32 = false;
-  bool allow_fallback = false;
   bool json = false;
 };
 

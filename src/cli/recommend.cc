@@ -98,17 +98,9 @@ std::string ExportCommandFor(const ModelOptions& options) {
 }
 
 Result<std::string> RecommendationText(const ModelOptions& options, const DraftOptions& draft) {
-  CheckOptions check;
-  check.checkpoint = options.checkpoint;
-  if (options.wired_gb) check.wired_bytes = BytesOfGigabytes(*options.wired_gb);
-  check.ctx_size = options.ctx_size;
-  check.threads = options.threads;
-  check.chunk = options.chunk;
-  check.sidecar_dir = options.sidecar_dir;
-  check.draft = draft;
-  check.compute_f32 = options.compute_f32;
-  MACH_TRY(check.free_bytes, FreeMemoryBytes());
-  MACH_TRY(const CheckReport report, CheckCheckpoint(io::PosixFileSystem(), check));
+  MACH_TRY(const size_t free, FreeMemoryBytes());
+  MACH_TRY(const CheckReport report,
+           CheckCheckpoint(io::PosixFileSystem(), CheckOptionsOf(options, draft, free)));
   const Recommendation best = Recommend(report, options.bf16_streaming);
   if (best.flag.empty()) return "Nothing fits this machine: " + best.reason + ".\n";
   std::string text = best.wired_gb.empty()
