@@ -124,6 +124,25 @@ TEST_P(StreamingStoreTest, APersistentErrorNamesTheExpertAndTheStoreGoesOn) {
   h.store->CheckIdle();
 }
 
+// Warnings of reads that are tried again take no lines from the errors that follow them.
+TEST_P(StreamingStoreTest, FailuresAreLoggedHoweverManyWarningsCameBefore) {
+  const TestFiles files(1, 8, kBytes);
+  const Harness h = Make(files.catalog(), 4);
+  REQUIRE_STORE(h);
+  testing::internal::CaptureStderr();
+  constexpr int kFailures = 20;  // what the log lets through at once
+  for (int i = 0; i < kFailures; ++i) {
+    h.reader->SetFaults({.fail = 1, .persistent = true});
+    EXPECT_FALSE(Use(*h.store, 0, {5}).ok());
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  int failures = 0;
+  for (size_t at = 0; (at = log.find("an expert cannot be read", at)) != std::string::npos; ++at) {
+    ++failures;
+  }
+  EXPECT_EQ(failures, kFailures);
+}
+
 TEST_P(StreamingStoreTest, AWrongChecksumIsTriedAgainThenRefused) {
   const TestFiles files(2, 8, kBytes);
   files.Damage(LayerId(1), ExpertId(3));

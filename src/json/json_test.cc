@@ -79,7 +79,7 @@ TEST(Json, BadTextIsRefusedWithItsOffset) {
 
 TEST(Json, LargeObjectsKeepOrderAndPlaces) {
   Object object;
-  constexpr int kKeys = 200000;  // with the square of it, a test that does not end
+  constexpr int kKeys = 500000;  // the square of it takes longer than a test may
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < kKeys; ++i) object.Set("key" + std::to_string(i), i + round);
   }
@@ -90,7 +90,7 @@ TEST(Json, LargeObjectsKeepOrderAndPlaces) {
   EXPECT_EQ(*object.Find("appended"), Value(7));
   const Object copy = object;
   EXPECT_EQ(copy, object);
-  EXPECT_EQ(*copy.Find("key199999"), Value(200000));
+  EXPECT_EQ(*copy.Find("key499999"), Value(500000));
   EXPECT_TRUE(object.Erase("key0"));
   EXPECT_FALSE(object.Erase("key0"));
   EXPECT_EQ(*object.Find("key5"), Value(6));
