@@ -85,6 +85,19 @@ TEST(MemoryLedger, NeverCrossesItsLimitAndReturnsWhatDies) {
   EXPECT_FALSE(ledger.Reserve(MemoryTag::kKv, ~size_t{0}).ok());
 }
 
+TEST(MemoryLedger, ClaimsGrowAndShrink) {
+  MemoryLedger ledger(100);
+  auto a = ledger.Reserve(MemoryTag::kRequests, 0);
+  ASSERT_TRUE(a.ok());
+  EXPECT_TRUE(a->TryGrow(100));
+  EXPECT_FALSE(a->TryGrow(1));
+  a->Shrink(30);
+  EXPECT_EQ(ledger.reserved(MemoryTag::kRequests), 70u);
+  EXPECT_EQ(a->bytes(), 70u);
+  a->Release();
+  EXPECT_EQ(ledger.reserved(), 0u);
+}
+
 TEST(ThreadPool, CoversEveryIndexOnceForAnyTeamAndGrain) {
   for (const size_t threads : {1, 2, 3, 7}) {
     ThreadPool pool(threads);

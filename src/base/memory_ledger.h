@@ -20,8 +20,9 @@ enum class MemoryTag : unsigned char {
   kScratch,
   kStaging,
   kDraft,
+  kRequests,
 };
-inline constexpr size_t kMemoryTags = 8;
+inline constexpr size_t kMemoryTags = 9;
 std::string_view MemoryTagName(MemoryTag tag);
 
 class MemoryLedger;
@@ -38,6 +39,11 @@ class [[nodiscard]] MemoryReservation {
   ~MemoryReservation() { Release(); }
 
   size_t bytes() const { return bytes_; }
+  // Claims so many bytes more; false, and nothing changes, where the ceiling would be crossed.
+  // REQUIRES a claim that a ledger has made. Allocates nothing.
+  bool TryGrow(size_t more);
+  // REQUIRES less <= bytes().
+  void Shrink(size_t less);
   void Release();
 
  private:
@@ -68,6 +74,7 @@ class MemoryLedger {
 
  private:
   friend class MemoryReservation;
+  bool TryTake(MemoryTag tag, size_t bytes);
   void Return(MemoryTag tag, size_t bytes);
   const size_t limit_;
   std::atomic<size_t> total_{0};
