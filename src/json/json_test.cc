@@ -163,5 +163,29 @@ TEST(Utf8, DecodesRepairsAndHoldsBack) {
   EXPECT_FALSE(utf8::IsValid("\xC3"));
 }
 
+TEST(Json, MembersThatNobodyReadsAreNull) {
+  constexpr std::string_view kMembers[] = {"a", "b"};
+  const ParseOptions options{.max_depth = 4, .unique_keys = true, .members = kMembers};
+  const auto value = Parse(
+      R"({"x":[1,{"a":[2.5]}],"a":{"x":[3]},"y":"text","b":1,"z":{},"x2":12345678901234567890})",
+      options);
+  ASSERT_TRUE(value.ok()) << value.error().message;
+  EXPECT_EQ(Write(*value), R"({"x":null,"a":{"x":[3]},"y":null,"b":1,"z":null,"x2":null})");
+  // They are read as strictly as the others.
+  for (const char* wrong : {R"({"x":[1,})", R"({"x":[[[[1]]]]})", R"({"x":[1]]})", R"({"x":tru})",
+                            R"({"a":1,"x":2,"a":3})"}) {
+    EXPECT_FALSE(Parse(wrong, options).ok()) << wrong;
+  }
+  EXPECT_TRUE(Parse(R"({"x":[[[1]]]})", options).ok());
+  EXPECT_EQ(Write(*Parse(R"([{"x":1}])", options)), R"([{"x":1}])");
+  // Enough of their names are kept to tell of them.
+  std::string many = "{";
+  for (int i = 0; i < 1000; ++i) many += "\"m" + std::to_string(i) + "\":[0],";
+  const auto counted = Parse(many + "\"b\":2}", options);
+  ASSERT_TRUE(counted.ok());
+  EXPECT_EQ(counted->AsObject().size(), 65u);
+  EXPECT_EQ(*counted->Find("b"), Value(2));
+}
+
 }  // namespace
 }  // namespace mach::json

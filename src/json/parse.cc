@@ -84,11 +84,13 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   bool number_integer(number_integer_t n) override { return Put(Value(int64_t{n})); }
   bool number_unsigned(number_unsigned_t n) override { return Put(Value(uint64_t{n})); }
   bool number_float(number_float_t d, const string_t& raw) override {
+    if (skipping_) return Put(Value());
     // The lexer hands integers that do not fit 64 bits over as floats.
     if (raw.find_first_of(".eE") == std::string::npos) return Put(Value(BigInteger{raw}));
     return Put(Value(d));
   }
   bool string(string_t& s) override {
+    if (skipping_) return Put(Value());
     if (!mark_.empty() && s.starts_with(mark_)) {
       for (const PythonNumber& number : kPythonNumbers) {
         if (s.substr(mark_.size()) == number.name) return Put(Value(number.value));
@@ -100,7 +102,9 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   bool start_object(size_t) override { return Open(Value(Object())); }
   bool start_array(size_t) override { return Open(Value(Array())); }
   bool key(string_t& k) override {
+    if (skipping_) return true;
     stack_.back().key = std::move(k);
+    skipping_ = stack_.size() == 1 && !options_.members.empty() && !IsWanted(stack_.back().key);
     return true;
   }
   bool end_object() override { return Close(); }
@@ -122,20 +126,39 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     std::unordered_map<std::string, size_t> places;
   };
 
+  bool IsWanted(std::string_view key) const {
+    const auto& members = options_.members;
+    return std::find(members.begin(), members.end(), key) != members.end();
+  }
   bool Open(Value value) {
-    if (stack_.size() >= options_.max_depth) {
+    if (stack_.size() + skipped_depth_ >= options_.max_depth) {
       error_ = "invalid JSON: nested deeper than " + std::to_string(options_.max_depth) + " levels";
       return false;
     }
-    stack_.push_back({std::move(value), {}, {}});
+    if (skipping_) {
+      ++skipped_depth_;
+    } else {
+      stack_.push_back({std::move(value), {}, {}});
+    }
     return true;
   }
   bool Close() {
+    if (skipping_) {
+      --skipped_depth_;
+      return Put(Value());
+    }
     Value done = std::move(stack_.back().value);
     stack_.pop_back();
     return Put(std::move(done));
   }
+  // The end of a value that is skipped, or of a part of it.
+  bool PutSkipped() {
+    if (skipped_depth_ > 0) return true;
+    skipping_ = false;
+    return skipped_members_++ >= kMostSkippedNames || Put(Value());
+  }
   bool Put(Value value) {
+    if (skipping_) return PutSkipped();
     if (stack_.empty()) {
       root_ = std::move(value);
     } else if (Frame& top = stack_.back(); top.value.is_array()) {
@@ -153,9 +176,15 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 
   const ParseOptions options_;
   const std::string_view mark_;
+  // Names of skipped members that are kept: enough to tell of them.
+  static constexpr size_t kMostSkippedNames = 64;
+
   Value root_;
   std::vector<Frame> stack_;
   std::string error_;
+  bool skipping_ = false;     // inside a member that nobody reads
+  size_t skipped_depth_ = 0;  // of its value
+  size_t skipped_members_ = 0;
 };
 
 // REQUIRES: nesting was bounded by the parser. False where the element needs the careful parser.

@@ -1,6 +1,7 @@
 // Text to Value. Both parsers are strict: UTF-8 only, no comments, nothing after the value.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "json/value.h"
@@ -13,6 +14,10 @@ struct ParseOptions {
   // NaN, Infinity and -Infinity are numbers, as Python's json module writes them: for files of
   // models. The typed reads of value.h refuse them.
   bool python_numbers = false;
+  // Where this is not empty, the members of the outermost object that it does not name are null
+  // values, whatever they are in the text, and after some only counted: what nobody reads takes no
+  // memory. Their syntax and depth are checked as everything's. Parse only.
+  std::span<const std::string_view> members = {};
 };
 
 // For requests and small files. The error gives the byte offset.

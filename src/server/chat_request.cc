@@ -244,7 +244,7 @@ std::span<const Field> ChatFields() {
 
 std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body,
                                                            const Limits& limits) {
-  auto object = ParseBody(body, limits);
+  auto object = ParseBody(body, limits, ChatFields());
   if (auto* error = std::get_if<ApiError>(&object)) return std::move(*error);
   GenerationRequest request;
   if (auto error = ReadFields(std::get<json::Object>(object), ChatFields(), limits, request,

@@ -93,7 +93,7 @@ std::variant<std::vector<TokenId>, ApiError> ReadTokenIds(const Value& value,
 
 std::variant<GenerationRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const Limits& limits) {
-  auto object = ParseBody(body, limits);
+  auto object = ParseBody(body, limits, CompletionFields());
   if (auto* error = std::get_if<ApiError>(&object)) return std::move(*error);
   GenerationRequest request;
   if (auto error = ReadFields(std::get<json::Object>(object), CompletionFields(), limits, request,

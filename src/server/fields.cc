@@ -147,7 +147,8 @@ std::optional<int64_t> AsInteger(const json::Value& value) {
   return static_cast<int64_t>(d);
 }
 
-std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits) {
+std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits,
+                                               std::span<const std::string_view> names) {
   if (body.empty()) {
     return BadRequest("invalid_json", "", "the request body is empty, expected a JSON object");
   }
@@ -155,7 +156,8 @@ std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limi
     return BadRequest("invalid_json", "",
                       "the request body begins with a byte order mark at offset 0; leave it out");
   }
-  auto value = json::Parse(body, {.max_depth = limits.json_depth, .unique_keys = true});
+  auto value =
+      json::Parse(body, {.max_depth = limits.json_depth, .unique_keys = true, .members = names});
   if (!value) {
     return BadRequest("invalid_json", "",
                       "the request body is not valid JSON: " + value.error().message);

@@ -106,8 +106,18 @@ std::optional<ApiError> ReadFields(const json::Object& body,
 ApiError WrongType(std::string_view param, const json::Value& found, std::string_view expected);
 ApiError WrongValue(std::string_view param, std::string_view message);
 
-// The object of a request body, or 400 with the offset of what is wrong.
-std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits);
+// The object of a request body, or 400 with the offset of what is wrong. Of members without a row
+// the names alone are kept, and not more of them than are ever told.
+std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits,
+                                               std::span<const std::string_view> names);
+
+template <class Target>
+std::variant<json::Object, ApiError> ParseBody(std::string_view body, const Limits& limits,
+                                               std::span<const FieldOf<Target>> fields) {
+  std::vector<std::string_view> names;
+  for (const FieldOf<Target>& field : fields) names.push_back(field.name);
+  return ParseBody(body, limits, names);
+}
 
 // The integer that a number is (8.0 is 8).
 std::optional<int64_t> AsInteger(const json::Value& value);

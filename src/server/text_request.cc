@@ -128,7 +128,7 @@ constexpr Row kDetokenize[] = {
 std::variant<TextRequest, ApiError> ParseText(std::string_view body, const Limits& limits,
                                               std::span<const Row> fields,
                                               TextRequest request = {}) {
-  auto object = ParseBody(body, limits);
+  auto object = ParseBody(body, limits, fields);
   if (auto* error = std::get_if<ApiError>(&object)) return std::move(*error);
   if (auto error =
           ReadFields(std::get<json::Object>(object), fields, limits, request, request.ignored)) {
