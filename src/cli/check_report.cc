@@ -38,6 +38,7 @@ struct Sizing {
   size_t ctx_size = 0;         // asked for; 0: each mode's default
   std::optional<spec::DraftModel::Needs> drafter;
   size_t ceiling = 0;
+  size_t request_bytes = 0;
 
   spec::DecodeNeeds Decode(const model::PlanOptions& plan) const {
     return spec::MeasureDecode(headers.config, plan, drafter, /*notes=*/true);
@@ -53,20 +54,20 @@ struct Sizing {
       MACH_TRY(plan.context_tokens,
                model::DefaultContext(headers.config, options, room, streaming,
                                      [&](const model::ModelConfig&, const model::PlanOptions& p) {
-                                       return Result<size_t>(Decode(p).total());
+                                       return Result<size_t>(Decode(p).total() + request_bytes);
                                      }));
     }
     plan.max_rows = std::min(options.max_rows, plan.context_tokens);
     mode.context_tokens = plan.context_tokens;
     model::SetContext(headers.config, plan, mode.needs);
     mode.decode = Decode(plan);
-    mode.needs.decode = mode.decode.total();
+    mode.needs.decode = mode.decode.total() + request_bytes;
     return Ok();
   }
 };
 
 // What a mode reserves, with experts and staging as given.
-void SetMemory(size_t experts, size_t staging, ModeReport& mode) {
+void SetMemory(const Sizing& sizing, size_t experts, size_t staging, ModeReport& mode) {
   const auto set = [&](MemoryTag tag, size_t bytes) {
     mode.memory[static_cast<size_t>(tag)] = bytes;
   };
@@ -78,6 +79,7 @@ void SetMemory(size_t experts, size_t staging, ModeReport& mode) {
   set(MemoryTag::kScratch, mode.needs.scratch + mode.decode.scratch);
   set(MemoryTag::kStaging, staging);
   set(MemoryTag::kDraft, mode.decode.draft);
+  set(MemoryTag::kRequests, sizing.request_bytes);
 }
 
 Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
@@ -94,7 +96,7 @@ Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
     return mode;
   }
   mode.prefix_bytes = model::DefaultPrefixBytes(mode.needs, experts, r.ceiling);
-  SetMemory(experts, 0, mode);
+  SetMemory(sizing, experts, 0, mode);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
   mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
@@ -130,7 +132,7 @@ Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
   mode.prefix_bytes = n.prefix;
   mode.bank_slots = fit->plan.bank_slots;
   mode.bytes = n.resident() + fit->plan.bank_bytes + fit->staging_bytes();
-  SetMemory(fit->plan.bank_bytes, fit->staging_bytes(), mode);
+  SetMemory(sizing, fit->plan.bank_bytes, fit->staging_bytes(), mode);
   mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
   mode.hit_rate = experts::EstimateHitRate(
       n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
@@ -197,6 +199,7 @@ CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft
   check.chunk = model.chunk;
   check.sidecar_dir = model.sidecar_dir;
   check.draft = draft;
+  check.request_bytes = model.request_bytes;
   check.compute_f32 = model.compute_f32;
   check.allow_fallback = model.allow_fallback;
   check.free_bytes = free_bytes;
@@ -206,6 +209,7 @@ CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft
 Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options) {
   CheckReport report;
   report.checkpoint = options.checkpoint;
+  report.request_bytes = options.request_bytes;
   MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
   const model::ModelConfig& config = headers.config;
   if (Status possible = model::CheckContext(config, options.ctx_size); !possible) {
@@ -251,7 +255,8 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
                   .kv_f16 = !options.compute_f32},
       .ctx_size = options.ctx_size,
       .drafter = drafter,
-      .ceiling = report.ceiling};
+      .ceiling = report.ceiling,
+      .request_bytes = options.request_bytes};
   MACH_TRY(ModeReport streaming, SidecarMode(fs, options, sizing, report));
   MACH_TRY(ModeReport stacked, Stacked(report, sizing));
   // The numbers of the whole are those of the mode that a user would choose.
@@ -317,7 +322,8 @@ json::Value ToJson(const CheckReport& r) {
                               {"state", number(n.state)},
                               {"kv", number(n.kv)},
                               {"scratch", number(n.scratch)},
-                              {"decode", number(n.decode)}}},
+                              {"decode", number(n.decode - r.request_bytes)},
+                              {"requests", number(r.request_bytes)}}},
       {"drafter", json::Object{{"directory", r.drafter}, {"problem", r.drafter_problem}}},
       {"experts", json::Object{{"layers", number(n.moe_layers)},
                                {"per_layer", number(n.experts)},
@@ -349,7 +355,8 @@ std::string ToText(const CheckReport& r) {
   line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
                        BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
-                       BytesText(n.decode));
+                       BytesText(n.decode - r.request_bytes) + ", requests " +
+                       BytesText(r.request_bytes));
   line("text", r.text_problem.empty() ? "the tokenizer and the chat template work"
                                       : "cannot be served: " + r.text_problem);
   line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"

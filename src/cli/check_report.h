@@ -27,6 +27,7 @@ struct CheckOptions {
   size_t chunk = 0;
   std::string sidecar_dir;  // empty: in the checkpoint
   DraftOptions draft;
+  size_t request_bytes = 0;  // a server's, for requests and their answers
   bool compute_f32 = false;
   bool allow_fallback = false;  // as if started with the diagnostic switch
   size_t free_bytes = 0;        // of memory, on this machine
@@ -63,6 +64,7 @@ struct CheckReport {
   std::string expert_format;  // of the checkpoint: "4-bit affine, group 64"
   size_t free_bytes = 0;
   size_t ceiling = 0;
+  size_t request_bytes = 0;  // of a server, for requests and their answers; in needs.decode
   model::MemoryNeeds needs;  // with the checkpoint's experts and that context
   spec::DecodeNeeds decode;
   // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty:

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <thread>
 
+#include <malloc.h>
+
 #include "base/log.h"
 #include "cli/failure.h"
 #include "cli/load_model.h"
@@ -72,6 +74,16 @@ void PrintLines(const std::vector<std::string>& lines) {
   }
 }
 
+// What requests need is a few large blocks, now and then, on any of some threads: they go back to
+// the system when they are freed, and few arenas keep what is small.
+void GiveLargeMemoryBack() {
+  constexpr int kLargeBytes = 256 << 10;
+  constexpr int kArenas = 4;
+  mallopt(M_MMAP_THRESHOLD, kLargeBytes);
+  mallopt(M_TRIM_THRESHOLD, kLargeBytes);
+  mallopt(M_ARENA_MAX, kArenas);
+}
+
 // Neither --streaming nor --no-streaming was given.
 int AskForResidency(const ServeOptions& options) {
   const auto recommended = RecommendationText(options.model, options.draft);
@@ -105,6 +117,8 @@ int RunServe(const ServeOptions& options) {
   http.limits.body_bytes = options.max_body_mb << 20;
   http.limits.drain_timeout = std::chrono::seconds(options.drain_timeout_s);
   http.handle_signals = true;
+  http.memory = std::make_shared<MemoryLedger>(options.model.request_bytes);
+  GiveLargeMemoryBack();
   server::Service service(ServiceFrom(options, http), clock);
   std::atomic<bool> draining{false};
   http.on_drain = [&] {

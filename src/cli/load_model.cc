@@ -180,7 +180,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   load.later_needs = [&](const model::ModelConfig& target,
                          const model::PlanOptions& plan) -> Result<size_t> {
     MACH_TRY(const spec::DecodeNeeds needs, decode_needs(target, plan));
-    return needs.total();
+    return needs.total() + options.request_bytes;
   };
   std::optional<size_t> prefix_bytes;
   if (serving.prefix.max_gb) prefix_bytes = BytesOfGigabytes(*serving.prefix.max_gb);
@@ -217,6 +217,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     }
     model.floor_slots = model.bank_slots;
   }
+  MACH_TRY(model.requests, loaded->ledger().Reserve(MemoryTag::kRequests, options.request_bytes));
   MACH_TRY(const spec::DecodeNeeds decode, decode_needs(loaded->config(), loaded->plan()));
   if (serving.prefix.enabled) {
     MACH_TRY(decoder.prefix_cache, PrefixCacheFor(serving.prefix, *loaded, decode.total(),

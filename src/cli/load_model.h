@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/memory_ledger.h"
 #include "base/result.h"
 #include "cli/options.h"
 #include "engine/engine.h"
@@ -18,6 +19,7 @@ namespace mach::cli {
 
 struct ServingModel {
   std::shared_ptr<engine::Engine> engine;
+  MemoryReservation requests;  // in the engine's ledger, for a ledger of the server's own
   std::shared_ptr<const server::Codec> codec;
   server::ServingFacts facts;
   // For the start-up lines.

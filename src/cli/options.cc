@@ -62,6 +62,10 @@ std::optional<std::string> MaybeText(const Values& values, std::string_view name
   return values.IsGiven(name) ? std::optional(values.Text(name)) : std::nullopt;
 }
 
+size_t RequestBytesFrom(const Values& values) {
+  return static_cast<size_t>(values.Integer("request-memory-mb")) << 20;
+}
+
 ReasoningField ReasoningFieldFrom(const std::string& name) {
   if (name == "reasoning_content") return ReasoningField::kReasoningContent;
   if (name == "reasoning") return ReasoningField::kReasoning;
@@ -86,6 +90,7 @@ ServeOptions ServeOptionsFrom(const Values& values) {
   options.hold_while_loading = values.Text("while-loading") == "hold";
   options.hold_timeout_s = values.Integer("hold-timeout");
   options.drain_timeout_s = values.Integer("drain-timeout");
+  options.model.request_bytes = RequestBytesFrom(values);
   options.max_body_mb = static_cast<size_t>(values.Integer("max-body-mb"));
   options.reasoning_field = ReasoningFieldFrom(values.Text("reasoning-field"));
   options.api_key_file = values.Text("api-key-file");
@@ -140,6 +145,7 @@ CheckCommandOptions CheckOptionsFrom(const Values& values) {
   model.threads = static_cast<size_t>(values.Integer("threads"));
   model.chunk = static_cast<size_t>(values.Integer("chunk"));
   model.sidecar_dir = values.Text("sidecar-dir");
+  model.request_bytes = RequestBytesFrom(values);
   model.compute_f32 = values.Text("compute") == "f32";
   model.allow_fallback = values.Flag("allow-diagnostic-fallback");
   options.draft.directory = values.Text("draft-dir");

@@ -24,7 +24,8 @@ struct ModelOptions {
   bool bf16_streaming = false;
   std::optional<double> wired_gb;
   std::optional<double> expert_cache_gb;
-  std::string sidecar_dir;  // empty: the checkpoint's own
+  size_t request_bytes = 0;  // a server's, for requests and their answers
+  std::string sidecar_dir;   // empty: the checkpoint's own
   std::string eviction;
   bool pin_hot = false;
   bool transient_prefill = true;

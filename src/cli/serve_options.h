@@ -88,6 +88,7 @@ inline constexpr auto kServeOwn = std::to_array<Option>({
      .default_value = "32",
      .minimum = 1,
      .maximum = 1024},
+    kRequestMemory,
     {.name = "reasoning-field",
      .value = "WHICH",
      .type = OptionType::kChoice,

@@ -232,6 +232,20 @@ inline constexpr Option kLogJson{.name = "log-json",
                                  .group = "Logging",
                                  .help = "One JSON object a line."};
 
+// Of a server, and of what tells whether it would fit.
+inline constexpr Option kRequestMemory{
+    .name = "request-memory-mb",
+    .value = "MB",
+    .type = OptionType::kInteger,
+    .group = "Server",
+    .help =
+        "Memory for requests and their answers together, in MiB, a part of --wired-gb; one "
+        "request has three quarters of it at most. What finds no room is refused with status "
+        "503 or 413.",
+    .default_value = "256",
+    .minimum = 1,
+    .maximum = 65536};
+
 // What commands that load a model have in common, in the order of their help.
 inline constexpr std::array kModelOptions = {kCheckpoint, kCtxSize};
 inline constexpr std::array kExpertOptions = {

@@ -26,6 +26,7 @@ inline constexpr Option kCheck[] = {
     kThreads,
     kCompute,
     kChunk,
+    kRequestMemory,
     {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON object."},
 };
 

@@ -1,6 +1,8 @@
 #include "server/connection.h"
 
+#include <array>
 #include <ctime>
+#include <utility>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -9,6 +11,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <malloc.h>
 
 #include "base/log.h"
 #include "server/exchange.h"
@@ -23,6 +26,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::chrono::seconds kLookAgain{5};
+constexpr size_t kLargeWork = size_t{8} << 20;  // bytes, see GiveMemoryBack
 
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
@@ -33,13 +37,18 @@ std::string HttpDate() {
   return {text, n};
 }
 
-std::string Chunk(std::string_view bytes) {
+// The line in front of a chunk's data.
+std::string ChunkSize(size_t bytes) {
   char size[20];
-  const int n = std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
-  std::string out(size, static_cast<size_t>(n));
-  out += bytes;
-  out += "\r\n";
-  return out;
+  const int n = std::snprintf(size, sizeof size, "%zx\r\n", bytes);
+  return {size, static_cast<size_t>(n)};
+}
+
+ApiError Stopped() {
+  return FromError({Code::kCancelled,
+                    "the request was stopped before its answer: its client has left, or the "
+                    "server is shutting down"},
+                   "");
 }
 
 }  // namespace
@@ -140,7 +149,8 @@ std::optional<Connection::Clock::time_point> Connection::IdleSince() const {
   return idle_since_;
 }
 
-void Connection::AbortReply(const ApiError& error) {
+void Connection::Abort(const ApiError& error) {
+  if (handling_ != nullptr) *handling_ = true;
   if (reply_ == nullptr) return;
   reply_->Abort(error);
   wakeup_->NotifyOnLoop();
@@ -149,6 +159,7 @@ void Connection::AbortReply(const ApiError& error) {
 asio::awaitable<void> Connection::Run(std::shared_ptr<Connection> self) {
   for (;;) {
     const bool go_on = co_await self->Serve();
+    self->GiveMemoryBack();
     if (!go_on || self->closing_ || self->context_.draining) break;
   }
   self->Disarm();
@@ -161,6 +172,10 @@ asio::awaitable<bool> Connection::Serve() {
   const bool began = co_await AwaitFirstByte();
   if (!began) co_return false;
   Exchange exchange;
+  if (MemoryLedger* memory = context_.options.memory.get()) {
+    exchange.account =
+        std::make_shared<MemoryAccount>(*memory, MemoryTag::kRequests, memory->limit() / 4 * 3);
+  }
   const bool have_head = co_await ReadHead(exchange);
   if (!have_head) co_return false;
 
@@ -173,8 +188,10 @@ asio::awaitable<bool> Connection::Serve() {
       fault = std::current_exception();
     }
     if (fault) {
+      const MemoryScope scope(exchange.account);
       std::string().swap(exchange.request.body);
-      Refuse(exchange, FromException(fault, exchange.request.id));
+      const MemoryScope uncounted(nullptr);
+      Refuse(exchange, FromException(fault, exchange.request.id, exchange.account.get()));
     }
     if (!have_body && !exchange.admission.answer) co_return false;
   } else if (exchange.body_left && exchange.well_formed) {
@@ -188,27 +205,45 @@ asio::awaitable<bool> Connection::Serve() {
   } else {
     co_await Dispatch(exchange);
   }
+  if (exchange.account != nullptr) peak_bytes_ = exchange.account->peak_bytes();
   has_answered_ = true;
   if (exchange.body_left && !exchange.client_gone) co_await Linger();
   co_return exchange.keep_alive && !exchange.client_gone;
 }
 
-asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange) {
+// Large work leaves the allocator with free memory that it keeps for later work; the system can use
+// it now.
+void Connection::GiveMemoryBack() {
+  if (std::exchange(peak_bytes_, 0) < kLargeWork || context_.trims.exchange(true)) return;
+  asio::post(context_.long_worker, [&trims = context_.trims] {
+    trims = false;
+    malloc_trim(0);
+  });
+}
+
+// REQUIRES the watch of this client, which stops the handler when the client leaves.
+asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange, const Watch& watch) {
   // The worker's own, since this coroutine may end before the worker does.
   struct Job {
     const Route& route;
     HttpRequest request;
     std::string tail;
+    std::shared_ptr<MemoryAccount> account;
     HandlerResult result = HttpResponse{.status = 500};  // where no other can be made
     std::atomic<bool> done{false};
   };
+  const bool is_long = exchange.request.body.size() > context_.options.limits.short_body_bytes;
+  handling_ = std::make_shared<std::atomic<bool>>(false);
+  exchange.request.cancelled = handling_;
   Router::Match& match = exchange.admission.match;
   const std::shared_ptr<Job> job(
-      new Job{*match.route, std::move(exchange.request), std::move(match.tail)});
-  asio::post(context_.workers, [job, wakeup = wakeup_] {
+      new Job{*match.route, std::move(exchange.request), std::move(match.tail), exchange.account});
+  asio::post(is_long ? context_.long_worker : context_.workers, [job, wakeup = wakeup_] {
     try {
-      job->result =
-          Guarded(job->request.id, [&] { return job->route.handle(job->request, job->tail); });
+      job->result = Guarded(job->request.id, job->account, [&]() -> HandlerResult {
+        if (*job->request.cancelled) return ToResponse(Stopped());
+        return job->route.handle(job->request, job->tail);
+      });
     } catch (...) {
       LogFault("a handler", std::current_exception());
     }
@@ -216,25 +251,66 @@ asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange) {
     wakeup->Notify();
   });
   while (!job->done.load(std::memory_order_acquire)) {
+    if (watch.gone || closing_) *handling_ = true;
     co_await wakeup_->WaitUntil(Clock::time_point::max());
   }
+  handling_.reset();
   exchange.request = std::move(job->request);
+  {
+    const MemoryScope scope(exchange.account);
+    std::string().swap(exchange.request.body);  // an answer takes longer than its request is needed
+  }
   co_return std::move(job->result);
 }
 
 asio::awaitable<void> Connection::Dispatch(Exchange& exchange) {
+  const auto watch = std::make_shared<Watch>();
+  std::exception_ptr fault;
+  try {
+    co_await Answer(exchange, watch);
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  watch->stop = true;
+  error_code ignored;
+  if (!watch->finished) socket_.cancel(ignored);
+  while (!watch->finished) co_await wakeup_->WaitUntil(Clock::time_point::max());
+  if (!fault) co_return;
+  exchange.keep_alive = false;  // an answer without its end tells that it has failed
+  const ApiError error = FromException(fault, exchange.request.id, exchange.account.get());
+  if (exchange.head_sent) {
+    exchange.failed = true;
+    LogExchange(exchange, LogText(error));
+  } else {
+    co_await Send(exchange, ToResponse(error));
+  }
+}
+
+void Connection::BeginWatch(const std::shared_ptr<Watch>& watch) {
+  if (!watch->finished) return;
+  watch->finished = false;
+  asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
+}
+
+asio::awaitable<void> Connection::Answer(Exchange& exchange, std::shared_ptr<Watch> watch) {
   const Route& route = *exchange.admission.match.route;
   HandlerResult result;
   if (route.runs_on == RunsOn::kWorker) {
-    result = co_await RunOnWorker(exchange);
+    BeginWatch(watch);
+    result = co_await RunOnWorker(exchange, *watch);
+    if (watch->gone || closing_) {
+      exchange.client_gone = true;
+      LogExchange(exchange, "");
+      co_return;
+    }
   } else {
-    result = Guarded(exchange.request.id,
+    result = Guarded(exchange.request.id, exchange.account,
                      [&] { return route.handle(exchange.request, exchange.admission.match.tail); });
   }
   if (auto* response = std::get_if<HttpResponse>(&result)) {
     co_await Send(exchange, std::move(*response));
   } else {
-    co_await SendReply(exchange, std::move(std::get<std::unique_ptr<Reply>>(result)));
+    co_await SendReply(exchange, std::move(std::get<std::unique_ptr<Reply>>(result)), watch);
   }
 }
 
@@ -242,20 +318,22 @@ asio::awaitable<void> Connection::Send(Exchange& exchange, HttpResponse response
   ReplyStep step;
   step.head = std::move(response);
   step.done = true;
-  const bool sent = co_await SendStep(exchange, std::move(step));
+  const bool sent = co_await SendStep(exchange, std::move(step), nullptr);
   exchange.client_gone = !sent;
   LogExchange(exchange, "");
 }
 
-asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<Reply> reply) {
-  const auto watch = std::make_shared<Watch>();
+asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<Reply> reply,
+                                            std::shared_ptr<Watch> watch) {
   reply_ = reply.get();
   std::string details;
   std::exception_ptr fault;
   try {
-    reply->Start([wakeup = wakeup_] { wakeup->Notify(); });
-    watch->finished = false;
-    asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
+    {
+      const MemoryScope scope(exchange.account);
+      reply->Start([wakeup = wakeup_] { wakeup->Notify(); });
+    }
+    BeginWatch(watch);
     co_await PumpReply(exchange, *reply, *watch);
     details = reply->Summary();
   } catch (...) {
@@ -263,23 +341,8 @@ asio::awaitable<void> Connection::SendReply(Exchange& exchange, std::unique_ptr<
   }
   reply_ = nullptr;
   reply.reset();  // cancels what is left
-
-  watch->stop = true;
-  error_code ignored;
-  if (!watch->finished) socket_.cancel(ignored);
-  while (!watch->finished) co_await wakeup_->WaitUntil(Clock::time_point::max());
-  if (!fault) {
-    LogExchange(exchange, details);
-    co_return;
-  }
-  exchange.keep_alive = false;  // an answer without its end tells that it has failed
-  const ApiError error = FromException(fault, exchange.request.id);
-  if (exchange.head_sent) {
-    exchange.failed = true;
-    LogExchange(exchange, LogText(error));
-  } else {
-    co_await Send(exchange, ToResponse(error));
-  }
+  if (fault) std::rethrow_exception(fault);
+  LogExchange(exchange, details);
 }
 
 // Sends what the reply has until it is done or the client is gone.
@@ -291,7 +354,10 @@ asio::awaitable<void> Connection::PumpReply(Exchange& exchange, Reply& reply, co
       exchange.client_gone = true;
       break;
     }
-    ReplyStep step = reply.Take();
+    ReplyStep step = [&] {
+      const MemoryScope scope(exchange.account);
+      return reply.Take();
+    }();
     streaming = streaming || (step.head && step.head->streaming);
     const auto interval = reply.PingInterval();
     if (!step.head && step.bytes.empty() && !step.done && streaming && interval &&
@@ -300,7 +366,7 @@ asio::awaitable<void> Connection::PumpReply(Exchange& exchange, Reply& reply, co
     }
     const bool done = step.done;
     if (step.head || !step.bytes.empty() || done) {
-      const bool sent = co_await SendStep(exchange, std::move(step));
+      const bool sent = co_await SendStep(exchange, std::move(step), exchange.account);
       if (!sent) {
         exchange.client_gone = true;
         break;
@@ -374,33 +440,46 @@ std::string Connection::FormatHead(Exchange& exchange, const HttpResponse& respo
   return head;
 }
 
-asio::awaitable<bool> Connection::SendStep(Exchange& exchange, ReplyStep step) {
-  std::string out;
+// account: paid for the step; null: nobody did, or it does not matter any more.
+asio::awaitable<bool> Connection::SendStep(Exchange& exchange, ReplyStep step,
+                                           std::shared_ptr<MemoryAccount> account) {
+  std::string head;
   std::string body;
-  if (step.head) {
-    out = FormatHead(exchange, *step.head);
-    exchange.head_sent = true;
-    body = std::move(step.head->body);
-  }
-  body += step.bytes;
-  if (!exchange.head_only) {
-    if (!exchange.chunked) {
-      out += body;
-    } else {
-      if (!body.empty()) out += Chunk(body);
-      if (step.done) out += "0\r\n\r\n";
+  std::string tail;
+  {
+    const MemoryScope scope(account);
+    if (step.head) {
+      head = FormatHead(exchange, *step.head);
+      exchange.head_sent = true;
+      body = std::move(step.head->body);
     }
+    if (body.empty()) {
+      body = std::move(step.bytes);
+    } else {
+      body += step.bytes;
+    }
+    if (exchange.head_only) std::string().swap(body);
+    if (exchange.chunked && !body.empty()) {
+      head += ChunkSize(body.size());
+      tail = "\r\n";
+    }
+    if (exchange.chunked && step.done && !exchange.head_only) tail += "0\r\n\r\n";
   }
-  if (out.empty()) co_return true;
-  const bool sent = co_await Write(std::move(out));
+  bool sent = true;
+  if (!head.empty() || !body.empty() || !tail.empty()) sent = co_await Write(head, body, tail);
+  const MemoryScope scope(account);
+  for (std::string* part : {&head, &body, &tail}) std::string().swap(*part);
   co_return sent;
 }
 
-asio::awaitable<bool> Connection::Write(std::string bytes) {
+// The parts must live until it has ended.
+asio::awaitable<bool> Connection::Write(std::string_view head, std::string_view body,
+                                        std::string_view tail) {
+  const std::array<asio::const_buffer, 3> parts = {asio::buffer(head), asio::buffer(body),
+                                                   asio::buffer(tail)};
   Arm(context_.options.limits.write_timeout);
   error_code ec;
-  co_await asio::async_write(socket_, asio::buffer(bytes),
-                             asio::redirect_error(asio::use_awaitable, ec));
+  co_await asio::async_write(socket_, parts, asio::redirect_error(asio::use_awaitable, ec));
   Disarm();
   co_return !ec;
 }

@@ -17,6 +17,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include "base/log_limit.h"
+#include "base/memory_account.h"
 #include "server/framing.h"
 #include "server/http_server.h"
 
@@ -28,10 +29,12 @@ class Connection;
 struct ConnectionContext {
   boost::asio::io_context& loop;
   boost::asio::thread_pool& workers;
+  boost::asio::thread_pool& long_worker;
   const HttpServerOptions& options;
   const Security& security;
   const Router& router;
   bool draining = false;
+  std::atomic<bool> trims{false};  // the allocator is about to give memory back
   std::set<Connection*> open;
   std::atomic<size_t> open_count{0};
   std::function<void()> on_closed;  // after a connection left `open`
@@ -71,7 +74,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // nullopt: it is in use.
   std::optional<std::chrono::steady_clock::time_point> IdleSince() const;
   bool closing() const { return closing_; }
-  void AbortReply(const ApiError& error);  // the answer under way, if there is one
+  void Abort(const ApiError& error);  // the answer under way, if there is one
   void CloseNow();
 
  private:
@@ -91,14 +94,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> ReadBody(Exchange& exchange);
   boost::asio::awaitable<bool> SkipBody(Exchange& exchange);
   boost::asio::awaitable<void> Dispatch(Exchange& exchange);
-  boost::asio::awaitable<HandlerResult> RunOnWorker(Exchange& exchange);
+  boost::asio::awaitable<HandlerResult> RunOnWorker(Exchange& exchange, const Watch& watch);
+  boost::asio::awaitable<void> Answer(Exchange& exchange, std::shared_ptr<Watch> watch);
+  void BeginWatch(const std::shared_ptr<Watch>& watch);
+  void GiveMemoryBack();
   boost::asio::awaitable<void> PumpReply(Exchange& exchange, Reply& reply, const Watch& watch);
-  boost::asio::awaitable<void> SendReply(Exchange& exchange, std::unique_ptr<Reply> reply);
+  boost::asio::awaitable<void> SendReply(Exchange& exchange, std::unique_ptr<Reply> reply,
+                                         std::shared_ptr<Watch> watch);
   static boost::asio::awaitable<void> WatchClient(std::shared_ptr<Connection> self,
                                                   std::shared_ptr<Watch> watch);
   boost::asio::awaitable<void> Send(Exchange& exchange, HttpResponse response);
-  boost::asio::awaitable<bool> SendStep(Exchange& exchange, ReplyStep step);
-  boost::asio::awaitable<bool> Write(std::string bytes);
+  boost::asio::awaitable<bool> SendStep(Exchange& exchange, ReplyStep step,
+                                        std::shared_ptr<MemoryAccount> account);
+  boost::asio::awaitable<bool> Write(std::string_view head, std::string_view body = {},
+                                     std::string_view tail = {});
   boost::asio::awaitable<void> Linger();
   void LogExchange(const Exchange& exchange, std::string_view details) const;
   std::string FormatHead(Exchange& exchange, const HttpResponse& response) const;
@@ -117,7 +126,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Clock::time_point idle_since_;
   bool has_answered_ = false;
   bool closing_ = false;
-  Reply* reply_ = nullptr;  // under way, owned by SendReply
+  Reply* reply_ = nullptr;                       // under way, owned by SendReply
+  std::shared_ptr<std::atomic<bool>> handling_;  // its cancellation, while a worker has the request
+  size_t peak_bytes_ = 0;                        // of the last request's memory
   std::shared_ptr<Wakeup> wakeup_;
   boost::beast::flat_buffer buffer_;
 };

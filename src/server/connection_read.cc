@@ -54,6 +54,16 @@ ApiError BodyTooLarge(const Limits& limits) {
                      std::to_string(limits.body_bytes) + " bytes");
 }
 
+// Makes room for so many bytes of a body. Its capacity is doubled from step to step, so that a body
+// that never comes takes nothing, and ends at its length.
+void Grow(std::string& body, size_t needed, uint64_t length) {
+  constexpr uint64_t kLeast = 16 * 1024;
+  if (needed <= body.capacity()) return;
+  uint64_t capacity = length;
+  while (capacity / 2 >= std::max<uint64_t>(needed, kLeast)) capacity -= capacity / 2;
+  body.reserve(capacity);
+}
+
 }  // namespace
 
 asio::awaitable<bool> Connection::AwaitFirstByte() {
@@ -200,10 +210,14 @@ asio::awaitable<bool> Connection::ReadBody(Exchange& exchange) {
   for (;;) {
     const std::string_view all = Buffered(buffer_);
     size_t used = std::min<uint64_t>(all.size(), length - body.size());
-    if (chunked) {
-      used = chunks.Feed(all, body);
-    } else {
-      body.append(all.substr(0, used));
+    {
+      const MemoryScope scope(exchange.account);
+      if (chunked) {
+        used = chunks.Feed(all, body);
+      } else {
+        Grow(body, body.size() + used, length);
+        body.append(all.substr(0, used));
+      }
     }
     buffer_.consume(used);
     if (chunked ? chunks.state() != ChunkedBody::State::kIncomplete : body.size() == length) break;

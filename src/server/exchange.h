@@ -1,6 +1,7 @@
 // One request of a connection and its answer; included by the files of Connection alone.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include "base/memory_account.h"
 #include "server/admission.h"
 #include "server/connection.h"
 
@@ -17,6 +19,7 @@ namespace mach::server {
 struct Connection::Exchange {
   boost::beast::http::request_parser<boost::beast::http::string_body> parser;
   HttpRequest request;
+  std::shared_ptr<MemoryAccount> account;  // pays for the body, the handler and the answer
   Admission admission;
   std::vector<Header> cors;
   Clock::time_point began = Clock::now();

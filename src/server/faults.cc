@@ -1,16 +1,49 @@
 #include "server/faults.h"
 
 #include <new>
+#include <optional>
 #include <string>
 
 #include "base/log.h"
+#include "base/units.h"
 
 namespace mach::server {
+namespace {
 
-ApiError FromException(const std::exception_ptr& fault, std::string_view request_id) {
+constexpr int kRetryAfterSeconds = 5;  // of a request that found the memory taken
+
+std::optional<ApiError> FromRefusal(const MemoryAccount& account) {
+  switch (account.refusal()) {
+    case MemoryAccount::Refusal::kNone:
+      return std::nullopt;
+    case MemoryAccount::Refusal::kTooMuch:
+      return Refusal(413, "request_too_large",
+                     "the request and its answer take more memory than the " +
+                         BytesText(account.most_bytes()) +
+                         " that one may have; send a shorter one, or start the server with a "
+                         "higher --request-memory-mb");
+    case MemoryAccount::Refusal::kFull:
+      break;
+  }
+  ApiError error = Refusal(503, "memory_busy",
+                           "other requests hold the memory that this one needs; try again later, "
+                           "or start the server with a higher --request-memory-mb");
+  error.type = "unavailable_error";
+  error.retry_after_s = kRetryAfterSeconds;
+  error.retryable = true;
+  return error;
+}
+
+}  // namespace
+
+ApiError FromException(const std::exception_ptr& fault, std::string_view request_id,
+                       const MemoryAccount* account) {
   try {
     std::rethrow_exception(fault);
   } catch (const std::bad_alloc&) {
+    if (account != nullptr) {
+      if (auto refused = FromRefusal(*account)) return *std::move(refused);
+    }
     return FromError({Code::kNoMemory,
                       "an allocation failed; give the server more memory, or less "
                       "of it to the model and its caches"},

@@ -3,26 +3,34 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <string_view>
 
+#include "base/memory_account.h"
 #include "server/api_error.h"
 #include "server/router.h"
 
 namespace mach::server {
 
-// Status 500: `no_memory` for std::bad_alloc, `internal` for anything else. REQUIRES fault.
-ApiError FromException(const std::exception_ptr& fault, std::string_view request_id);
+// Status 500: `no_memory` for std::bad_alloc, `internal` for anything else. Where the request's
+// account has refused the memory: status 413 if the request wants more than one may have, 503 if
+// others hold what is missing. REQUIRES fault.
+ApiError FromException(const std::exception_ptr& fault, std::string_view request_id,
+                       const MemoryAccount* account = nullptr);
 
-// What the function answers; an answer of status 500 where it throws.
+// What the function answers, its memory charged to the account, where there is one; the answer of
+// FromException where it throws.
 template <class Function>
-HandlerResult Guarded(std::string_view request_id, const Function& function) {
+HandlerResult Guarded(std::string_view request_id, const std::shared_ptr<MemoryAccount>& account,
+                      const Function& function) {
   std::exception_ptr fault;
   try {
+    const MemoryScope scope(account);
     return function();
   } catch (...) {
     fault = std::current_exception();
   }
-  return ToResponse(FromException(fault, request_id));
+  return ToResponse(FromException(fault, request_id, account.get()));
 }
 
 // For what no request is known of. Throws nothing.

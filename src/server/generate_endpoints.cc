@@ -27,8 +27,8 @@ HandlerResult Service::WhenReady(const std::string& id, const GenerationRequest&
                                  ? std::optional<std::chrono::milliseconds>()
                                  : std::chrono::seconds(*request.ping_interval_s);
     }
-    wanted.answer = [this, id, start] {
-      return Guarded(id, [&]() -> HandlerResult {
+    wanted.answer = [this, id, start, account = MemoryScope::Current()] {
+      return Guarded(id, account, [&]() -> HandlerResult {
         if (const auto error = Unavailable()) return ToResponse(*error);
         return start(*model());
       });
@@ -75,8 +75,9 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
   CountNonce(request.chat);
   if (options_.inline_reasoning) request.inline_reasoning = true;
   ReadSessionHeader(http, request.session);
-  return WhenReady(http.id, request, [this, id = http.id, request](const Model& model) {
-    return StartChat(id, request, model);
+  const auto shared = std::make_shared<GenerationRequest>(std::move(request));
+  return WhenReady(http.id, *shared, [this, id = http.id, shared](const Model& model) {
+    return StartChat(id, std::move(*shared), model);
   });
 }
 
@@ -86,6 +87,7 @@ HandlerResult Service::StartChat(const std::string& id, GenerationRequest reques
   auto rendered = RenderPrompt(*model.codec, request.chat, id);
   if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
   std::vector<Prompt> prompts{std::get<Prompt>(std::move(rendered))};
+  request.chat.messages = {};  // the prompt has them
   auto choices = PrepareChoices(id, request, prompts, model.engine, model.codec);
   if (const auto* error = std::get_if<ApiError>(&choices)) return ToResponse(*error);
   return MakeChatReply(ReplyOptions(std::move(request), std::move(prompts), id, model),
@@ -97,8 +99,9 @@ HandlerResult Service::Complete(const HttpRequest& http, const std::string&) con
   if (const auto* error = std::get_if<ApiError>(&parsed)) return ToResponse(*error);
   auto request = std::get<GenerationRequest>(std::move(parsed));
   ReadSessionHeader(http, request.session);
-  return WhenReady(http.id, request, [this, id = http.id, request](const Model& model) {
-    return StartCompletion(id, request, model);
+  const auto shared = std::make_shared<GenerationRequest>(std::move(request));
+  return WhenReady(http.id, *shared, [this, id = http.id, shared](const Model& model) {
+    return StartCompletion(id, std::move(*shared), model);
   });
 }
 

@@ -1,7 +1,9 @@
 // Requests and responses as handlers see them: no library types, no sockets.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +25,8 @@ struct HttpRequest {
   std::string body;
   std::string id;      // x-request-id, the client's or ours
   std::string client;  // "127.0.0.1:52114", for the log
+  // True: nobody waits for the answer any more. Null: that is not watched.
+  std::shared_ptr<const std::atomic<bool>> cancelled;
 
   // Value of the first header of that name, letter case aside; null pointer without one.
   const std::string* FindHeader(std::string_view name) const;

@@ -41,10 +41,12 @@ class Server final : public HttpServer {
         security_(options_.security),
         context_{.loop = loop_,
                  .workers = workers_,
+                 .long_worker = long_worker_,
                  .options = options_,
                  .security = security_,
                  .router = router},
         workers_(std::max<size_t>(1, options_.workers)),
+        long_worker_(1),
         acceptor_(loop_),
         signals_(loop_),
         drain_timer_(loop_) {
@@ -56,6 +58,7 @@ class Server final : public HttpServer {
   // Handlers that still run finish before the connections they answer go.
   ~Server() override {
     workers_.join();
+    long_worker_.join();
     context_.on_closed = nullptr;
   }
 
@@ -227,7 +230,7 @@ class Server final : public HttpServer {
     drain_timer_.async_wait([this](error_code ec) {
       if (ec) return;
       cut_off_ = true;
-      for (Connection* connection : context_.open) connection->AbortReply(ShuttingDown());
+      for (Connection* connection : context_.open) connection->Abort(ShuttingDown());
       drain_timer_.expires_after(kAbortGrace);
       drain_timer_.async_wait([this](error_code again) {
         if (!again) CutOff();
@@ -254,6 +257,7 @@ class Server final : public HttpServer {
   ConnectionContext context_;
   asio::io_context loop_{1};
   asio::thread_pool workers_;
+  asio::thread_pool long_worker_;
   tcp::acceptor acceptor_;
   asio::signal_set signals_;
   asio::steady_timer drain_timer_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/memory_ledger.h"
 #include "base/result.h"
 #include "server/http_counters.h"
 #include "server/limits.h"
@@ -19,14 +20,16 @@ struct HttpServerOptions {
   uint16_t port = 8080;            // 0: the system chooses
   Limits limits;
   SecurityOptions security;
-  size_t workers = 2;           // threads for handlers of RunsOn::kWorker
+  size_t workers = 2;  // threads for handlers of RunsOn::kWorker; long bodies have one more
+  // What requests may hold together: bodies, what is made of them, answers. Null: without a bound.
+  std::shared_ptr<MemoryLedger> memory;
   bool handle_signals = false;  // SIGTERM and SIGINT: the first drains, the second ends at once
   std::shared_ptr<HttpCounters> counters = std::make_shared<HttpCounters>();
   std::function<void()> on_drain;  // when draining begins; on the loop thread
 };
 
-// One loop thread (the caller of Run) for all sockets, a few workers for parsing and rendering. The
-// router must outlive the server.
+// One loop thread (the caller of Run) for all sockets, a few workers for parsing and rendering, and
+// one for requests with long bodies. The router must outlive the server.
 class HttpServer {
  public:
   // Binds and listens; kIo with the address and the reason when that fails.

@@ -24,6 +24,8 @@ struct Limits {
   size_t choices = 16;      // "n"
   size_t connections = 512;
   size_t pipelined_bytes = size_t{64} << 10;  // read ahead while an answer is under way
+  // A request with a longer body waits for others of its kind, not for short ones, nor they for it.
+  size_t short_body_bytes = size_t{256} << 10;
 
   std::chrono::milliseconds header_timeout{10'000};  // from the first byte to the end of the head
   std::chrono::milliseconds body_timeout{30'000};    // without a byte

@@ -66,6 +66,7 @@ class Service {
     double done = 0;   // 0 to 1
     double eta_s = 0;  // 0: unknown
   };
+  // Called once at most: it gives away what it holds.
   using StartFunction = std::function<HandlerResult(const Model& model)>;
 
   // ---- service.cc ----

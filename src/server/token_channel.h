@@ -1,13 +1,18 @@
 // The engine's events on their way to the loop thread.
 #pragma once
 
+#include <algorithm>
+#include <deque>
 #include <functional>
+#include <iterator>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "engine/engine.h"
 
 namespace mach::server {
@@ -26,26 +31,41 @@ class TokenChannel final : public engine::Sink {
     bool lost = false;  // there was no memory for a part of it
     std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end;
   };
+  // Tokens of one batch at most: what is made of them is many times larger.
+  static constexpr size_t kMostTokens = 256;
 
+  // What waits in it is charged to the account of the scope in which it is made.
   explicit TokenChannel(std::function<void()> wake) : wake_(std::move(wake)) {}
 
   void OnPrefill(size_t done_tokens, size_t total_tokens) override {
     const std::lock_guard lock(mu_);
-    Keep([&] { batch_.progress.push_back({done_tokens, total_tokens}); });
+    Keep([&] { progress_.push_back({done_tokens, total_tokens}); });
   }
   void OnToken(const engine::TokenEvent& event) override {
     const std::lock_guard lock(mu_);
-    Keep([&] { batch_.tokens.push_back(event); });
+    Keep([&] { tokens_.push_back(event); });
   }
   void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
     const std::lock_guard lock(mu_);
-    Keep([&] { batch_.end.emplace(std::move(result), timings); });
+    Keep([&] { end_.emplace(std::move(result), timings); });
   }
 
-  // What has come since the last call.
+  // The next of what has come. Wakes again where that is not all.
   Batch Take() {
     const std::lock_guard lock(mu_);
-    return std::exchange(batch_, {});
+    Batch batch;
+    batch.progress = std::exchange(progress_, {});
+    batch.lost = std::exchange(lost_, false);
+    const auto last =
+        tokens_.begin() + static_cast<std::ptrdiff_t>(std::min(tokens_.size(), kMostTokens));
+    batch.tokens.assign(std::move_iterator(tokens_.begin()), std::move_iterator(last));
+    tokens_.erase(tokens_.begin(), last);
+    if (tokens_.empty()) {
+      batch.end = std::exchange(end_, std::nullopt);
+    } else if (wake_) {
+      wake_();
+    }
+    return batch;
   }
   void Disconnect() {
     const std::lock_guard lock(mu_);
@@ -57,15 +77,23 @@ class TokenChannel final : public engine::Sink {
   template <class Function>
   void Keep(const Function& function) {
     try {
-      function();
+      {
+        const MemoryScope scope(account_);
+        function();
+      }
       if (wake_) wake_();
     } catch (const std::bad_alloc&) {
-      batch_.lost = true;
+      lost_ = true;
     }
   }
+  const std::shared_ptr<MemoryAccount> account_ = MemoryScope::Current();
   std::mutex mu_;
-  Batch batch_;                 // guarded by mu_
-  std::function<void()> wake_;  // guarded by mu_; called under it, so that Disconnect is final
+  // Guarded by mu_, as all below.
+  std::deque<engine::TokenEvent> tokens_;
+  std::vector<Progress> progress_;
+  bool lost_ = false;
+  std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end_;
+  std::function<void()> wake_;  // called under mu_, so that Disconnect is final
 };
 
 }  // namespace mach::server

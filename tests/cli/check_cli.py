@@ -14,6 +14,7 @@ import tempfile
 
 HUGE_PAGE = 2 << 20
 GIB = 1 << 30
+REQUESTS = ("--request-memory-mb", "1")  # the models here take little more
 
 
 def run(arguments, expected_code, env=None):
@@ -25,7 +26,7 @@ def run(arguments, expected_code, env=None):
 
 
 def check(mach, model, *options, code=0):
-    return json.loads(run([mach, "check", model, "--json", *options], code).stdout)
+    return json.loads(run([mach, "check", model, "--json", *REQUESTS, *options], code).stdout)
 
 
 def check_verdicts(mach, model):
@@ -81,7 +82,7 @@ def check_verdicts(mach, model):
 
 def startup(mach, model, *options):
     """What the line `startup memory` says, and `startup mode`."""
-    server = subprocess.Popen([mach, "serve", model, "--port", "0", *options],
+    server = subprocess.Popen([mach, "serve", model, "--port", "0", *REQUESTS, *options],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     found = {}
     try:
@@ -104,7 +105,7 @@ def startup(mach, model, *options):
 def check_kept(mach, model, work):
     """The plan is, number for number, what the server reserves: with every residency, with a
     sidecar of other bits than the checkpoint, and with a drafter of other bits."""
-    tags = ("weights", "experts", "kv", "state", "prefix", "scratch", "staging", "draft")
+    tags = ("weights", "experts", "kv", "state", "prefix", "scratch", "staging", "draft", "requests")
 
     def compare(checkpoint, residency, serve, *both):
         both = ["--ctx-size", "2048", "--threads", "2", *both]

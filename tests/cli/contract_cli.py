@@ -199,7 +199,7 @@ def check_environment(mach, model):
 def check_advice(mach, model, *options):
     """A bank that churns; what the probe advises can be started, and hits more often."""
     probe = [mach, "probe", "--requests", "2", "--max-tokens", "32", "--url"]
-    options = ["--streaming", "--eviction", "lru", *options]
+    options = ["--streaming", "--eviction", "lru", "--request-memory-mb", "1", *options]
     small = ["--expert-cache-gb", "0.0023", "--wired-gb", "0.04"]
     with serve(mach, model, *options, *small) as server:
         done = run([*probe, server.url])

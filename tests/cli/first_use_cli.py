@@ -230,7 +230,7 @@ def check_residency(bench):
     spaced = bench.work / "it's my model"
     shutil.copytree(bench.model, spaced)
     shutil.copytree(str(bench.model) + "-dflash", str(spaced) + "-dflash")
-    flags = ["--port", "0", "--alias", "a b", "--ctx-size=2048"]
+    flags = ["--port", "0", "--alias", "a b", "--ctx-size=2048", "--request-memory-mb", "1"]
     given = bench.run("serve", spaced.name, *flags, code=2).stderr
     (command,) = advised(given)
     assert shlex.split(command) == [bench.mach, "serve", spaced.name, *flags, "--no-streaming"]
@@ -253,7 +253,7 @@ def check_residency(bench):
     assert "Nothing fits" in least, least
     bench.serves(advised(least)[-1])
     elsewhere = bench.run("serve", "mach-tiny", "--sidecar-dir", "/none", "--wired-gb", "0.04",
-                          code=2).stderr
+                          "--request-memory-mb", "1", code=2).stderr
     assert "export-sidecar mach-tiny --output /none" in elsewhere, elsewhere
     for code, command in ((1, ["serve", "mach-tiny", "--streaming", "--port", "0"]),
                           (1, ["verify", "mach-tiny"])):
@@ -316,10 +316,10 @@ def check_values(bench):
     bench.generates("--streaming", "--expert-cache-gb", "1", "--wired-gb",
                     number(message, "raise --wired-gb to at least "))
     message = bench.error("serve", "mach-tiny", "--no-streaming", "--port", "0",
-                          "--prefix-cache-max-gb", "1", "--wired-gb", "0.2")
+                          "--prefix-cache-max-gb", "1", "--wired-gb", "0.45")
     most = number(message, "lower it to at most ")
     least = number(message, "raise --wired-gb to at least ")
-    for options in (f"--wired-gb 0.2 --prefix-cache-max-gb {most}",
+    for options in (f"--wired-gb 0.45 --prefix-cache-max-gb {most}",
                     f"--wired-gb {least} --prefix-cache-max-gb 1"):
         bench.serves(f"mach serve mach-tiny --no-streaming --port 0 {options}")
     message = refused("--wired-gb", "900000")

@@ -1,0 +1,239 @@
+// What requests hold is bounded and counted: bodies from their first byte, what is made of them,
+// answers. And work that nobody waits for ends.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/api_test.h"
+
+namespace mach::server {
+namespace {
+
+using testing::AnyOf;
+using testing::HasSubstr;
+
+constexpr size_t kMebibyte = size_t{1} << 20;
+constexpr size_t kBudget = 32 * kMebibyte;
+
+std::string Repeated(std::string_view what, size_t bytes) {
+  std::string text;
+  text.reserve(bytes + what.size());
+  while (text.size() < bytes) text += what;
+  return text;
+}
+
+// A head that promises a body of so many bytes.
+std::string PostHead(std::string_view path, size_t body_bytes) {
+  return "POST " + std::string(path) +
+         " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
+         std::to_string(body_bytes) + "\r\n\r\n";
+}
+
+class RequestMemory : public ApiTest {
+ protected:
+  TestServerOptions Bounded(TestServerOptions options = {}) {
+    options.http.memory = ledger_;
+    options.engine.context_tokens = 100 * kMebibyte;
+    return options;
+  }
+  size_t Reserved() const { return ledger_->reserved(MemoryTag::kRequests); }
+
+  const std::shared_ptr<MemoryLedger> ledger_ = std::make_shared<MemoryLedger>(kBudget);
+};
+
+TEST_F(RequestMemory, UnfinishedBodiesFillTheirBudgetAndNoMore) {
+  TestServer server(Bounded());
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 12; ++i) {
+    auto client = std::make_unique<TestClient>(server.port());
+    client->Send(PostHead(kChat, 30 * kMebibyte) + Repeated("x", 4 * kMebibyte));
+    clients.push_back(std::move(client));
+  }
+  EXPECT_TRUE(Eventually([&] { return Reserved() >= kBudget / 2; }));
+  // The last ones found no room; short requests still do.
+  const RawResponse late = clients.back()->Read();
+  EXPECT_EQ(late.status, 503);
+  EXPECT_EQ(late.ErrorCode(), "memory_busy");
+  EXPECT_EQ(late.headers.at("retry-after"), "5");
+  EXPECT_EQ(late.headers.at("connection"), "close");
+  EXPECT_LE(Reserved(), kBudget);
+  clients.clear();
+  EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
+  EXPECT_EQ(Ask(server.port(), Post(kChat, kHi)).status, 200);
+}
+
+TEST_F(RequestMemory, BodiesThatOnlyPromiseHoldNothing) {
+  TestServer server(Bounded());
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 60; ++i) {
+    clients.push_back(std::make_unique<TestClient>(server.port()));
+    clients.back()->Send(PostHead(kChat, 32 * kMebibyte) + "{");
+  }
+  EXPECT_EQ(Ask(server.port(), Post(kChat, kHi)).status, 200);
+  EXPECT_LT(Reserved(), 8 * kMebibyte);
+}
+
+TEST_F(RequestMemory, OneRequestHasItsShare) {
+  TestServer server(Bounded());
+  // As a body of its own, and as what is made of a body.
+  const std::string long_text =
+      R"({"messages":[{"role":"user","content":")" + Repeated("word ", 28 * kMebibyte) + "\"}]}";
+  for (const std::string& body :
+       {long_text, R"({"messages":[)" + Repeated("[],", 6 * kMebibyte) + "[]]}",
+        R"({"prompt":[)" + Repeated("1,", 6 * kMebibyte) + "1]}"}) {
+    const std::string_view path = body.starts_with("{\"p") ? "/v1/completions" : kChat;
+    const RawResponse response = Ask(server.port(), Post(path, body));
+    EXPECT_EQ(response.status, 413) << body.substr(0, 30);
+    EXPECT_EQ(response.ErrorCode(), "request_too_large");
+    EXPECT_THAT(response.body, HasSubstr("24.0 MiB"));
+    EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
+  }
+}
+
+TEST_F(RequestMemory, WhatNobodyReadsIsNotKept) {
+  TestServer server(Bounded());
+  const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"max_tokens":1,"x":[)" +
+                           Repeated("[],", 4 * kMebibyte) + "{\"messages\":[[]]}]}";
+  const RawResponse response = Ask(server.port(), Post(kChat, body));
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.headers.at("x-mach-ignored-parameters"), "x");
+  std::string many = R"({"messages":[{"role":"user","content":"hi"}],"max_tokens":1)";
+  for (int i = 0; i < 200'000; ++i) many += ",\"member" + std::to_string(i) + "\":[1,{\"a\":2}]";
+  EXPECT_EQ(Ask(server.port(), Post(kChat, many + "}")).status, 200);
+}
+
+TEST_F(RequestMemory, AnswersAreCounted) {
+  TestServerOptions options = Bounded();
+  options.engine.script = [](const engine::Request&) {
+    return std::vector<TokenId>(200'000, TokenId{'a'});
+  };
+  TestServer server(std::move(options));
+  const std::string rest = R"("logprobs":true,"messages":[{"role":"user","content":"hi"}]})";
+  const RawResponse whole = Ask(server.port(), Post(kChat, "{" + rest));
+  EXPECT_EQ(whole.status, 413);
+  EXPECT_TRUE(Eventually([&] { return server.engine().running() == 0; }));
+  // A stream holds a part at a time, however long it is.
+  const RawResponse streamed = Ask(server.port(), Post(kChat, R"({"stream":true,)" + rest));
+  EXPECT_EQ(streamed.status, 200);
+  EXPECT_TRUE(streamed.complete);
+  EXPECT_GT(streamed.body.size(), kBudget / 3);
+  EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
+}
+
+TEST_F(RequestMemory, WhatAHeldRequestTakesIsItsOwn) {
+  TestServerOptions options = Bounded();
+  options.loaded = false;
+  TestServer server(std::move(options));
+  TestClient client(server.port());
+  client.Send(Post(kChat, R"({"stream":true,"messages":[{"role":"user","content":")" +
+                              Repeated("word ", kMebibyte) + "\"}]}"));
+  ASSERT_NE(client.ReadUntil(": loading"), "");
+  EXPECT_GE(Reserved(), kMebibyte);
+  server.Load();
+  EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("Hello"));
+  EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
+}
+
+// Handlers of the test's own, which wait until they are told to go on or to stop.
+class WorkersTest : public ApiTest {
+ protected:
+  void SetUp() override {
+    router_.Add({.method = "POST",
+                 .pattern = "/slow",
+                 .runs_on = RunsOn::kWorker,
+                 .handle = [this](const HttpRequest& request, const std::string&) {
+                   ++running_;
+                   const bool released =
+                       Eventually([&] { return released_.load() || request.cancelled->load(); });
+                   --running_;
+                   if (request.cancelled->load()) ++stopped_;
+                   return HttpResponse{.status = released ? 200 : 500};
+                 }});
+    router_.Add({.method = "POST",
+                 .pattern = "/quick",
+                 .runs_on = RunsOn::kWorker,
+                 .handle = [](const HttpRequest&, const std::string&) { return HttpResponse{}; }});
+  }
+  void Listen(std::chrono::milliseconds drain = std::chrono::milliseconds(30'000)) {
+    HttpServerOptions options;
+    options.port = 0;
+    options.limits.drain_timeout = drain;
+    auto server = HttpServer::Listen(std::move(options), router_);
+    MACH_CHECK(server.ok());
+    server_ = *std::move(server);
+    thread_ = std::thread([this] { clean_ = server_->Run(); });
+  }
+  void TearDown() override {
+    if (thread_.joinable()) {
+      server_->StopNow();
+      thread_.join();
+    }
+  }
+
+  Router router_;
+  std::atomic<bool> released_{false};
+  std::atomic<int> running_{0}, stopped_{0};
+  std::unique_ptr<HttpServer> server_;
+  std::thread thread_;
+  bool clean_ = true;
+};
+
+TEST_F(WorkersTest, LongBodiesDoNotKeepShortOnesWaiting) {
+  Listen();
+  const std::string body = Repeated("x", kMebibyte);
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<TestClient>(server_->port()));
+    clients.back()->Send(Post("/slow", body));
+  }
+  EXPECT_TRUE(Eventually([&] { return running_ == 1; }));
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Ask(server_->port(), Post("/quick", "x")).status, 200);
+  }
+  EXPECT_EQ(running_, 1);
+  released_ = true;
+  for (const auto& client : clients) EXPECT_EQ(client->Read().status, 200);
+}
+
+TEST_F(WorkersTest, AClientThatLeavesStopsItsHandler) {
+  Listen();
+  for (const bool reset : {false, true}) {
+    const int before = stopped_;
+    TestClient client(server_->port());
+    TestClient waiting(server_->port());
+    client.Send(Post("/slow", "x"));
+    EXPECT_TRUE(Eventually([&] { return running_ == 1; }));
+    reset ? client.Reset() : client.Close();
+    EXPECT_TRUE(Eventually([&] { return stopped_ == before + 1; }));
+  }
+  // What had not begun never does.
+  TestClient first(server_->port());
+  first.Send(Post("/slow", Repeated("x", kMebibyte)));
+  EXPECT_TRUE(Eventually([&] { return running_ == 1; }));
+  const int before = stopped_;
+  {
+    TestClient second(server_->port());
+    second.Send(Post("/slow", Repeated("x", kMebibyte)));
+    EXPECT_TRUE(Eventually([&] { return server_->connections() == 2; }));
+  }
+  released_ = true;
+  EXPECT_EQ(first.Read().status, 200);
+  EXPECT_EQ(Ask(server_->port(), Post("/quick", Repeated("x", kMebibyte))).status, 200);
+  EXPECT_LE(stopped_, before + 1);
+}
+
+TEST_F(WorkersTest, AShutdownStopsHandlersAfterItsTime) {
+  Listen(std::chrono::milliseconds(50));
+  TestClient client(server_->port());
+  TestClient queued(server_->port());
+  client.Send(Post("/slow", Repeated("x", kMebibyte)));
+  EXPECT_TRUE(Eventually([&] { return running_ == 1; }));
+  queued.Send(Post("/slow", Repeated("x", kMebibyte)));
+  server_->BeginShutdown();
+  thread_.join();
+  EXPECT_FALSE(clean_);
+  EXPECT_GE(stopped_, 1);
+  EXPECT_THAT(queued.Read().status, AnyOf(0, 503));
+}
+
+}  // namespace
+}  // namespace mach::server
