@@ -8,18 +8,19 @@
 
 namespace mach::text {
 
-uint32_t TokenTrie::Child(uint32_t node, uint8_t byte) const {
+uint32_t TokenTrie::Child(uint32_t node, uint8_t byte, size_t& steps) const {
   uint32_t child = nodes_[node].first_child;
-  while (child != 0 && nodes_[child].byte != byte) child = nodes_[child].sibling;
+  for (++steps; child != 0 && nodes_[child].byte != byte; ++steps) child = nodes_[child].sibling;
   return child;
 }
 
 void TokenTrie::Insert(std::string_view text, uint32_t token) {
   if (text.empty()) return;
   uint32_t node = 0;
+  size_t steps = 0;
   for (const char c : text) {
     const auto byte = static_cast<uint8_t>(c);
-    uint32_t child = node == 0 ? first_[byte] : Child(node, byte);
+    uint32_t child = node == 0 ? first_[byte] : Child(node, byte, steps);
     if (child == 0) {
       child = static_cast<uint32_t>(nodes_.size());
       nodes_.push_back({.sibling = nodes_[node].first_child, .byte = byte});
@@ -44,23 +45,39 @@ Result<AddedTokens> AddedTokens::FromJson(const json::Value& list, const Vocabul
       return std::move(added).error().In("added_tokens[" + std::to_string(i) + "]");
     }
   }
+  if (auto built = out.BuildTries(normalizer); !built.ok()) {
+    return std::move(built).error().In("added_tokens");
+  }
+  return out;
+}
+
+Status AddedTokens::BuildTries(const Normalizer& normalizer) {
+  size_t bytes = 0;
+  for (const AddedToken& token : tokens_) bytes += token.content.size();
+  WorkBudget budget(bytes);
+  const size_t growth = budget.growth_left();
   // Of equal strings after normalization special tokens win, then the order of the file.
   for (const bool special : {true, false}) {
-    for (uint32_t i = 0; i < out.tokens_.size(); ++i) {
-      const AddedToken& token = out.tokens_[i];
+    for (uint32_t i = 0; i < tokens_.size(); ++i) {
+      const AddedToken& token = tokens_[i];
       if (token.special != special) continue;
       if (!token.normalized) {
-        out.raw_.Insert(token.content, i);
+        raw_.Insert(token.content, i);
         continue;
       }
       NormalizedText content;
       content.text = token.content;
-      MatchBudget budget;
       normalizer.Apply(content, budget);
-      if (content.text.size() <= kMaxContentBytes) out.normalized_.Insert(content.text, i);
+      if (budget.spent()) {
+        return Error{Code::kInvalidArgument,
+                     "the normalizer makes more than " + std::to_string(growth) +
+                         " bytes more of the " + std::to_string(bytes) +
+                         " bytes of the tokens, or takes too many steps; expected at most that"};
+      }
+      if (content.text.size() <= kMaxContentBytes) normalized_.Insert(content.text, i);
     }
   }
-  return out;
+  return Ok();
 }
 
 Status AddedTokens::Add(const json::Value& entry, const Vocabulary& vocabulary) {
@@ -87,7 +104,11 @@ Status AddedTokens::Add(const json::Value& entry, const Vocabulary& vocabulary) 
   }
   const auto size = static_cast<TokenId>(vocabulary.size());
   token.id = vocabulary.Find(token.content).value_or(std::max(last_id_ + 1, size));
-  if (token.id > kMaxTokenId) return Error{Code::kInvalidArgument, "too many tokens"};
+  if (token.id > kMaxTokenId) {
+    return Error{Code::kInvalidArgument, "token " + Quoted(token.content) + " would have id " +
+                                             std::to_string(token.id) + ", expected at most " +
+                                             std::to_string(kMaxTokenId)};
+  }
   if (token.id != written) {
     LogWarning("tokenizer: added token " + Quoted(token.content) + " is written with id " +
                std::to_string(written) + " and has id " + std::to_string(token.id));
@@ -121,7 +142,7 @@ const AddedToken* AddedTokens::FindContent(std::string_view content) const {
 }
 
 void AddedTokens::Cut(const TokenTrie& trie, std::string_view text, std::string_view plain,
-                      std::vector<Segment>& out) const {
+                      std::vector<Segment>& out, WorkBudget& budget) const {
   const auto accept = [&](uint32_t index, size_t begin, size_t end) {
     const AddedToken& token = tokens_[index];
     if (plain.empty() || !(token.special || token.structural)) return true;
@@ -129,13 +150,14 @@ void AddedTokens::Cut(const TokenTrie& trie, std::string_view text, std::string_
   };
   size_t done = 0;  // what stands before it has been cut
   for (size_t at = 0; at < text.size();) {
+    if (budget.Cancelled(1) || !budget.MaySearch()) break;
     if (!trie.MayStart(text[at])) {
       ++at;
       continue;
     }
     uint32_t index = 0;
     const size_t end = trie.LongestAt(
-        text, at, [&](uint32_t i, size_t stop) { return accept(i, at, stop); }, index);
+        text, at, [&](uint32_t i, size_t stop) { return accept(i, at, stop); }, index, budget);
     if (end == 0) {
       ++at;
       continue;

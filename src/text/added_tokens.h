@@ -12,6 +12,7 @@
 #include "json/value.h"
 #include "text/normalizer.h"
 #include "text/vocabulary.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
@@ -33,10 +34,12 @@ class TokenTrie {
   void Insert(std::string_view text, uint32_t token);
   bool empty() const { return nodes_.size() == 1; }
 
-  // Longest string at `at` whose token `accept` takes; its end, or 0.
+  // Longest string at `at` whose token `accept` takes; its end, or 0. Counts the search.
   template <class Accept>
-  size_t LongestAt(std::string_view text, size_t at, const Accept& accept, uint32_t& token) const {
+  size_t LongestAt(std::string_view text, size_t at, const Accept& accept, uint32_t& token,
+                   WorkBudget& budget) const {
     size_t end = 0;
+    size_t steps = 1;
     uint32_t node = first_[static_cast<uint8_t>(text[at])];
     for (size_t i = at + 1; node != 0; ++i) {
       const uint32_t found = nodes_[node].token;
@@ -45,8 +48,9 @@ class TokenTrie {
         token = found;
       }
       if (i == text.size()) break;
-      node = Child(node, static_cast<uint8_t>(text[i]));
+      node = Child(node, static_cast<uint8_t>(text[i]), steps);
     }
+    budget.Searched(steps);
     return end;
   }
   bool MayStart(char c) const { return first_[static_cast<uint8_t>(c)] != 0; }
@@ -59,7 +63,8 @@ class TokenTrie {
     uint32_t sibling = 0;      // the next child of the same node
     uint8_t byte = 0;          // that leads here
   };
-  uint32_t Child(uint32_t node, uint8_t byte) const;
+  // 0: none. Adds the children looked at.
+  uint32_t Child(uint32_t node, uint8_t byte, size_t& steps) const;
 
   std::vector<Node> nodes_ = std::vector<Node>(1);
   std::array<uint32_t, 256> first_{};  // children of the root
@@ -82,13 +87,15 @@ class AddedTokens {
   void MarkStructural(const std::vector<std::string>& literals);
 
   // Cuts raw, or normalized, text. plain: empty, or a mark for each byte; guarded tokens (special
-  // or structural) are not found where a byte is marked. No segment is empty.
-  void CutRaw(std::string_view text, std::string_view plain, std::vector<Segment>& out) const {
-    Cut(raw_, text, plain, out);
+  // or structural) are not found where a byte is marked. No segment is empty. Where the budget is
+  // spent, the rest is text.
+  void CutRaw(std::string_view text, std::string_view plain, std::vector<Segment>& out,
+              WorkBudget& budget) const {
+    Cut(raw_, text, plain, out, budget);
   }
-  void CutNormalized(std::string_view text, std::string_view plain,
-                     std::vector<Segment>& out) const {
-    Cut(normalized_, text, plain, out);
+  void CutNormalized(std::string_view text, std::string_view plain, std::vector<Segment>& out,
+                     WorkBudget& budget) const {
+    Cut(normalized_, text, plain, out, budget);
   }
   bool any_normalized() const { return !normalized_.empty(); }
 
@@ -99,7 +106,8 @@ class AddedTokens {
  private:
   Status Add(const json::Value& entry, const Vocabulary& vocabulary);
   void Cut(const TokenTrie& trie, std::string_view text, std::string_view plain,
-           std::vector<Segment>& out) const;
+           std::vector<Segment>& out, WorkBudget& budget) const;
+  Status BuildTries(const Normalizer& normalizer);
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<std::string, uint32_t> by_content_;

@@ -40,8 +40,9 @@ constexpr bool OccursInUtf8(size_t byte) { return byte < 0xC0 || (byte > 0xC1 &&
 Result<Bpe> Bpe::FromJson(const json::Value& model) {
   MACH_RETURN_IF_ERROR(CheckIsBpe(model));
   Bpe out;
-  MACH_TRY(const double dropout, json::GetDouble(model, "dropout", 0.0));
-  if (dropout != 0) {
+  auto dropout = json::GetDouble(model, "dropout", 0.0);
+  if (!dropout.ok()) return std::move(dropout).error().In("model");
+  if (*dropout != 0) {
     return Error{Code::kUnsupported,
                  "model: 'dropout' is not 0: it makes encoding random, set it to null"};
   }
@@ -115,41 +116,42 @@ void Bpe::CutLongPieces() {
   boundaries_ = std::make_unique<const MergeBoundaries>(vocabulary_);
 }
 
-void Bpe::Encode(std::string_view piece, std::vector<TokenId>& out) const {
+void Bpe::Encode(std::string_view piece, std::vector<TokenId>& out, WorkBudget& budget) const {
   // Positions are 32 bits wide: a piece beyond 2^30 bytes is cut.
   constexpr size_t kMaxPiece = size_t{1} << 30;
   while (piece.size() > kMaxPiece) {
     size_t n = kMaxPiece;
     while ((static_cast<uint8_t>(piece[n]) & 0xC0) == 0x80) --n;
-    Encode(piece.substr(0, n), out);
+    Encode(piece.substr(0, n), out, budget);
     piece.remove_prefix(n);
   }
   if (boundaries_ == nullptr) {
-    EncodePart(piece, out);
+    EncodePart(piece, out, budget);
     return;
   }
-  while (!piece.empty()) {
+  while (!piece.empty() && !budget.cancelled()) {
     const size_t n = boundaries_->FirstPart(piece);
-    EncodePart(piece.substr(0, n), out);
+    EncodePart(piece.substr(0, n), out, budget);
     piece.remove_prefix(n);
   }
 }
 
-void Bpe::EncodePart(std::string_view piece, std::vector<TokenId>& out) const {
+void Bpe::EncodePart(std::string_view piece, std::vector<TokenId>& out, WorkBudget& budget) const {
   constexpr size_t kKeptSymbols = 1 << 16;
-  if (piece.empty()) return;
+  if (piece.empty() || budget.Cancelled(piece.size())) return;
   const bool cached = WordCache::Fits(piece);
   const uint64_t hash = cached ? WordCache::Hash(piece) : 0;
   if (cached && cache_->Find(hash, piece, out)) return;
   thread_local std::vector<TokenId> symbols;
   symbols.clear();
-  EncodeUncached(piece, symbols);
-  if (cached) cache_->Put(hash, piece, symbols);
+  EncodeUncached(piece, symbols, budget);
+  if (cached && !budget.cancelled()) cache_->Put(hash, piece, symbols);
   out.insert(out.end(), symbols.begin(), symbols.end());
   if (symbols.capacity() > kKeptSymbols) symbols = {};
 }
 
-void Bpe::EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols) const {
+void Bpe::EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols,
+                         WorkBudget& budget) const {
   if (ignore_merges_) {
     const auto id = bytes_ ? byte_strings_.Find(piece) : vocabulary_.Find(piece);
     if (id) {
@@ -161,12 +163,13 @@ void Bpe::EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols) 
   if (bytes_) {
     for (const char b : piece) symbols.push_back((*bytes_)[static_cast<uint8_t>(b)]);
   } else {
-    CharacterSymbols(piece, symbols);
+    CharacterSymbols(piece, symbols, budget);
   }
-  merges_.MergeAll(symbols);
+  merges_.MergeAll(symbols, budget);
 }
 
-void Bpe::CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols) const {
+void Bpe::CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols,
+                           WorkBudget& budget) const {
   const bool decorated = !prefix_.empty() || !suffix_.empty();
   // An unknown character waits: others may join it, and byte fallbacks after it overtake it, as in
   // the reference.
@@ -190,6 +193,7 @@ void Bpe::CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols
       id = vocabulary_.Find(character).value_or(kAbsent);
     }
     at += n;
+    if (budget.Cancelled(character.size())) return;
     if (id != kAbsent) {
       flush();
       symbols.push_back(id);

@@ -15,6 +15,7 @@
 #include "text/merge_table.h"
 #include "text/vocabulary.h"
 #include "text/word_cache.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
@@ -28,17 +29,20 @@ class Bpe {
   // For pieces that may be whole texts: finds where they can be cut. Before any Encode.
   void CutLongPieces();
 
-  // Appends the ids of a piece. REQUIRES valid UTF-8. Safe from any thread.
-  void Encode(std::string_view piece, std::vector<TokenId>& out) const;
+  // Appends the ids of a piece; some ids where the budget is cancelled. REQUIRES valid UTF-8. Safe
+  // from any thread.
+  void Encode(std::string_view piece, std::vector<TokenId>& out, WorkBudget& budget) const;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
   static constexpr TokenId kAbsent = -1;
 
-  void EncodePart(std::string_view piece, std::vector<TokenId>& out) const;
-  void EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols) const;
-  void CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols) const;
+  void EncodePart(std::string_view piece, std::vector<TokenId>& out, WorkBudget& budget) const;
+  void EncodeUncached(std::string_view piece, std::vector<TokenId>& symbols,
+                      WorkBudget& budget) const;
+  void CharacterSymbols(std::string_view piece, std::vector<TokenId>& symbols,
+                        WorkBudget& budget) const;
   bool ByteFallback(std::string_view text, std::vector<TokenId>& symbols) const;
 
   // Constant after construction.

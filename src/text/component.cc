@@ -80,6 +80,17 @@ Result<uint32_t> GetCharacter(const json::Value& object, std::string_view key) {
                "'" + std::string(key) + "' is " + Quoted(content) + ", expected one character"};
 }
 
+Result<PrependScheme> ReadPrependScheme(const json::Value& component) {
+  MACH_TRY(const bool add_prefix, json::GetBool(component, "add_prefix_space", true));
+  MACH_TRY(const std::string scheme,
+           json::GetString(component, "prepend_scheme", add_prefix ? "always" : "never"));
+  if (scheme == "always") return PrependScheme::kAlways;
+  if (scheme == "first") return PrependScheme::kFirst;
+  if (scheme == "never") return PrependScheme::kNever;
+  return Error{Code::kInvalidArgument, "Metaspace: 'prepend_scheme' is " + Quoted(scheme) +
+                                           ", expected always, first or never"};
+}
+
 Result<int32_t> ToTokenId(const json::Value& value, std::string_view what) {
   if (!value.is_int() || value.AsInt() < 0 || value.AsInt() > kMaxTokenId) {
     const std::string found =

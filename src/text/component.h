@@ -13,9 +13,8 @@ namespace mach::text {
 // What a file may make us do: bounds far above every published tokenizer.
 inline constexpr size_t kMaxStages = 64;          // components of one Sequence, flattened
 inline constexpr size_t kMaxContentBytes = 1024;  // of an added token or an inserted string
-// Bytes that replacing may make of n bytes: n * kMaxGrowth + kMaxGrowthBase.
-inline constexpr size_t kMaxGrowth = 64;
-inline constexpr size_t kMaxGrowthBase = 64 << 10;
+// Of a token of the vocabulary; the first Claude models have one of 2,048.
+inline constexpr size_t kMaxTokenBytes = 16 << 10;
 inline constexpr int64_t kMaxTokenId = (1 << 22) - 1;
 
 // The value of "type"; `role` ("normalizer") is for the message.
@@ -34,6 +33,10 @@ Result<std::string> GetContent(const json::Value& object, std::string_view key);
 
 // A string member of exactly one character.
 Result<uint32_t> GetCharacter(const json::Value& object, std::string_view key);
+
+// Of a Metaspace: where it writes a space before text. Absent, 'add_prefix_space' says it.
+enum class PrependScheme : unsigned char { kNever, kFirst, kAlways };
+Result<PrependScheme> ReadPrependScheme(const json::Value& component);
 
 // A token id: an integer from 0 to kMaxTokenId.
 Result<int32_t> ToTokenId(const json::Value& value, std::string_view what);

@@ -1,6 +1,7 @@
 #include "text/decoder.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
@@ -12,7 +13,16 @@ namespace {
 
 using Kind = DecoderStep::Kind;
 
-// A replacement that would make a token longer than this stops.
+// How many characters Strip takes at an end.
+Result<size_t> StripLength(const json::Value& component, std::string_view key) {
+  constexpr int64_t kMost = INT32_MAX;
+  auto length = json::GetInt(component, key);
+  if (!length.ok()) return std::move(length).error().In("Strip");
+  if (*length >= 0 && *length <= kMost) return static_cast<size_t>(*length);
+  return Error{Code::kInvalidArgument,
+               "Strip: '" + std::string(key) + "' is " + std::to_string(*length) +
+                   ", expected an integer from 0 to " + std::to_string(kMost)};
+}
 
 Result<DecoderStep> StepFromJson(const json::Value& component) {
   MACH_TRY(const std::string type, ComponentType(component, "decoder"));
@@ -31,34 +41,18 @@ Result<DecoderStep> StepFromJson(const json::Value& component) {
   } else if (type == "Strip") {
     step.kind = Kind::kStrip;
     MACH_TRY(step.character, GetCharacter(component, "content"));
-    MACH_TRY(const int64_t start, json::GetInt(component, "start"));
-    MACH_TRY(const int64_t stop, json::GetInt(component, "stop"));
-    if (start < 0 || stop < 0) {
-      return Error{Code::kInvalidArgument, "Strip: 'start' or 'stop' is negative"};
-    }
-    step.start = static_cast<size_t>(start);
-    step.stop = static_cast<size_t>(stop);
+    MACH_TRY(step.start, StripLength(component, "start"));
+    MACH_TRY(step.stop, StripLength(component, "stop"));
   } else if (type == "Metaspace") {
     step.kind = Kind::kMetaspace;
     MACH_TRY(step.character, GetCharacter(component, "replacement"));
-    MACH_TRY(const bool add_prefix, json::GetBool(component, "add_prefix_space", true));
-    MACH_TRY(const std::string scheme,
-             json::GetString(component, "prepend_scheme", add_prefix ? "always" : "never"));
-    step.drop_first = scheme != "never";
+    MACH_TRY(const PrependScheme scheme, ReadPrependScheme(component));
+    step.drop_first = scheme != PrependScheme::kNever;
   } else {
     return UnsupportedComponent(
         "decoder", type, "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace and Sequence");
   }
   return step;
-}
-
-std::string Join(const std::vector<std::string>& list, std::string_view separator) {
-  std::string out;
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (i > 0) out += separator;
-    out += list[i];
-  }
-  return out;
 }
 
 }  // namespace
@@ -88,15 +82,14 @@ std::string FallbackText(std::string_view run) {
   return out;
 }
 
-std::string DecoderStep::Replaced(std::string_view token) const {
+std::string DecoderStep::Replaced(std::string_view token, WorkBudget& budget) const {
   if (token.empty()) return {};
-  MatchBudget budget;
   MatchCursor cursor(*pattern, token, budget);
-  const size_t limit = token.size() * kMaxGrowth + kMaxGrowthBase;
   std::string out;
   size_t at = 0;
   while (const auto m = cursor.Next()) {
-    if (out.size() + content.size() > limit) break;
+    const size_t matched = m->end - m->begin;
+    if (content.size() > matched && !budget.Grow(content.size() - matched)) break;
     out += token.substr(at, m->begin - at);
     out += content;
     at = m->end;
@@ -127,45 +120,6 @@ std::string DecoderStep::Spaced(std::string_view token, bool first) const {
   return out;
 }
 
-std::vector<std::string> DecoderStep::Apply(std::vector<std::string> list) const {
-  switch (kind) {
-    case Kind::kByteLevel: {
-      std::string bytes;
-      for (const std::string& token : list) bytes += ByteLevelBytes(token);
-      return {utf8::Repair(bytes)};
-    }
-    case Kind::kFuse:
-      return {Join(list, "")};
-    case Kind::kReplace:
-      for (std::string& token : list) token = Replaced(token);
-      return list;
-    case Kind::kStrip:
-      for (std::string& token : list) token = Stripped(token);
-      return list;
-    case Kind::kMetaspace:
-      for (size_t i = 0; i < list.size(); ++i) list[i] = Spaced(list[i], i == 0);
-      return list;
-    case Kind::kByteFallback:
-      break;
-  }
-  std::vector<std::string> out;
-  std::string run;
-  const auto flush = [&] {
-    if (!run.empty()) out.push_back(FallbackText(run));
-    run.clear();
-  };
-  for (std::string& token : list) {
-    if (const auto byte = FallbackByte(token)) {
-      run += *byte;
-      continue;
-    }
-    flush();
-    out.push_back(std::move(token));
-  }
-  flush();
-  return out;
-}
-
 Result<Decoder> Decoder::FromJson(const json::Value& component) {
   Decoder out;
   out.joins_with_spaces_ = component.is_null();
@@ -179,13 +133,9 @@ Result<Decoder> Decoder::FromJson(const json::Value& component) {
   return out;
 }
 
-std::string Decoder::Decode(std::vector<std::string> tokens) const {
-  if (joins_with_spaces_) return Join(tokens, " ");
-  for (const DecoderStep& step : steps_) tokens = step.Apply(std::move(tokens));
-  return Join(tokens, "");
-}
+bool Decoder::Multiplies() const { return std::ranges::any_of(steps_, &DecoderStep::multiplies); }
 
-std::string Decoder::BytesOf(std::string token) const {
+std::string Decoder::BytesOf(std::string token, WorkBudget& budget) const {
   for (const DecoderStep& step : steps_) {
     switch (step.kind) {
       case Kind::kByteLevel:
@@ -194,7 +144,7 @@ std::string Decoder::BytesOf(std::string token) const {
         if (const auto byte = FallbackByte(token)) return std::string(1, *byte);
         break;
       case Kind::kReplace:
-        token = step.Replaced(token);
+        token = step.Replaced(token, budget);
         break;
       case Kind::kMetaspace:
         token = step.Spaced(token, false);

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "json/value.h"
 #include "text/regex.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
@@ -31,12 +32,14 @@ struct DecoderStep {
   bool drop_first = false;         // kMetaspace: those of the first string vanish
 
   // Makes one string of all.
+  // Whether a string may become longer, or cost more than its length.
+  bool multiplies() const {
+    return kind == Kind::kReplace && (pattern->is_regex() || content.size() > pattern->size());
+  }
   bool fuses() const { return kind == Kind::kByteLevel || kind == Kind::kFuse; }
 
-  std::vector<std::string> Apply(std::vector<std::string> list) const;
-
   // kReplace and kStrip work on each string by itself.
-  std::string Replaced(std::string_view token) const;
+  std::string Replaced(std::string_view token, WorkBudget& budget) const;
   std::string Stripped(std::string_view token) const;
   // kMetaspace on a string, first of its list or not.
   std::string Spaced(std::string_view token, bool first) const;
@@ -59,9 +62,10 @@ class Decoder {
   bool joins_with_spaces() const { return joins_with_spaces_; }
   const std::vector<DecoderStep>& steps() const { return steps_; }
 
-  std::string Decode(std::vector<std::string> tokens) const;
   // The bytes of one token somewhere inside a text: nothing is stripped at its ends.
-  std::string BytesOf(std::string token) const;
+  std::string BytesOf(std::string token, WorkBudget& budget) const;
+  // Whether BytesOf may make more of a token than the token is, or cost more.
+  bool Multiplies() const;
 
  private:
   bool joins_with_spaces_ = false;

@@ -83,11 +83,11 @@ Result<MergeTable> MergeTable::FromJson(const json::Value& merges, const Vocabul
   return out;
 }
 
-void MergeTable::MergeAll(std::vector<TokenId>& symbols) const {
+void MergeTable::MergeAll(std::vector<TokenId>& symbols, WorkBudget& budget) const {
   if (symbols.size() <= kShort) {
     MergeShort(symbols);
   } else {
-    MergeLong(symbols);
+    MergeLong(symbols, budget);
   }
 }
 
@@ -118,7 +118,7 @@ void MergeTable::MergeShort(std::vector<TokenId>& symbols) const {
   }
 }
 
-void MergeTable::MergeLong(std::vector<TokenId>& symbols) const {
+void MergeTable::MergeLong(std::vector<TokenId>& symbols, WorkBudget& budget) const {
   constexpr uint32_t kEnd = UINT32_MAX;
   constexpr TokenId kGone = -1;
   struct Link {
@@ -131,7 +131,7 @@ void MergeTable::MergeLong(std::vector<TokenId>& symbols) const {
   std::vector<uint64_t> places;
   for (uint32_t i = 0; i < n; ++i) {
     links[i] = {i == 0 ? kEnd : i - 1, i + 1 == n ? kEnd : i + 1};
-    if (i + 1 == n) break;
+    if (i + 1 == n || budget.Cancelled(1)) break;
     if (const Rule* rule = Find(symbols[i], symbols[i + 1])) {
       places.push_back(uint64_t{rule->rank} << 32 | i);
     }
@@ -143,7 +143,7 @@ void MergeTable::MergeLong(std::vector<TokenId>& symbols) const {
       heap.push(uint64_t{rule->rank} << 32 | left);
     }
   };
-  while (!heap.empty()) {
+  while (!heap.empty() && !budget.Cancelled(1)) {
     const uint64_t top = heap.top();
     heap.pop();
     const auto at = static_cast<uint32_t>(top);

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "json/value.h"
 #include "text/vocabulary.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
@@ -21,7 +22,8 @@ class MergeTable {
 
   // Merges until no rule fits, always by the best rule and of its places the leftmost. Short lists
   // by scanning, long ones with a heap: n log n. (Sennrich et al., 2016.)
-  void MergeAll(std::vector<TokenId>& symbols) const;
+  // Cancelled, it leaves what it has merged.
+  void MergeAll(std::vector<TokenId>& symbols, WorkBudget& budget) const;
 
  private:
   struct Rule {
@@ -48,7 +50,7 @@ class MergeTable {
   void Allocate(size_t count);
   void Insert(uint64_t pair, uint32_t rank, TokenId id);  // the last of equal pairs counts
   void MergeShort(std::vector<TokenId>& symbols) const;
-  void MergeLong(std::vector<TokenId>& symbols) const;
+  void MergeLong(std::vector<TokenId>& symbols, WorkBudget& budget) const;
 
   std::vector<Rule> rules_;
   size_t mask_ = 0;

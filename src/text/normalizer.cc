@@ -1,7 +1,6 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "text/component.h"
 
@@ -54,32 +53,25 @@ Result<Normalizer> Normalizer::FromJson(const json::Value& component) {
   return out;
 }
 
-void Normalizer::Apply(NormalizedText& text, MatchBudget& budget) const {
-  const size_t limit = text.text.size() * kMaxGrowth + kMaxGrowthBase;
+void Normalizer::Apply(NormalizedText& text, WorkBudget& budget) const {
   for (const Step& step : steps_) {
     if (text.text.empty()) return;  // no step makes something of nothing
-    std::visit(
-        [&](const auto& s) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(s)>, Replace>) {
-            Run(s, text, limit, budget);
-          } else {
-            Run(s, text);
-          }
-        },
-        step);
+    std::visit([&](const auto& s) { Run(s, text, budget); }, step);
+    if (budget.Cancelled(0)) return;
   }
 }
 
-void Normalizer::Run(NormalForm form, NormalizedText& t) {
+void Normalizer::Run(NormalForm form, NormalizedText& t, WorkBudget& budget) {
   if (t.plain.empty()) {
-    t.text = Normalize(t.text, form);
+    t.text = Normalize(t.text, form, budget);
     return;
   }
   NormalizedText out;
   const std::string_view text = t.text;
   for (size_t at = 0; at < text.size();) {
     const size_t n = NormalizationUnit(text.substr(at), form);
-    const std::string unit = Normalize(text.substr(at, n), form);
+    const std::string unit = Normalize(text.substr(at, n), form, budget);
+    if (budget.Cancelled(1)) return;
     const bool plain = AnyPlain(t.plain, at, at + n);
     out.text += unit;
     out.plain.append(unit.size(), plain ? '\1' : '\0');
@@ -89,7 +81,7 @@ void Normalizer::Run(NormalForm form, NormalizedText& t) {
   t.plain = std::move(out.plain);
 }
 
-void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, MatchBudget& budget) {
+void Normalizer::Run(const Replace& step, NormalizedText& t, WorkBudget& budget) {
   MatchCursor cursor(step.pattern, t.text, budget);
   NormalizedText out;
   size_t at = 0;
@@ -99,7 +91,8 @@ void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, Match
     at = end;
   };
   while (const auto m = cursor.Next()) {
-    if (out.text.size() + (t.text.size() - at) + step.content.size() > limit) break;
+    const size_t matched = m->end - m->begin;
+    if (step.content.size() > matched && !budget.Grow(step.content.size() - matched)) break;
     copy(m->begin);
     if (at == 0 && step.content.empty() && m->end > 0) t.at_start = false;
     const bool plain = AnyPlain(t.plain, m->begin, m->end);
@@ -112,12 +105,13 @@ void Normalizer::Run(const Replace& step, NormalizedText& t, size_t limit, Match
   t.plain = std::move(out.plain);
 }
 
-void Normalizer::Run(const Prepend& step, NormalizedText& t) {
+void Normalizer::Run(const Prepend& step, NormalizedText& t, WorkBudget& budget) {
+  if (!budget.Grow(step.content.size())) return;
   t.text.insert(0, step.content);
   if (!t.plain.empty()) t.plain.insert(0, step.content.size(), '\0');
 }
 
-void Normalizer::Run(Strip step, NormalizedText& t) {
+void Normalizer::Run(Strip step, NormalizedText& t, WorkBudget&) {
   const size_t left = step.left ? LeadingSpace(t.text) : 0;
   t.text.erase(0, left);
   const size_t right = step.right ? TrailingSpace(t.text) : 0;
@@ -126,11 +120,12 @@ void Normalizer::Run(Strip step, NormalizedText& t) {
   if (left > 0) t.at_start = false;
 }
 
-void Normalizer::Run(StripAccents, NormalizedText& t) {
+void Normalizer::Run(StripAccents, NormalizedText& t, WorkBudget& budget) {
   if (!t.text.empty() && IsMark(CodePointAt(t.text, 0))) t.at_start = false;
   size_t to = 0;
   for (size_t at = 0; at < t.text.size();) {
     const size_t n = CharLength(t.text[at]);
+    if (budget.Cancelled(n)) return;
     if (!IsMark(CodePointAt(t.text, at))) {
       for (size_t i = 0; i < n; ++i, ++to) {
         t.text[to] = t.text[at + i];
@@ -143,13 +138,15 @@ void Normalizer::Run(StripAccents, NormalizedText& t) {
   if (!t.plain.empty()) t.plain.resize(to);
 }
 
-void Normalizer::Run(Lowercase, NormalizedText& t) {
+void Normalizer::Run(Lowercase, NormalizedText& t, WorkBudget& budget) {
   NormalizedText out;
   out.text.reserve(t.text.size());
   for (size_t at = 0; at < t.text.size(); at += CharLength(t.text[at])) {
     AppendLower(out.text, CodePointAt(t.text, at));
     if (!t.plain.empty()) out.plain.resize(out.text.size(), t.plain[at]);
+    if (budget.Cancelled(1)) return;
   }
+  if (out.text.size() > t.text.size() && !budget.Grow(out.text.size() - t.text.size())) return;
   t.text = std::move(out.text);
   t.plain = std::move(out.plain);
 }

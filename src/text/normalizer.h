@@ -27,8 +27,8 @@ class Normalizer {
   static Result<Normalizer> FromJson(const json::Value& component);  // null: changes nothing
 
   bool empty() const { return steps_.empty(); }
-  // REQUIRES valid UTF-8. Text grows to at most 64 times its size and 64 KiB; Replace stops there.
-  void Apply(NormalizedText& text, MatchBudget& budget) const;
+  // REQUIRES valid UTF-8. Where the budget is spent, what is left of the text stays as it is.
+  void Apply(NormalizedText& text, WorkBudget& budget) const;
 
  private:
   struct Replace {
@@ -46,12 +46,12 @@ class Normalizer {
   using Step = std::variant<NormalForm, Replace, Prepend, Strip, StripAccents, Lowercase>;
 
   static Result<Step> StepFromJson(const json::Value& component);
-  static void Run(NormalForm form, NormalizedText& t);
-  static void Run(const Replace& step, NormalizedText& t, size_t limit, MatchBudget& budget);
-  static void Run(const Prepend& step, NormalizedText& t);
-  static void Run(Strip step, NormalizedText& t);
-  static void Run(StripAccents, NormalizedText& t);
-  static void Run(Lowercase, NormalizedText& t);
+  static void Run(NormalForm form, NormalizedText& t, WorkBudget& budget);
+  static void Run(const Replace& step, NormalizedText& t, WorkBudget& budget);
+  static void Run(const Prepend& step, NormalizedText& t, WorkBudget& budget);
+  static void Run(Strip step, NormalizedText& t, WorkBudget& budget);
+  static void Run(StripAccents, NormalizedText& t, WorkBudget& budget);
+  static void Run(Lowercase, NormalizedText& t, WorkBudget& budget);
 
   std::vector<Step> steps_;
 };

@@ -14,7 +14,7 @@ namespace {
 std::vector<std::string> Matches(std::string_view pattern, std::string_view text) {
   auto compiled = Pattern::FromJson(json::Object{{"Regex", pattern}});
   if (!compiled.ok()) return {"error: " + compiled.error().message};
-  MatchBudget budget;
+  WorkBudget budget(0);
   std::vector<std::string> out;
   MatchCursor cursor(*compiled, text, budget);
   while (const auto m = cursor.Next()) out.emplace_back(text.substr(m->begin, m->end - m->begin));
@@ -110,12 +110,13 @@ TEST(Regex, AHostilePatternStopsAtItsBudget) {
   const auto regex = Regex::Compile("(a|aa)+$");
   ASSERT_TRUE(regex.ok());
   const std::string text = std::string(200, 'a') + "b";
-  MatchBudget budget;
-  budget.failures_left = 2;
-  EXPECT_EQ(regex->Find(text, 0, budget), std::nullopt);
-  EXPECT_EQ(budget.failures_left, 1);
-  EXPECT_EQ(regex->Find(text, 0, budget), std::nullopt);
-  EXPECT_EQ(budget.failures_left, 0);
+  WorkBudget budget(0);
+  for (int left = WorkBudget::kFailedMatches; left > 0; --left) {
+    EXPECT_FALSE(budget.spent());
+    EXPECT_EQ(budget.matches_left(), left);
+    EXPECT_EQ(regex->Find(text, 0, budget), std::nullopt);
+  }
+  EXPECT_TRUE(budget.spent());
   EXPECT_EQ(regex->Find("aa", 0, budget), std::nullopt);
 }
 

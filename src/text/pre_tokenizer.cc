@@ -14,11 +14,13 @@ constexpr std::string_view kByteLevelPattern =
 
 // Cuts every piece: `add(text, cutter)` gives the cutter the matches in the text.
 template <class AddMatches>
-void CutPieces(Pieces& p, Behavior behavior, bool invert, const AddMatches& add) {
+void CutPieces(Pieces& p, Behavior behavior, bool invert, WorkBudget& budget,
+               const AddMatches& add) {
   std::vector<Match> list;
   list.reserve(p.list.size());
   for (const Match& piece : p.list) {
     const size_t size = piece.end - piece.begin;
+    if (budget.Cancelled(1)) return;
     Cutter cutter(behavior, invert, piece.begin, list);
     add(p.text.substr(piece.begin, size), cutter);
     cutter.Finish(size);
@@ -27,26 +29,35 @@ void CutPieces(Pieces& p, Behavior behavior, bool invert, const AddMatches& add)
 }
 
 template <class IsDelimiter>
-void CutAtCharacters(Pieces& p, Behavior behavior, const IsDelimiter& is_delimiter) {
-  CutPieces(p, behavior, false, [&](std::string_view text, Cutter& cutter) {
+void CutAtCharacters(Pieces& p, Behavior behavior, WorkBudget& budget,
+                     const IsDelimiter& is_delimiter) {
+  CutPieces(p, behavior, false, budget, [&](std::string_view text, Cutter& cutter) {
     for (size_t at = 0; at < text.size();) {
       const size_t n = CharLength(text[at]);
       if (is_delimiter(CodePointAt(text, at))) cutter.Add({at, at + n});
+      if (budget.Cancelled(1)) return;
       at += n;
     }
   });
 }
 
-// Rewrites every piece with `write(text, is_at_start, out)`, which appends to out.
+// Rewrites every piece with `write(text, is_at_start, out)`, which appends to out; not those that
+// would grow beyond the budget.
 template <class Write>
-void RewritePieces(Pieces& p, const Write& write) {
+void RewritePieces(Pieces& p, WorkBudget& budget, const Write& write) {
   std::string storage;
   storage.reserve(p.text.size() + p.text.size() / 4);
   const bool first_is_at_start = p.at_start && !p.list.empty() && p.list.front().begin == 0;
   for (Match& piece : p.list) {
     const size_t begin = storage.size();
-    write(p.text.substr(piece.begin, piece.end - piece.begin), p.at_start && piece.begin == 0,
-          storage);
+    const std::string_view text = p.text.substr(piece.begin, piece.end - piece.begin);
+    write(text, p.at_start && piece.begin == 0, storage);
+    const size_t written = storage.size() - begin;
+    if (written > text.size() && !budget.Grow(written - text.size())) {
+      storage.resize(begin);
+      storage += text;
+    }
+    if (budget.Cancelled(text.size())) return;
     piece = {begin, storage.size()};
   }
   // What was before the first piece is gone from the new text.
@@ -125,22 +136,11 @@ Status PreTokenizer::Add(const json::Value& component) {
 
 Status PreTokenizer::AddMetaspace(const json::Value& component) {
   MACH_TRY(const uint32_t replacement, GetCharacter(component, "replacement"));
-  MACH_TRY(const bool add_prefix, json::GetBool(component, "add_prefix_space", true));
-  MACH_TRY(const std::string scheme,
-           json::GetString(component, "prepend_scheme", add_prefix ? "always" : "never"));
+  MACH_TRY(const PrependScheme scheme, ReadPrependScheme(component));
   MACH_TRY(const bool split, json::GetBool(component, "split", true));
   MetaspaceMap step;
   utf8::Append(step.replacement, replacement);
-  if (scheme == "always") {
-    step.prepend = Prepend::kAlways;
-  } else if (scheme == "first") {
-    step.prepend = Prepend::kFirst;
-  } else if (scheme == "never") {
-    step.prepend = Prepend::kNever;
-  } else {
-    return Error{Code::kInvalidArgument, "Metaspace: 'prepend_scheme' is " + Quoted(scheme) +
-                                             ", expected always, first or never"};
-  }
+  step.prepend = scheme;
   steps_.push_back(std::move(step));
   if (split) steps_.push_back(SplitCharacter{replacement, Behavior::kMergedWithNext});
   return Ok();
@@ -150,45 +150,46 @@ bool PreTokenizer::ends_with_byte_map() const {
   return !steps_.empty() && std::holds_alternative<ByteMap>(steps_.back());
 }
 
-void PreTokenizer::Apply(Pieces& pieces, MatchBudget& budget) const {
+void PreTokenizer::Apply(Pieces& pieces, WorkBudget& budget) const {
   for (const Step& step : steps_) {
     std::visit([&](const auto& s) { Run(s, pieces, budget); }, step);
+    if (budget.cancelled()) return;
   }
 }
 
-void PreTokenizer::Run(const Split& step, Pieces& p, MatchBudget& budget) {
-  CutPieces(p, step.behavior, step.invert, [&](std::string_view text, Cutter& cutter) {
+void PreTokenizer::Run(const Split& step, Pieces& p, WorkBudget& budget) {
+  CutPieces(p, step.behavior, step.invert, budget, [&](std::string_view text, Cutter& cutter) {
     MatchCursor cursor(step.pattern, text, budget);
     while (const auto m = cursor.Next()) cutter.Add(*m);
   });
 }
 
-void PreTokenizer::Run(const SplitCharacters& step, Pieces& p, MatchBudget&) {
-  CutAtCharacters(p, step.behavior, step.is_delimiter);
+void PreTokenizer::Run(const SplitCharacters& step, Pieces& p, WorkBudget& budget) {
+  CutAtCharacters(p, step.behavior, budget, step.is_delimiter);
 }
 
-void PreTokenizer::Run(const SplitCharacter& step, Pieces& p, MatchBudget&) {
-  CutAtCharacters(p, step.behavior, [&](uint32_t c) { return c == step.delimiter; });
+void PreTokenizer::Run(const SplitCharacter& step, Pieces& p, WorkBudget& budget) {
+  CutAtCharacters(p, step.behavior, budget, [&](uint32_t c) { return c == step.delimiter; });
 }
 
-void PreTokenizer::Run(PrefixSpace, Pieces& p, MatchBudget&) {
-  RewritePieces(p, [](std::string_view text, bool, std::string& out) {
+void PreTokenizer::Run(PrefixSpace, Pieces& p, WorkBudget& budget) {
+  RewritePieces(p, budget, [](std::string_view text, bool, std::string& out) {
     if (text.front() != ' ') out += ' ';
     out += text;
   });
 }
 
-void PreTokenizer::Run(ByteMap, Pieces& p, MatchBudget&) {
+void PreTokenizer::Run(ByteMap, Pieces& p, WorkBudget& budget) {
   const auto& characters = ByteCharacters();
-  RewritePieces(p, [&](std::string_view text, bool, std::string& out) {
+  RewritePieces(p, budget, [&](std::string_view text, bool, std::string& out) {
     for (const char b : text) out += characters[static_cast<uint8_t>(b)];
   });
 }
 
-void PreTokenizer::Run(const MetaspaceMap& step, Pieces& p, MatchBudget&) {
-  RewritePieces(p, [&](std::string_view text, bool at_start, std::string& out) {
-    const bool wanted =
-        step.prepend == Prepend::kAlways || (step.prepend == Prepend::kFirst && at_start);
+void PreTokenizer::Run(const MetaspaceMap& step, Pieces& p, WorkBudget& budget) {
+  RewritePieces(p, budget, [&](std::string_view text, bool at_start, std::string& out) {
+    const bool wanted = step.prepend == PrependScheme::kAlways ||
+                        (step.prepend == PrependScheme::kFirst && at_start);
     if (wanted && text.front() != ' ' && !text.starts_with(step.replacement)) {
       out += step.replacement;
     }

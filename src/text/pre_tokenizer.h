@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "json/value.h"
+#include "text/component.h"
 #include "text/regex.h"
 #include "text/splitting.h"
 
@@ -33,8 +34,9 @@ class PreTokenizer {
   bool ends_with_byte_map() const;
   void DropFinalByteMap() { steps_.pop_back(); }
 
-  // REQUIRES one piece over all of a text that is not empty.
-  void Apply(Pieces& pieces, MatchBudget& budget) const;
+  // REQUIRES one piece over all of a text that is not empty. Where the budget is spent, pieces stay
+  // as they are.
+  void Apply(Pieces& pieces, WorkBudget& budget) const;
 
  private:
   struct Split {
@@ -52,22 +54,21 @@ class PreTokenizer {
   };
   struct PrefixSpace {};
   struct ByteMap {};
-  enum class Prepend : unsigned char { kNever, kFirst, kAlways };
   struct MetaspaceMap {
     std::string replacement;
-    Prepend prepend;
+    PrependScheme prepend;
   };
   using Step =
       std::variant<Split, SplitCharacters, SplitCharacter, PrefixSpace, ByteMap, MetaspaceMap>;
 
   Status Add(const json::Value& component);
   Status AddMetaspace(const json::Value& component);
-  static void Run(const Split& step, Pieces& p, MatchBudget& budget);
-  static void Run(const SplitCharacters& step, Pieces& p, MatchBudget& budget);
-  static void Run(const SplitCharacter& step, Pieces& p, MatchBudget& budget);
-  static void Run(PrefixSpace, Pieces& p, MatchBudget& budget);
-  static void Run(ByteMap, Pieces& p, MatchBudget& budget);
-  static void Run(const MetaspaceMap& step, Pieces& p, MatchBudget& budget);
+  static void Run(const Split& step, Pieces& p, WorkBudget& budget);
+  static void Run(const SplitCharacters& step, Pieces& p, WorkBudget& budget);
+  static void Run(const SplitCharacter& step, Pieces& p, WorkBudget& budget);
+  static void Run(PrefixSpace, Pieces& p, WorkBudget& budget);
+  static void Run(ByteMap, Pieces& p, WorkBudget& budget);
+  static void Run(const MetaspaceMap& step, Pieces& p, WorkBudget& budget);
 
   std::vector<Step> steps_;
 };

@@ -4,7 +4,6 @@
 #include <pcre2.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "text/component.h"
 #include "text/oniguruma.h"
 #include "text/unicode.h"
@@ -13,6 +12,7 @@ namespace mach::text {
 namespace {
 
 constexpr uint32_t kMaxSteps = 200'000;   // of one attempt at one position
+constexpr size_t kSliceWork = 1 << 26;    // bytes that a search may read between two looks
 constexpr uint32_t kHeapKiB = 16 * 1024;  // of the interpreter, where there is no JIT
 constexpr size_t kJitStackStart = 32 * 1024;
 constexpr size_t kJitStackMax = 4 << 20;
@@ -56,10 +56,11 @@ Result<Regex> Regex::CompilePcre(std::string_view pcre) {
   int code = 0;
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_shared<Compiled>();
-  compiled->code.reset(pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C,
-      &code, &offset, context.get()));
+  compiled->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(),
+                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE |
+                                         PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C |
+                                         PCRE2_USE_OFFSET_LIMIT,
+                                     &code, &offset, context.get()));
   if (!compiled->code) {
     PCRE2_UCHAR message[160] = {};
     pcre2_get_error_message(code, message, sizeof(message));
@@ -84,23 +85,36 @@ Regex Regex::Builtin(std::string_view pcre) {
   return *std::move(regex);
 }
 
-std::optional<Match> Regex::Find(std::string_view text, size_t from, MatchBudget& budget) const {
-  if (budget.failures_left == 0) return std::nullopt;
+std::optional<Match> Regex::Find(std::string_view text, size_t from, WorkBudget& budget) const {
   thread_local const Scratch scratch;
-  const int n =
-      pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                  PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
-  if (n == PCRE2_ERROR_NOMATCH) return std::nullopt;
-  if (n < 0) {
-    if (--budget.failures_left == 0) {
-      LogWarning(
-          "tokenizer: a pattern of the pre-tokenizer or normalizer costs too many steps on "
-          "this text; the rest of the text is left as the pattern found it");
+  while (budget.MayMatch()) {
+    // A match may begin at so many places before the next look at the budget: what is tried at one
+    // place may read all of the text behind it.
+    const size_t places = 1 + kSliceWork / (text.size() - from + 1);
+    const bool to_end = places > text.size() - from;
+    pcre2_set_offset_limit(scratch.context.get(), to_end ? PCRE2_UNSET : from + places - 1);
+    const int n =
+        pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                    PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
+    if (n >= 0) {
+      const PCRE2_SIZE* v = pcre2_get_ovector_pointer(scratch.data.get());
+      const size_t read = v[1] > from ? v[1] - from : 0;
+      if (budget.Cancelled(1 + read)) break;
+      return Match{v[0], v[1]};
     }
-    return std::nullopt;
+    if (n != PCRE2_ERROR_NOMATCH) {
+      budget.MatchFailed();
+      break;
+    }
+    if (to_end) {
+      static_cast<void>(budget.Cancelled(1 + text.size() - from));
+      break;
+    }
+    if (budget.Look()) break;
+    from += places;
+    while (from < text.size() && (static_cast<uint8_t>(text[from]) & 0xC0) == 0x80) ++from;
   }
-  const PCRE2_SIZE* v = pcre2_get_ovector_pointer(scratch.data.get());
-  return Match{v[0], v[1]};
+  return std::nullopt;
 }
 
 Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
@@ -109,7 +123,8 @@ Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
     return Pattern(std::move(compiled), {});
   }
   if (const json::Value* s = pattern.Find("String"); s != nullptr && s->is_string()) {
-    return Pattern(std::nullopt, s->AsString());
+    MACH_TRY(std::string literal, GetContent(pattern, "String"));
+    return Pattern(std::nullopt, std::move(literal));
   }
   return Error{Code::kInvalidArgument,
                "'pattern' is " + std::string(pattern.KindName()) +
@@ -119,7 +134,8 @@ Result<Pattern> Pattern::FromJson(const json::Value& pattern) {
 std::optional<Match> MatchCursor::Find() const {
   if (pattern_.regex_) return pattern_.regex_->Find(text_, from_, budget_);
   const size_t at = text_.find(pattern_.literal_, from_);
-  if (at == std::string_view::npos) return std::nullopt;
+  const size_t end = at == std::string_view::npos ? text_.size() : at;
+  if (budget_.Cancelled(1 + end - from_) || at == std::string_view::npos) return std::nullopt;
   return Match{at, at + pattern_.literal_.size()};
 }
 

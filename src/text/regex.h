@@ -8,18 +8,13 @@
 
 #include "base/result.h"
 #include "json/value.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
 struct Match {
   size_t begin = 0, end = 0;  // bytes
   bool operator==(const Match&) const = default;
-};
-
-// What one Encode may spend on searches that run into the step limit: after that many, a pattern
-// finds nothing more, so that a hostile one costs a bounded time. Published patterns never do.
-struct MatchBudget {
-  int failures_left = 16;
 };
 
 // Immutable and safe to share between threads. Searches take valid UTF-8.
@@ -31,8 +26,9 @@ class Regex {
   static Regex Builtin(std::string_view pcre);
   static bool Compiles(std::string_view pcre) { return CompilePcre(pcre).ok(); }
 
-  // The first match at or after `from`; lookbehind sees what stands before it.
-  std::optional<Match> Find(std::string_view text, size_t from, MatchBudget& budget) const;
+  // The first match at or after `from`; lookbehind sees what stands before it. Nothing where the
+  // budget is spent or cancelled: it is looked at several times in a long search.
+  std::optional<Match> Find(std::string_view text, size_t from, WorkBudget& budget) const;
 
   struct Compiled;  // the library's form
 
@@ -48,6 +44,9 @@ class Pattern {
   static Result<Pattern> FromJson(const json::Value& pattern);
   static Pattern FromRegex(Regex regex) { return Pattern(std::move(regex), {}); }
 
+  bool is_regex() const { return regex_.has_value(); }
+  size_t size() const { return literal_.size(); }  // of a match, where it is no regex
+
  private:
   Pattern(std::optional<Regex> regex, std::string literal)
       : regex_(std::move(regex)), literal_(std::move(literal)) {}
@@ -61,7 +60,7 @@ class Pattern {
 class MatchCursor {
  public:
   // Borrows all three.
-  MatchCursor(const Pattern& pattern, std::string_view text, MatchBudget& budget)
+  MatchCursor(const Pattern& pattern, std::string_view text, WorkBudget& budget)
       : pattern_(pattern), text_(text), budget_(budget) {}
 
   std::optional<Match> Next();
@@ -71,7 +70,7 @@ class MatchCursor {
 
   const Pattern& pattern_;
   const std::string_view text_;
-  MatchBudget& budget_;
+  WorkBudget& budget_;
   size_t from_ = 0;
   size_t last_end_ = std::string_view::npos;  // none yet
 };

@@ -1,123 +1,23 @@
 #include "text/stream_decoder.h"
 
-#include <utility>
-
-#include "base/utf8.h"
-#include "text/decoder.h"
-
 namespace mach::text {
 
-using Kind = DecoderStep::Kind;
-
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens) {
-  bool fused = false;
-  for (const DecoderStep& step : tokenizer.decoder().steps()) {
-    StepState state;
-    state.fused = fused;
-    state.buffers = fused && step.kind != Kind::kFuse && step.kind != Kind::kMetaspace &&
-                    !(step.kind == Kind::kStrip && step.stop == 0);
-    states_.push_back(std::move(state));
-    fused = fused || step.fuses();
-  }
-}
+    : tokenizer_(tokenizer),
+      skip_special_tokens_(skip_special_tokens),
+      budget_(0),
+      stream_(tokenizer.decoder(), budget_) {}
 
 std::string StreamDecoder::Push(TokenId id) {
   const auto token = tokenizer_.DecodedToken(id, skip_special_tokens_);
   if (!token) return {};
-  if (tokenizer_.decoder().joins_with_spaces()) {
-    if (std::exchange(any_, true)) out_ += ' ';
-    out_ += *token;
-  } else {
-    Feed(0, std::string(*token));
-  }
-  return Take();
+  stream_.Push(*token);
+  return stream_.Take();
 }
 
 std::string StreamDecoder::Finish() {
-  for (size_t step = 0; step < states_.size(); ++step) Flush(step);
-  return Take();
-}
-
-void StreamDecoder::Feed(size_t index, std::string token) {
-  if (index == states_.size()) {
-    out_ += token;
-    return;
-  }
-  const DecoderStep& step = tokenizer_.decoder().steps()[index];
-  StepState& state = states_[index];
-  if (state.buffers) {
-    state.held += token;
-    return;
-  }
-  switch (step.kind) {
-    case Kind::kByteLevel: {
-      state.held += ByteLevelBytes(token);
-      const size_t whole = state.held.size() - utf8::IncompleteSuffix(state.held);
-      if (whole == 0) return;
-      std::string text = utf8::Repair(std::string_view(state.held).substr(0, whole));
-      state.held.erase(0, whole);
-      Feed(index + 1, std::move(text));
-      return;
-    }
-    case Kind::kFuse:
-      Feed(index + 1, std::move(token));
-      return;
-    case Kind::kReplace:
-      Feed(index + 1, step.Replaced(token));
-      return;
-    case Kind::kStrip:
-      if (state.fused) {
-        FeedStrip(index, token);
-      } else {
-        Feed(index + 1, step.Stripped(token));
-      }
-      return;
-    case Kind::kMetaspace: {
-      const bool first = state.fused || std::exchange(state.first, false);
-      Feed(index + 1, step.Spaced(token, first));
-      return;
-    }
-    case Kind::kByteFallback:
-      if (const auto byte = FallbackByte(token)) {
-        state.held += *byte;
-        return;
-      }
-      if (!state.held.empty()) Feed(index + 1, FallbackText(std::exchange(state.held, {})));
-      Feed(index + 1, std::move(token));
-      return;
-  }
-}
-
-// The start of one long string: up to step.start characters vanish, until another one comes.
-void StreamDecoder::FeedStrip(size_t index, std::string_view token) {
-  const DecoderStep& step = tokenizer_.decoder().steps()[index];
-  StepState& state = states_[index];
-  std::string one;
-  utf8::Append(one, step.character);
-  while (state.first && state.stripped < step.start && token.starts_with(one)) {
-    token.remove_prefix(one.size());
-    ++state.stripped;
-  }
-  if (token.empty()) return;
-  state.first = false;
-  Feed(index + 1, std::string(token));
-}
-
-void StreamDecoder::Flush(size_t index) {
-  const DecoderStep& step = tokenizer_.decoder().steps()[index];
-  StepState& state = states_[index];
-  if (state.held.empty()) return;
-  std::string held = std::exchange(state.held, {});
-  if (state.buffers) {
-    std::vector<std::string> list;
-    list.push_back(std::move(held));
-    for (std::string& s : step.Apply(std::move(list))) Feed(index + 1, std::move(s));
-  } else if (step.kind == Kind::kByteLevel) {
-    Feed(index + 1, utf8::Repair(held));
-  } else if (step.kind == Kind::kByteFallback) {
-    Feed(index + 1, FallbackText(held));
-  }
+  stream_.Finish();
+  return stream_.Take();
 }
 
 }  // namespace mach::text

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/utf8.h"
 #include "json/parse.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/component.h"
+#include "text/decode_stream.h"
 #include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 #include "text/template_literals.h"
+#include "text/work_budget.h"
 
 namespace mach::text {
 
@@ -62,6 +65,42 @@ Input Prepare(std::string_view text, std::span<const Span> spans) {
   return in;
 }
 
+void WarnOfSpent(std::string_view what) {
+  LogWarning("tokenizer: to " + std::string(what) +
+             " this text costs more than any published tokenizer needs; what goes beyond that was "
+             "left out, so that the tokens or the text are not those that tokenizer.json says");
+}
+
+// What the decoder makes of all tokens is bounded, and so is what it makes of each: they are asked
+// for one by one later.
+Status CheckDecoder(const Decoder& decoder, const Vocabulary& vocabulary,
+                    const AddedTokens& added) {
+  if (!decoder.Multiplies()) return Ok();
+  size_t bytes = 0;
+  const StringIds& strings = vocabulary.strings();
+  for (size_t i = 0; i < strings.size(); ++i) bytes += strings.TextAt(i).size();
+  for (const AddedToken& token : added.tokens()) bytes += token.content.size();
+  WorkBudget budget(bytes);
+  const size_t most = bytes + budget.growth_left();
+  const auto check = [&](std::string_view token) -> Status {
+    const size_t made = decoder.BytesOf(std::string(token), budget).size();
+    const size_t most_of_one = token.size() * (1 + WorkBudget::kGrowth) + kMaxContentBytes;
+    if (budget.spent()) {
+      return Error{Code::kInvalidArgument,
+                   "decoder: makes more than " + std::to_string(most) +
+                       " bytes of the vocabulary, or takes too many steps to; expected at most " +
+                       std::to_string(most) + " of its " + std::to_string(bytes)};
+    }
+    if (made <= most_of_one) return Ok();
+    return Error{Code::kInvalidArgument, "decoder: makes " + std::to_string(made) +
+                                             " bytes of token " + Quoted(token) +
+                                             ", expected at most " + std::to_string(most_of_one)};
+  };
+  for (size_t i = 0; i < strings.size(); ++i) MACH_RETURN_IF_ERROR(check(strings.TextAt(i)));
+  for (const AddedToken& token : added.tokens()) MACH_RETURN_IF_ERROR(check(token.content));
+  return Ok();
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -92,6 +131,9 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenize
   if (!post_processor.ok()) return in_file(std::move(post_processor).error());
   auto decoder = Decoder::FromJson(member("decoder"));
   if (!decoder.ok()) return in_file(std::move(decoder).error());
+  if (auto checked = CheckDecoder(*decoder, model->vocabulary(), *added); !checked.ok()) {
+    return in_file(std::move(checked).error());
+  }
 
   if (pre_tokenizer->ends_with_byte_map() && model->ReadRawBytes()) {
     pre_tokenizer->DropFinalByteMap();
@@ -105,11 +147,19 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenize
 }
 
 std::vector<TokenId> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
+  WorkBudget budget(text.size(), options.cancel);
+  return Encode(text, options, budget);
+}
+
+std::vector<TokenId> Tokenizer::Encode(std::string_view text, const EncodeOptions& options,
+                                       WorkBudget& budget) const {
+  if (budget.Look()) return {};
   const Input in = Prepare(text, options.plain);
   std::vector<Segment> segments;
-  parts_->added.CutRaw(in.text, in.plain, segments);
+  parts_->added.CutRaw(in.text, in.plain, segments, budget);
   std::vector<TokenId> ids;
   ids.reserve(in.text.size() / 4);
+  if (budget.cancelled()) return {};
   for (const Segment& s : segments) {
     if (s.id >= 0) {
       ids.push_back(s.id);
@@ -118,27 +168,29 @@ std::vector<TokenId> Tokenizer::Encode(std::string_view text, const EncodeOption
     const size_t n = s.end - s.begin;
     const std::string_view plain =
         in.plain.empty() ? std::string_view() : std::string_view(in.plain).substr(s.begin, n);
-    EncodeText(in.text.substr(s.begin, n), plain, s.begin == 0, ids);
+    EncodeText(in.text.substr(s.begin, n), plain, s.begin == 0, ids, budget);
+    if (budget.cancelled()) return {};
   }
+  if (budget.spent()) WarnOfSpent("encode");
   return parts_->post_processor.Apply(std::move(ids), options.add_special_tokens);
 }
 
 void Tokenizer::EncodeText(std::string_view text, std::string_view plain, bool at_start,
-                           std::vector<TokenId>& out) const {
-  MatchBudget budget;
+                           std::vector<TokenId>& out, WorkBudget& budget) const {
   NormalizedText normalized;
   if (!parts_->normalizer.empty()) {
     normalized.text = text;
     if (parts_->added.any_normalized()) normalized.plain = plain;
     normalized.at_start = at_start;
     parts_->normalizer.Apply(normalized, budget);
+    if (budget.cancelled()) return;
     text = normalized.text;
     plain = normalized.plain;
     at_start = normalized.at_start;
   }
   std::vector<Segment> segments;
   if (parts_->added.any_normalized()) {
-    parts_->added.CutNormalized(text, plain, segments);
+    parts_->added.CutNormalized(text, plain, segments, budget);
   } else if (!text.empty()) {
     segments.push_back({0, text.size(), -1});
   }
@@ -153,7 +205,8 @@ void Tokenizer::EncodeText(std::string_view text, std::string_view plain, bool a
     pieces.at_start = at_start && s.begin == 0;
     parts_->pre_tokenizer.Apply(pieces, budget);
     for (const Match& piece : pieces.list) {
-      parts_->model.Encode(pieces.text.substr(piece.begin, piece.end - piece.begin), out);
+      if (budget.cancelled()) return;
+      parts_->model.Encode(pieces.text.substr(piece.begin, piece.end - piece.begin), out, budget);
     }
   }
 }
@@ -169,13 +222,20 @@ std::optional<std::string_view> Tokenizer::DecodedToken(TokenId id,
   return vocabulary.Token(id);
 }
 
-std::string Tokenizer::Decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
-  std::vector<std::string> tokens;
-  tokens.reserve(ids.size());
+std::string Tokenizer::Decode(std::span<const TokenId> ids, bool skip_special_tokens,
+                              const std::atomic<bool>* cancel) const {
+  WorkBudget budget(0, cancel);
+  DecodeStream stream(parts_->decoder, budget);
+  if (budget.Look()) return {};
   for (const TokenId id : ids) {
-    if (const auto token = DecodedToken(id, skip_special_tokens)) tokens.emplace_back(*token);
+    const auto token = DecodedToken(id, skip_special_tokens);
+    if (budget.Cancelled(1 + (token ? token->size() : 0))) return {};
+    if (token) stream.Push(*token);
   }
-  return parts_->decoder.Decode(std::move(tokens));
+  stream.Finish();
+  if (budget.cancelled()) return {};
+  if (budget.spent()) WarnOfSpent("decode");
+  return stream.Take();
 }
 
 size_t Tokenizer::vocab_size() const {
@@ -204,7 +264,9 @@ std::string Tokenizer::Token(TokenId id) const {
 
 std::string Tokenizer::TokenBytes(TokenId id) const {
   const auto token = DecodedToken(id, false);
-  return token ? parts_->decoder.BytesOf(std::string(*token)) : std::string();
+  if (!token) return {};
+  WorkBudget budget(token->size());
+  return parts_->decoder.BytesOf(std::string(*token), budget);
 }
 
 bool Tokenizer::IsSpecial(TokenId id) const {

@@ -3,6 +3,7 @@
 // tables. "truncation" and "padding" of the file are the caller's business and are not applied.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,6 +17,7 @@
 namespace mach::text {
 
 class Decoder;
+class WorkBudget;
 
 struct Span {  // bytes [begin, end)
   size_t begin = 0, end = 0;
@@ -29,9 +31,16 @@ struct EncodeOptions {
   // as runs of spaces) is as if the ranges were not there. In any order; parts past the end are
   // ignored.
   std::span<const Span> plain;
+  // Set by another thread to end the call soon: within some 16 KiB of text, or one search of a
+  // pattern. Null: never.
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 // Immutable after MarkStructural, and then safe to use from any thread.
+//
+// A file cannot make a call hang or fill memory: each call has one WorkBudget for all steps, which
+// says what happens where that is spent (text/work_budget.h). A warning is logged then; no
+// published tokenizer comes near it.
 class Tokenizer {
  public:
   // From the bytes of a tokenizer.json. kUnsupported names a component that we do not have,
@@ -41,11 +50,16 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Invalid UTF-8 is read as if each invalid part were U+FFFD.
+  // Invalid UTF-8 is read as if each invalid part were U+FFFD. Empty where options.cancel was seen.
   std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options = {}) const;
+  // The same with a budget of the caller's, who sees in it what the call cost; options.cancel is
+  // not looked at.
+  std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options,
+                              WorkBudget& budget) const;
 
-  // Ids that the vocabulary lacks are skipped.
-  std::string Decode(std::span<const TokenId> ids, bool skip_special_tokens) const;
+  // Ids that the vocabulary lacks are skipped. Empty where `cancel` (as in EncodeOptions) was seen.
+  std::string Decode(std::span<const TokenId> ids, bool skip_special_tokens,
+                     const std::atomic<bool>* cancel = nullptr) const;
 
   // Number of distinct tokens, added ones included. Ids may have gaps: see end_id.
   size_t vocab_size() const;
@@ -72,7 +86,7 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<Parts> parts);
 
   void EncodeText(std::string_view text, std::string_view plain, bool at_start,
-                  std::vector<TokenId>& out) const;
+                  std::vector<TokenId>& out, WorkBudget& budget) const;
   const Decoder& decoder() const;
   // The token's string; nothing for an id without one, or one that is left out.
   std::optional<std::string_view> DecodedToken(TokenId id, bool skip_special_tokens) const;

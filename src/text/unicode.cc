@@ -136,7 +136,7 @@ bool IsWord(uint32_t c) {
       *new Regex(Regex::Builtin("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]"));
   std::string one;
   utf8::Append(one, c);
-  MatchBudget budget;
+  WorkBudget budget(one.size());
   return word.Find(one, 0, budget).has_value();
 }
 
@@ -171,7 +171,7 @@ size_t TrailingSpace(std::string_view text) {
   return text.size() - at;
 }
 
-std::string Normalize(std::string_view text, NormalForm form) {
+std::string Normalize(std::string_view text, NormalForm form, WorkBudget& budget) {
   std::string out;
   out.reserve(text.size());
   size_t done = 0;                         // in out already
@@ -180,12 +180,21 @@ std::string Normalize(std::string_view text, NormalForm form) {
     if (static_cast<uint8_t>(text[at]) < 0x80 || IsInert(CodePointAt(text, at), form)) {
       before = at;
       at += CharLength(text[at]);
+      if (budget.Cancelled(1)) return out;
       continue;
     }
     const size_t begin = before == std::string_view::npos ? at : before;
     const size_t n = NormalizationUnit(text.substr(begin), form);
     out += text.substr(done, begin - done);
+    const size_t written = out.size();
     AppendMapped(out, text.substr(begin, n), form);
+    const size_t mapped = out.size() - written;
+    if (mapped > n && !budget.Grow(mapped - n)) {
+      out.resize(written);
+      done = begin;
+      break;
+    }
+    if (budget.Cancelled(n)) return out;
     done = at = begin + n;
     before = std::string_view::npos;
   }

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "text/work_budget.h"
+
 namespace mach::text {
 
 bool IsWhiteSpace(uint32_t c);   // the property White_Space
@@ -32,8 +34,8 @@ size_t TrailingSpace(std::string_view text);
 
 enum class NormalForm : unsigned char { kNfc, kNfd, kNfkc, kNfkd };
 
-// REQUIRES valid UTF-8.
-std::string Normalize(std::string_view text, NormalForm form);
+// REQUIRES valid UTF-8. Where the budget is spent, the rest stays as it is.
+std::string Normalize(std::string_view text, NormalForm form, WorkBudget& budget);
 
 // Length of the first part of `text` (not empty) that normalizes on its own: no character after it
 // can combine with one in it.

@@ -39,6 +39,13 @@ TEST(Unicode, LowerCaseGoesCharacterByCharacter) {
   EXPECT_EQ(out, "i\u0307\u03C3\u00E4");
 }
 
+std::string Normalized(std::string_view text, NormalForm form) {
+  WorkBudget budget(text.size());
+  std::string out = Normalize(text, form, budget);
+  EXPECT_FALSE(budget.spent());
+  return out;
+}
+
 std::string Reference(std::string_view text, int options) {
   utf8proc_uint8_t* mapped = nullptr;
   const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
@@ -69,11 +76,11 @@ std::string RandomText(uint64_t seed) {
 TEST(Unicode, NormalFormsInPartsAreThoseOfTheWhole) {
   for (uint64_t seed = 0; seed < 5000; ++seed) {
     const std::string text = RandomText(seed);
-    EXPECT_EQ(Normalize(text, NormalForm::kNfc), Reference(text, UTF8PROC_COMPOSE));
-    EXPECT_EQ(Normalize(text, NormalForm::kNfd), Reference(text, UTF8PROC_DECOMPOSE));
-    EXPECT_EQ(Normalize(text, NormalForm::kNfkc),
+    EXPECT_EQ(Normalized(text, NormalForm::kNfc), Reference(text, UTF8PROC_COMPOSE));
+    EXPECT_EQ(Normalized(text, NormalForm::kNfd), Reference(text, UTF8PROC_DECOMPOSE));
+    EXPECT_EQ(Normalized(text, NormalForm::kNfkc),
               Reference(text, UTF8PROC_COMPOSE | UTF8PROC_COMPAT));
-    EXPECT_EQ(Normalize(text, NormalForm::kNfkd),
+    EXPECT_EQ(Normalized(text, NormalForm::kNfkd),
               Reference(text, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT));
   }
 }
@@ -87,13 +94,13 @@ TEST(Unicode, LongRunsOfMarksAreOrderedAndTakeNoSquareOfTheirLength) {
     return text + "b";
   };
   const std::string some = run(3000);
-  EXPECT_EQ(Normalize(some, NormalForm::kNfc), Reference(some, UTF8PROC_COMPOSE));
-  EXPECT_EQ(Normalize(some, NormalForm::kNfd), Reference(some, UTF8PROC_DECOMPOSE));
+  EXPECT_EQ(Normalized(some, NormalForm::kNfc), Reference(some, UTF8PROC_COMPOSE));
+  EXPECT_EQ(Normalized(some, NormalForm::kNfd), Reference(some, UTF8PROC_DECOMPOSE));
   // With the square of it these would take a quarter of an hour.
   const std::string many = run(500000);
-  const std::string ordered = Normalize(many, NormalForm::kNfd);
-  EXPECT_EQ(Normalize(ordered, NormalForm::kNfd), ordered);
-  EXPECT_EQ(Normalize(many, NormalForm::kNfc), Normalize(ordered, NormalForm::kNfc));
+  const std::string ordered = Normalized(many, NormalForm::kNfd);
+  EXPECT_EQ(Normalized(ordered, NormalForm::kNfd), ordered);
+  EXPECT_EQ(Normalized(many, NormalForm::kNfc), Normalized(ordered, NormalForm::kNfc));
 }
 
 TEST(Unicode, MarksOfPlainBytesFollowTheText) {
@@ -116,7 +123,7 @@ TEST(Unicode, MarksOfPlainBytesFollowTheText) {
     const size_t n = CharLength(text[3]);
     with.plain =
         std::string(3, '\0') + std::string(n, '\1') + std::string(text.size() - 3 - n, '\0');
-    MatchBudget budget;
+    WorkBudget budget(0);
     normalizer->Apply(without, budget);
     normalizer->Apply(with, budget);
     EXPECT_EQ(with.text, without.text);

@@ -70,6 +70,11 @@ Result<Vocabulary> Vocabulary::FromJson(const json::Value& vocab) {
     if (auto id = ToTokenId(m.value, Quoted(m.key)); !id.ok()) {
       return std::move(id).error().In("'vocab'");
     }
+    if (m.key.size() > kMaxTokenBytes) {
+      return Error{Code::kInvalidArgument,
+                   "'vocab': token " + Quoted(m.key) + " has " + std::to_string(m.key.size()) +
+                       " bytes, expected at most " + std::to_string(kMaxTokenBytes)};
+    }
     bytes += m.key.size();
     last = std::max(last, m.value.AsInt());
   }

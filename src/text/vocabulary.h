@@ -46,7 +46,8 @@ class StringIds {
 
 class Vocabulary {
  public:
-  // The "vocab" object of a model. Strings and ids are unique; ids go to at most kMaxTokenId.
+  // The "vocab" object of a model. Strings and ids are unique; ids go to at most kMaxTokenId,
+  // strings have at most kMaxTokenBytes.
   static Result<Vocabulary> FromJson(const json::Value& vocab);
 
   std::optional<TokenId> Find(std::string_view token) const { return ids_.Find(token); }

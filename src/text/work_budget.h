@@ -1,0 +1,112 @@
+// What one operation with a tokenizer may cost. A tokenizer.json is a stranger's file, and steps
+// that are harmless one by one multiply: all of them together have this budget.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace mach::text {
+
+// Of one Encode, one Decode, one stream of tokens, or one part of a load. One thread.
+//
+// Where a part of it is spent the operation goes on without: text stays as it is where it would
+// grow, patterns match nothing more, and added tokens are not found any more. Where it is cancelled
+// everything ends at once, and what was made is to be dropped.
+class WorkBudget {
+ public:
+  // Of published tokenizers those with NFKC make the most of a text: 11 bytes of one, where it is
+  // all U+FDFA; those that write a space as U+2581, 3 bytes.
+  static constexpr size_t kGrowth = 16;  // bytes beyond those of the input, for each of its bytes
+  static constexpr size_t kGrowthBase = 64 << 10;
+  // Steps of the search for added tokens, for each byte of the input. Those of published tokenizers
+  // take less than 8.
+  static constexpr size_t kSearch = 256;
+  static constexpr size_t kSearchBase = 1 << 20;
+  // Of strings of tokens that one Decode takes. A token of a few bytes may stand for one of
+  // kMaxTokenBytes.
+  static constexpr size_t kMaxRead = size_t{256} << 20;
+  // Searches of a pattern that run into the step limit. Published patterns have none.
+  static constexpr int kFailedMatches = 16;
+  // Work, of about a byte of text each, between two looks at `cancel`.
+  static constexpr size_t kInterval = 16 << 10;
+
+  // cancel: set by another thread, outlives this object; null: never cancelled.
+  explicit WorkBudget(size_t input_bytes, const std::atomic<bool>* cancel = nullptr)
+      : cancel_(cancel) {
+    growth_left_ = kGrowthBase;
+    search_left_ = kSearchBase;
+    Extend(input_bytes);
+  }
+  // For input that comes piece by piece: what it allows is added. False, and something is left out,
+  // where all of it would be more than kMaxRead bytes.
+  bool Read(size_t input_bytes) {
+    if (input_bytes > kMaxRead - read_) {
+      spent_ = true;
+      return false;
+    }
+    read_ += input_bytes;
+    Extend(input_bytes);
+    return true;
+  }
+
+  // Counts bytes that a step writes beyond those that it reads. False, and nothing is counted,
+  // where so many are not left.
+  bool Grow(size_t bytes) {
+    if (bytes > growth_left_) {
+      spent_ = true;
+      return false;
+    }
+    growth_left_ -= bytes;
+    return true;
+  }
+
+  bool MaySearch() const { return search_left_ > 0; }
+  void Searched(size_t steps) {
+    search_left_ -= steps < search_left_ ? steps : search_left_;
+    if (search_left_ == 0) spent_ = true;
+    worked_ += steps;
+  }
+
+  bool MayMatch() const { return matches_left_ > 0 && !cancelled_; }
+  int matches_left() const { return matches_left_; }
+  void MatchFailed() {
+    if (--matches_left_ == 0) spent_ = true;
+  }
+
+  // Counts work, and says whether to stop: looks at `cancel` every kInterval.
+  bool Cancelled(size_t work) {
+    worked_ += work;
+    return worked_ < kInterval ? cancelled_ : Look();
+  }
+  // The same at once.
+  bool Look() {
+    total_work_ += worked_;
+    worked_ = 0;
+    cancelled_ = cancelled_ || (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed));
+    return cancelled_;
+  }
+
+  bool cancelled() const { return cancelled_; }  // as last seen
+  bool spent() const { return spent_; }          // something was left out
+  size_t growth_left() const { return growth_left_; }
+  size_t search_left() const { return search_left_; }
+  size_t work() const { return total_work_ + worked_; }
+
+ private:
+  void Extend(size_t input_bytes) {
+    growth_left_ += input_bytes * kGrowth;
+    search_left_ += input_bytes * kSearch;
+  }
+
+  const std::atomic<bool>* const cancel_;
+  size_t read_ = 0;
+  size_t growth_left_ = 0;
+  size_t search_left_ = 0;
+  int matches_left_ = kFailedMatches;
+  bool spent_ = false;
+  bool cancelled_ = false;
+  size_t worked_ = 0;  // since the last look
+  size_t total_work_ = 0;
+};
+
+}  // namespace mach::text
