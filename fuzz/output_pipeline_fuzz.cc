@@ -24,11 +24,16 @@ class PieceCodec final : public Codec {
   PieceCodec(std::vector<std::string> pieces, bool token_markers)
       : pieces_(std::move(pieces)), format_{"<think>",      "</think>",    "<tool_call>",
                                             "</tool_call>", token_markers, false} {}
-  Result<Prompt> RenderChat(const ChatInput&) const override { return Prompt{}; }
-  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&) const override {
+  Result<Prompt> RenderChat(const ChatInput&, const std::atomic<bool>*) const override {
+    return Prompt{};
+  }
+  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&,
+                                  const std::atomic<bool>*) const override {
     return {};
   }
-  std::string DecodeTokens(std::span<const TokenId>) const override { return ""; }
+  std::string DecodeTokens(std::span<const TokenId>, const std::atomic<bool>*) const override {
+    return "";
+  }
   const std::string& template_source() const override { return source_; }
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
     return std::make_unique<Decoder>(*this);

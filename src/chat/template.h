@@ -3,6 +3,7 @@
 // lstrip_blocks, loop controls, the generation block, tojson without HTML escapes).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -48,6 +49,8 @@ struct RenderOptions {
   // caller that wants local time adds its offset.
   int64_t now_unix_seconds = 0;
   RenderLimits limits;
+  // Set by another thread to end the render at its next step, with kCancelled. Null: never.
+  const std::atomic<bool>* cancel = nullptr;
   // Every string inside messages[i] whose `role` is one of these (save the role itself) is tracked
   // through the render, so that the tokenizer can treat text that spells a special token as plain
   // text. Concatenation, slices, trim, split, join, replace, indent, set, macros and formatting
@@ -71,7 +74,7 @@ class Template {
   // kInvalidArgument comes only from the template's own raise_exception, and the message is then
   // exactly what it passed: an answer for the client. Whatever else goes wrong is kUnsupported,
   // with the line: the template can not render these variables (None where it needs a string, an
-  // unknown filter, a limit reached).
+  // unknown filter, a limit reached). kCancelled: RenderOptions::cancel was seen.
   Result<Rendered> Render(const json::Object& variables, const RenderOptions& options) const;
 
   const std::string& source() const;

@@ -1,4 +1,5 @@
 // Templates that ask for too much end with an error.
+#include <atomic>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -31,6 +32,19 @@ std::string Fails(std::string_view source) {
   if (rendered) return "";
   EXPECT_EQ(rendered.error().code, Code::kUnsupported);
   return rendered.error().message;
+}
+
+TEST(TemplateLimitsTest, CancelledAtTheNextStep) {
+  const Result<Template> parsed = Template::Parse(
+      "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}");
+  ASSERT_TRUE(parsed);
+  const std::atomic<bool> cancel = true;
+  RenderOptions options;
+  options.limits.max_steps = 1;  // the second step would be another error
+  options.cancel = &cancel;
+  const Result<Rendered> rendered = parsed->Render({}, options);
+  ASSERT_FALSE(rendered);
+  EXPECT_EQ(rendered.error().code, Code::kCancelled);
 }
 
 std::string Repeat(std::string_view text, size_t times) {

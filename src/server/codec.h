@@ -1,6 +1,7 @@
 // Between conversations and tokens: the chat template and the tokenizer of the served model.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,17 +42,22 @@ class TokenDecoder {
   virtual void Finish(std::vector<OutputPiece>& out) = 0;  // what was held back
 };
 
-// Immutable: safe from any thread.
+// Immutable: safe from any thread. `cancel` is set by another thread when nobody waits for the
+// result any more, and outlives the call, which then ends within milliseconds; null: never.
 class Codec {
  public:
   virtual ~Codec() = default;
-  // kInvalidArgument when the template refuses the conversation.
-  virtual Result<Prompt> RenderChat(const ChatInput& input) const = 0;
-  // Text as it is, without a template.
+  // kInvalidArgument when the template refuses the conversation; kCancelled.
+  virtual Result<Prompt> RenderChat(const ChatInput& input,
+                                    const std::atomic<bool>* cancel = nullptr) const = 0;
+  // Text as it is, without a template. Cancelled: no tokens.
   virtual std::vector<TokenId> EncodeText(std::string_view text,
-                                          const EncodeTextOptions& options = {}) const = 0;
-  // The text of tokens, special ones included. Bytes that are no UTF-8 come as U+FFFD.
-  virtual std::string DecodeTokens(std::span<const TokenId> tokens) const = 0;
+                                          const EncodeTextOptions& options = {},
+                                          const std::atomic<bool>* cancel = nullptr) const = 0;
+  // The text of tokens, special ones included. Bytes that are no UTF-8 come as U+FFFD. Cancelled:
+  // no text.
+  virtual std::string DecodeTokens(std::span<const TokenId> tokens,
+                                   const std::atomic<bool>* cancel = nullptr) const = 0;
   virtual std::unique_ptr<TokenDecoder> NewDecoder() const = 0;
   // The bytes that the token stands for, perhaps a part of a character.
   virtual std::string TokenBytes(TokenId token) const = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -77,7 +78,8 @@ class TextCodec final : public Codec {
     knows_tools_ = TemplateKnowsTools();
   }
 
-  Result<Prompt> RenderChat(const ChatInput& input) const override {
+  Result<Prompt> RenderChat(const ChatInput& input,
+                            const std::atomic<bool>* cancel) const override {
     json::Object variables = variables_;
     variables.Set("messages", input.continue_final ? MarkLastTurn(input.messages) : input.messages);
     variables.Set("tools", input.tools.empty() ? no_tools_ : json::Value(input.tools));
@@ -85,6 +87,7 @@ class TextCodec final : public Codec {
     for (const json::Member& member : input.kwargs) variables.Set(member.key, member.value);
     chat::RenderOptions options;
     options.now_unix_seconds = clock_.UnixSeconds();
+    options.cancel = cancel;
     const bool has_tools = !input.tools.empty();
     const chat::Template& jinja = has_tools && tool_template_ ? *tool_template_ : template_;
     MACH_TRY(chat::Rendered rendered, jinja.Render(variables, options));
@@ -110,8 +113,10 @@ class TextCodec final : public Codec {
       if (span.begin >= rendered.text.size()) break;
       plain.push_back({span.begin, std::min(span.end, rendered.text.size())});
     }
-    prompt.tokens =
-        tokenizer_->Encode(rendered.text, {.add_special_tokens = false, .plain = plain});
+    prompt.tokens = tokenizer_->Encode(rendered.text, {.plain = plain, .cancel = cancel});
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
+      return Error{Code::kCancelled, "the prompt was cancelled"};
+    }
     const size_t last = rendered.text.find_last_not_of(" \t\r\n");
     prompt.ends_in_reasoning =
         !format_.reasoning_open.empty() && last != std::string::npos &&
@@ -123,16 +128,18 @@ class TextCodec final : public Codec {
     return prompt;
   }
 
-  std::vector<TokenId> EncodeText(std::string_view text,
-                                  const EncodeTextOptions& options) const override {
+  std::vector<TokenId> EncodeText(std::string_view text, const EncodeTextOptions& options,
+                                  const std::atomic<bool>* cancel) const override {
     const std::vector<text::Span> all{{0, text.size()}};
     text::EncodeOptions encode;
     encode.add_special_tokens = options.add_special;
+    encode.cancel = cancel;
     if (!options.parse_special) encode.plain = all;
     return tokenizer_->Encode(text, encode);
   }
-  std::string DecodeTokens(std::span<const TokenId> tokens) const override {
-    return utf8::Repair(tokenizer_->Decode(tokens, /*skip_special_tokens=*/false));
+  std::string DecodeTokens(std::span<const TokenId> tokens,
+                           const std::atomic<bool>* cancel) const override {
+    return utf8::Repair(tokenizer_->Decode(tokens, /*skip_special_tokens=*/false, cancel));
   }
 
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
@@ -163,7 +170,7 @@ class TextCodec final : public Codec {
                                   {"description", ""},
                                   {"parameters", json::Object{{"type", "object"},
                                                               {"properties", json::Object()}}}}}}};
-    const auto prompt = RenderChat(input);
+    const auto prompt = RenderChat(input, nullptr);
     return prompt && prompt->text.find(kProbe) != std::string::npos;
   }
 
@@ -227,7 +234,7 @@ class TextCodec final : public Codec {
 Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files,
                                                    const Clock& clock) {
   auto tokenizer = text::Tokenizer::FromJson(files.tokenizer_json);
-  if (!tokenizer) return std::move(tokenizer).error().In("tokenizer.json");
+  if (!tokenizer) return std::move(tokenizer).error();
   auto chat_template = chat::Template::Parse(files.chat_template);
   if (!chat_template) return std::move(chat_template).error().In("chat template");
   std::optional<chat::Template> tool_template;

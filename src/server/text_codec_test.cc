@@ -1,5 +1,6 @@
 #include "server/text_codec.h"
 
+#include <atomic>
 #include <fstream>
 #include <sstream>
 
@@ -51,6 +52,23 @@ TEST(TextCodec, TheTokenizersFilesNameTheEnd) {
   EXPECT_TRUE(ends("{}").empty());
   EXPECT_TRUE(ends(R"({"eos_token":null})").empty());
   EXPECT_TRUE(ends(R"({"eos_token":"<|no such token|>"})").empty());
+}
+
+TEST(TextCodec, CancelledCallsGiveNothing) {
+  const auto codec = CodecWith(kPlain, "");
+  const std::atomic<bool> cancel = true;
+  const auto prompt = codec->RenderChat(Question(false), &cancel);
+  ASSERT_FALSE(prompt.ok());
+  EXPECT_EQ(prompt.error().code, Code::kCancelled);
+  EXPECT_TRUE(codec->EncodeText("Hello", {}, &cancel).empty());
+  EXPECT_EQ(codec->DecodeTokens(codec->EncodeText("Hello"), &cancel), "");
+}
+
+TEST(TextCodec, AnErrorNamesTheFileOnce) {
+  const SystemClock clock;
+  const auto made = MakeTextCodec({"[]", std::string(kPlain), "", false, json::Object()}, clock);
+  ASSERT_FALSE(made.ok());
+  EXPECT_TRUE(made.error().message.starts_with("tokenizer.json: is array")) << made.error().message;
 }
 
 TEST(TextCodec, ToolsHaveATemplateOfTheirOwn) {

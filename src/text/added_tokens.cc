@@ -122,13 +122,24 @@ Status AddedTokens::Add(const json::Value& entry, const Vocabulary& vocabulary) 
 }
 
 void AddedTokens::MarkStructural(const std::vector<std::string>& literals) {
-  for (AddedToken& token : tokens_) {
-    if (LeadingSpace(token.content) == token.content.size()) continue;
-    token.structural =
-        token.structural || std::ranges::any_of(literals, [&](const std::string& literal) {
-          return literal.find(token.content) != std::string::npos;
-        });
+  TokenTrie contents;
+  for (uint32_t i = 0; i < tokens_.size(); ++i) {
+    const std::string& content = tokens_[i].content;
+    if (LeadingSpace(content) < content.size()) contents.Insert(content, i);
   }
+  size_t bytes = 0;
+  for (const std::string& literal : literals) bytes += literal.size();
+  WorkBudget budget(bytes);
+  const auto mark = [&](uint32_t i, size_t) { return !(tokens_[i].structural = true); };
+  uint32_t none = 0;
+  for (const std::string_view literal : literals) {
+    for (size_t at = 0; at < literal.size() && budget.MaySearch(); ++at) {
+      if (contents.MayStart(literal[at])) contents.LongestAt(literal, at, mark, none, budget);
+    }
+  }
+  if (budget.MaySearch()) return;
+  // It may be any of them, and a token that is guarded too much is only text in a message.
+  for (AddedToken& token : tokens_) token.structural = true;
 }
 
 const AddedToken* AddedTokens::FindId(TokenId id) const {

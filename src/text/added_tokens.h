@@ -83,7 +83,7 @@ class AddedTokens {
   static Result<AddedTokens> FromJson(const json::Value& list, const Vocabulary& vocabulary,
                                       const Normalizer& normalizer);
 
-  // See Tokenizer::MarkStructural.
+  // See Tokenizer::MarkStructural. Where the search takes too many steps, all of them are.
   void MarkStructural(const std::vector<std::string>& literals);
 
   // Cuts raw, or normalized, text. plain: empty, or a mark for each byte; guarded tokens (special

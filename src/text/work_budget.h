@@ -14,12 +14,12 @@ namespace mach::text {
 // everything ends at once, and what was made is to be dropped.
 class WorkBudget {
  public:
-  // Of published tokenizers those with NFKC make the most of a text: 11 bytes of one, where it is
-  // all U+FDFA; those that write a space as U+2581, 3 bytes.
-  static constexpr size_t kGrowth = 16;  // bytes beyond those of the input, for each of its bytes
+  // Bytes written beyond those of the input, for each of its bytes. Of published tokenizers the
+  // most is 10, where NFKC meets a text that is all U+FDFA, and 2 where a space becomes U+2581.
+  static constexpr size_t kGrowth = 16;
   static constexpr size_t kGrowthBase = 64 << 10;
-  // Steps of the search for added tokens, for each byte of the input. Those of published tokenizers
-  // take less than 8.
+  // Steps of the search for added tokens, for each byte of the input. Of published tokenizers the
+  // most that any text took is 17, with Gemma 3's 6,415 added tokens.
   static constexpr size_t kSearch = 256;
   static constexpr size_t kSearchBase = 1 << 20;
   // Of strings of tokens that one Decode takes. A token of a few bytes may stand for one of

@@ -9,6 +9,10 @@
 #include <gtest/gtest.h>
 
 #include "json/write.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
 #include "text/small_tokenizers.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
@@ -141,6 +145,151 @@ TEST(LoadBudget, RefusesLongStrings) {
                                     {"pattern", json::Object{{"String", std::string(2000, 'a')}}},
                                     {"content", ""}};
   EXPECT_THAT(LoadError(pattern), HasSubstr("tokenizer.json: normalizer: 'String' has 2000 bytes"));
+}
+
+// ---- the search for added tokens
+
+TEST(SearchBudget, TokensThatAlmostMatchEverywhere) {
+  small::File file = small::ByteLevel();
+  file.added.push_back(Added(std::string(1000, 'a') + "b", 268));
+  const auto tokenizer = LoadFile(file);
+  const std::string text = std::string(20'000, 'a') + "<|end|>";
+  WorkBudget budget(text.size());
+  const Ids ids = tokenizer->Encode(text, {}, budget);
+  EXPECT_TRUE(budget.spent());
+  EXPECT_EQ(ids.back(), *tokenizer->Find(">"));  // not found any more
+  EXPECT_EQ(tokenizer->Decode(ids, false), text);
+}
+
+TEST(SearchBudget, TemplatesThatAlmostSpellTokensGuardAll) {
+  small::File file = small::ByteLevel();
+  file.added.push_back(Added(std::string(1000, 'a') + "b", 268));
+  const auto tokenizer = LoadFile(file);
+  tokenizer->MarkStructural(std::string(20'000, 'a'));
+  const std::string text = "<think>";
+  const Span all[] = {{0, text.size()}};
+  EXPECT_NE(tokenizer->Encode(text, {.plain = all}).front(), *tokenizer->Find("<think>"));
+}
+
+TEST(SearchBudget, OrdinaryTextsAreFarFromIt) {
+  const auto tokenizer = LoadFile(small::ByteLevel());
+  std::string text;
+  for (int i = 0; i < 10'000; ++i) text += "<|start|>the <thing>  <think>";
+  WorkBudget budget(text.size());
+  const size_t all = budget.search_left();
+  tokenizer->Encode(text, {}, budget);
+  EXPECT_LE((all - budget.search_left()) * 16, all);
+  EXPECT_FALSE(budget.spent());
+}
+
+// ---- cancelling: what a step does after a look at the flag is counted
+
+class Cancelling : public testing::Test {
+ protected:
+  // More than a look's distance, and the string or search under way.
+  void ExpectStopped(size_t under_way = 1024) const {
+    EXPECT_TRUE(budget_.cancelled());
+    EXPECT_LE(budget_.work(), WorkBudget::kInterval + under_way);
+  }
+  void Normalize(std::string_view normalizer, std::string_view unit) {
+    const auto parsed = Normalizer::FromJson(Json(normalizer));
+    ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+    NormalizedText text;
+    text.text = Repeated(unit);
+    parsed->Apply(text, budget_);
+    ExpectStopped();
+  }
+  void Cut(std::string_view pre_tokenizer, std::string_view unit, size_t under_way = 1024) {
+    const auto parsed = PreTokenizer::FromJson(Json(pre_tokenizer));
+    ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+    const std::string text = Repeated(unit);
+    Pieces pieces;
+    pieces.text = text;
+    pieces.list = {{0, text.size()}};
+    parsed->Apply(pieces, budget_);
+    ExpectStopped(under_way);
+  }
+  static std::string Repeated(std::string_view unit) {
+    std::string out;
+    while (out.size() < kBytes) out += unit;
+    return out;
+  }
+
+  static constexpr size_t kBytes = 1 << 20;
+  const std::atomic<bool> flag_ = true;
+  WorkBudget budget_{kBytes, &flag_};
+};
+
+TEST_F(Cancelling, Replace) {
+  Normalize(R"({"type":"Replace","pattern":{"String":"a"},"content":"b"})", "a");
+}
+TEST_F(Cancelling, ReplaceByPattern) {
+  Normalize(R"({"type":"Replace","pattern":{"Regex":"a"},"content":"b"})", "a");
+}
+TEST_F(Cancelling, NormalForms) { Normalize(R"({"type":"NFKC"})", "a\uFB01"); }
+TEST_F(Cancelling, NormalFormsOfAscii) { Normalize(R"({"type":"NFC"})", "a"); }
+TEST_F(Cancelling, Lowercase) { Normalize(R"({"type":"Lowercase"})", "A"); }
+TEST_F(Cancelling, StripAccents) { Normalize(R"({"type":"StripAccents"})", "e\u0301"); }
+
+TEST_F(Cancelling, Split) {
+  Cut(R"({"type":"Split","pattern":{"Regex":"\\w"},"behavior":"Isolated"})", "a ");
+}
+TEST_F(Cancelling, PatternsThatReadAllOfTheTextAtEachPlace) {
+  Cut(R"({"type":"Split","pattern":{"Regex":"[a-z]+[0-9]"},"behavior":"Isolated"})", "a");
+}
+TEST_F(Cancelling, Punctuation) { Cut(R"({"type":"Punctuation"})", "a."); }
+TEST_F(Cancelling, Bytes) {
+  Cut(R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel","use_regex":false},
+          {"type":"ByteLevel","use_regex":false}]})",
+      "a", kBytes);
+}
+
+TEST_F(Cancelling, AddedTokens) {
+  const auto vocabulary = Vocabulary::FromJson(json::Object());
+  const auto added = AddedTokens::FromJson(json::Array{Added("<x>", 0)}, *vocabulary, Normalizer());
+  ASSERT_TRUE(added.ok());
+  const std::string text = Repeated("a<x>");
+  std::vector<Segment> segments;
+  added->CutRaw(text, "", segments, budget_);
+  ExpectStopped();
+}
+
+TEST_F(Cancelling, MergingOnePieceThatIsTheWholeText) {
+  json::Object model{{"type", "BPE"}, {"vocab", Json(R"({"a":0,"aa":1,"aaaa":2})")}};
+  model.Set("merges", Json(R"(["a a","aa aa"])"));
+  const auto bpe = Bpe::FromJson(model);
+  ASSERT_TRUE(bpe.ok()) << bpe.error().message;
+  const std::string text = Repeated("a");
+  Ids ids;
+  bpe->Encode(text, ids, budget_);
+  ExpectStopped(kBytes);
+  EXPECT_TRUE(ids.empty());
+  // Merging itself counts: each of its symbols, and each of its merges.
+  WorkBudget whole(kBytes);
+  bpe->Encode(text, ids, whole);
+  EXPECT_EQ(ids, Ids(kBytes / 4, 2));
+  EXPECT_GE(whole.work(), kBytes * 5 / 2);
+}
+
+TEST_F(Cancelling, CallsGiveNothing) {
+  const auto tokenizer = LoadFile(small::ByteLevel());
+  EXPECT_EQ(tokenizer->Encode("the thing", {.cancel = &flag_}), Ids());
+  EXPECT_EQ(tokenizer->Decode(Ids{0, 1, 2}, false, &flag_), "");
+  const std::atomic<bool> waiting = false;
+  EXPECT_EQ(tokenizer->Encode("the", {.cancel = &waiting}), tokenizer->Encode("the"));
+  EXPECT_EQ(tokenizer->Decode(Ids{64, 65}, false, &waiting), tokenizer->Decode(Ids{64, 65}, false));
+}
+
+TEST(WorkBudget, LooksAtTheFlagAtBoundedIntervals) {
+  std::atomic<bool> flag = false;
+  WorkBudget budget(0, &flag);
+  for (int i = 0; i < 100'000; ++i) ASSERT_FALSE(budget.Cancelled(1));
+  flag = true;
+  size_t more = 0;
+  while (!budget.Cancelled(1)) ++more;
+  EXPECT_LT(more, WorkBudget::kInterval);
+  flag = false;
+  EXPECT_TRUE(budget.Cancelled(1));  // for good
 }
 
 }  // namespace

@@ -13,8 +13,11 @@ namespace {
 class PieceCodec final : public Codec {
  public:
   explicit PieceCodec(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
-  Result<Prompt> RenderChat(const ChatInput&) const override { return Prompt{}; }
-  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&) const override {
+  Result<Prompt> RenderChat(const ChatInput&, const std::atomic<bool>*) const override {
+    return Prompt{};
+  }
+  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&,
+                                  const std::atomic<bool>*) const override {
     return {};
   }
   std::unique_ptr<TokenDecoder> NewDecoder() const override {
@@ -23,7 +26,9 @@ class PieceCodec final : public Codec {
   std::string TokenBytes(TokenId token) const override {
     return pieces_[static_cast<size_t>(token)];
   }
-  std::string DecodeTokens(std::span<const TokenId>) const override { return ""; }
+  std::string DecodeTokens(std::span<const TokenId>, const std::atomic<bool>*) const override {
+    return "";
+  }
   const std::string& template_source() const override { return source_; }
   const chat::OutputFormat& format() const override { return format_; }
 

@@ -44,7 +44,7 @@ std::vector<TokenId> ScriptTokens(std::string_view text) {
   return tokens;
 }
 
-Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
+Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input, const std::atomic<bool>*) const {
   std::string text;
   for (const json::Value& message : input.messages) {
     const std::string& content = message.Find("content")->AsString();
@@ -67,7 +67,8 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input) const {
 }
 
 std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text,
-                                               const EncodeTextOptions& options) const {
+                                               const EncodeTextOptions& options,
+                                               const std::atomic<bool>*) const {
   std::vector<TokenId> tokens;
   if (options.parse_special) {
     tokens = ScriptTokens(text);
@@ -78,7 +79,8 @@ std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text,
   return tokens;
 }
 
-std::string ScriptedCodec::DecodeTokens(std::span<const TokenId> tokens) const {
+std::string ScriptedCodec::DecodeTokens(std::span<const TokenId> tokens,
+                                        const std::atomic<bool>*) const {
   std::string text;
   for (const TokenId token : tokens) text += token == kScriptEnd ? "<end>" : TokenBytes(token);
   return utf8::Repair(text);

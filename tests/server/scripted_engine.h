@@ -43,11 +43,12 @@ class ScriptedCodec final : public Codec {
   // function_tags: see chat::OutputFormat.
   explicit ScriptedCodec(bool function_tags = true)
       : format_{"<think>", "</think>", "<tool_call>", "</tool_call>", true, function_tags} {}
-  Result<Prompt> RenderChat(const ChatInput& input) const override;
+  Result<Prompt> RenderChat(const ChatInput& input, const std::atomic<bool>* cancel) const override;
   std::unique_ptr<TokenDecoder> NewDecoder() const override;
-  std::vector<TokenId> EncodeText(std::string_view text,
-                                  const EncodeTextOptions& options) const override;
-  std::string DecodeTokens(std::span<const TokenId> tokens) const override;
+  std::vector<TokenId> EncodeText(std::string_view text, const EncodeTextOptions& options,
+                                  const std::atomic<bool>* cancel) const override;
+  std::string DecodeTokens(std::span<const TokenId> tokens,
+                           const std::atomic<bool>* cancel) const override;
   std::string TokenBytes(TokenId token) const override;
   const chat::OutputFormat& format() const override { return format_; }
   const std::string& template_source() const override { return source_; }

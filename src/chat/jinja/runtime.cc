@@ -27,6 +27,9 @@ Runtime::Runtime(const RenderOptions& options) : options_(options), stack_base_(
 
 Status Runtime::Step(size_t work) {
   steps_ += work;
+  if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
+    return Error{Code::kCancelled, "the render was cancelled"};
+  }
   const RenderLimits& limits = options_.limits;
   if (steps_ > limits.max_steps) {
     return RenderError("the template takes more than " + std::to_string(limits.max_steps) +

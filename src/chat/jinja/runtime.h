@@ -25,8 +25,9 @@ class Runtime {
 
   const RenderOptions& options() const { return options_; }
 
-  // Counts work, and says whether a limit is reached. Whatever evaluates or loops calls it; values
-  // made between two calls may go beyond the limits, so what multiplies sizes calls Reserve first.
+  // Counts work, and says whether a limit is reached or the render is cancelled. Whatever evaluates
+  // or loops calls it; values made between two calls may go beyond the limits, so what multiplies
+  // sizes calls Reserve first.
   Status Step(size_t work = 1);
   // Whether `bytes` more of memory would be within the limits.
   Status Reserve(size_t bytes) const;
