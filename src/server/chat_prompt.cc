@@ -5,11 +5,12 @@
 namespace mach::server {
 
 std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat,
-                                            std::string_view request_id) {
-  auto rendered = codec.RenderChat(chat);
+                                            std::string_view request_id,
+                                            const std::atomic<bool>* cancel) {
+  auto rendered = codec.RenderChat(chat, cancel);
   if (!rendered) {
     ApiError error = FromError(rendered.error(), request_id);
-    error.param = "messages";
+    if (rendered.error().code == Code::kInvalidArgument) error.param = "messages";
     return error;
   }
   if (rendered->lacks_tools) {

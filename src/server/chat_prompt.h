@@ -1,6 +1,8 @@
 // A conversation's prompt, or why there is none.
 #pragma once
 
+#include <atomic>
+#include <string_view>
 #include <variant>
 
 #include "server/api_error.h"
@@ -10,8 +12,9 @@
 namespace mach::server {
 
 // The error names the parameter at fault: "messages" for what the template refuses, "tools" where
-// the template writes none of them into the prompt.
+// the template writes none of them into the prompt. cancel: see Codec.
 std::variant<Prompt, ApiError> RenderPrompt(const Codec& codec, const ChatInput& chat,
-                                            std::string_view request_id);
+                                            std::string_view request_id,
+                                            const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace mach::server

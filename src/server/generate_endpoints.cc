@@ -76,15 +76,16 @@ HandlerResult Service::Chat(const HttpRequest& http, const std::string&) const {
   if (options_.inline_reasoning) request.inline_reasoning = true;
   ReadSessionHeader(http, request.session);
   const auto shared = std::make_shared<GenerationRequest>(std::move(request));
-  return WhenReady(http.id, *shared, [this, id = http.id, shared](const Model& model) {
-    return StartChat(id, std::move(*shared), model);
-  });
+  return WhenReady(http.id, *shared,
+                   [this, id = http.id, shared, cancelled = http.cancelled](const Model& model) {
+                     return StartChat(id, std::move(*shared), model, cancelled.get());
+                   });
 }
 
 HandlerResult Service::StartChat(const std::string& id, GenerationRequest request,
-                                 const Model& model) const {
+                                 const Model& model, const std::atomic<bool>* cancel) const {
   if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
-  auto rendered = RenderPrompt(*model.codec, request.chat, id);
+  auto rendered = RenderPrompt(*model.codec, request.chat, id, cancel);
   if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
   std::vector<Prompt> prompts{std::get<Prompt>(std::move(rendered))};
   request.chat.messages = {};  // the prompt has them
@@ -100,23 +101,24 @@ HandlerResult Service::Complete(const HttpRequest& http, const std::string&) con
   auto request = std::get<GenerationRequest>(std::move(parsed));
   ReadSessionHeader(http, request.session);
   const auto shared = std::make_shared<GenerationRequest>(std::move(request));
-  return WhenReady(http.id, *shared, [this, id = http.id, shared](const Model& model) {
-    return StartCompletion(id, std::move(*shared), model);
-  });
+  return WhenReady(http.id, *shared,
+                   [this, id = http.id, shared, cancelled = http.cancelled](const Model& model) {
+                     return StartCompletion(id, std::move(*shared), model, cancelled.get());
+                   });
 }
 
 HandlerResult Service::StartCompletion(const std::string& id, GenerationRequest request,
-                                       const Model& model) const {
+                                       const Model& model, const std::atomic<bool>* cancel) const {
   if (const auto error = CheckModelName(request, model)) return ToResponse(*error);
   std::vector<Prompt> prompts;
   for (const auto& given : request.prompts) {
     Prompt prompt;
     if (const auto* text = std::get_if<std::string>(&given)) {
       prompt.text = *text;
-      prompt.tokens = model.codec->EncodeText(*text, {.add_special = true});
+      prompt.tokens = model.codec->EncodeText(*text, {.add_special = true}, cancel);
     } else {
       prompt.tokens = std::get<std::vector<TokenId>>(given);
-      if (request.echo) prompt.text = model.codec->DecodeTokens(prompt.tokens);
+      if (request.echo) prompt.text = model.codec->DecodeTokens(prompt.tokens, cancel);
     }
     prompts.push_back(std::move(prompt));
   }

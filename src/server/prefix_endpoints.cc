@@ -53,12 +53,13 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   ReadSessionHeader(http, request.session);
   if (asked.is_chat) {
     CountNonce(asked.chat);
-    auto rendered = RenderPrompt(*served->codec, asked.chat, http.id);
+    auto rendered = RenderPrompt(*served->codec, asked.chat, http.id, http.cancelled.get());
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     request.prompt = std::move(std::get<Prompt>(rendered).tokens);
     request.anchors = PromptAnchors(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));
   } else {
-    request.prompt = served->codec->EncodeText(*asked.text, {.add_special = true});
+    request.prompt =
+        served->codec->EncodeText(*asked.text, {.add_special = true}, http.cancelled.get());
   }
   const char* param = asked.is_chat ? "messages" : "text";
   if (request.prompt.empty()) return ToResponse(WrongValue(param, "has no text"));

@@ -92,10 +92,10 @@ class Service {
   HandlerResult Embeddings(const HttpRequest& request, const std::string& tail) const;
   HandlerResult WhenReady(const std::string& id, const GenerationRequest& request,
                           const StartFunction& start) const;
-  HandlerResult StartChat(const std::string& id, GenerationRequest request,
-                          const Model& model) const;
+  HandlerResult StartChat(const std::string& id, GenerationRequest request, const Model& model,
+                          const std::atomic<bool>* cancel) const;
   HandlerResult StartCompletion(const std::string& id, GenerationRequest request,
-                                const Model& model) const;
+                                const Model& model, const std::atomic<bool>* cancel) const;
   std::optional<ApiError> CheckModelName(const GenerationRequest& request,
                                          const Model& model) const;
   GenerationReplyOptions ReplyOptions(GenerationRequest request, std::vector<Prompt> prompts,

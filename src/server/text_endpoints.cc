@@ -31,13 +31,15 @@ HandlerResult Service::Tokenize(const HttpRequest& http, const std::string&) con
 
   std::vector<TokenId> tokens;
   if (request.is_chat) {
-    auto rendered = RenderPrompt(*served->codec, request.chat, http.id);
+    auto rendered = RenderPrompt(*served->codec, request.chat, http.id, http.cancelled.get());
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     tokens = std::move(std::get<Prompt>(rendered).tokens);
   } else {
     tokens = served->codec->EncodeText(
-        *request.text, {.add_special = request.add_special.value_or(request.text_is_prompt),
-                        .parse_special = request.parse_special});
+        *request.text,
+        {.add_special = request.add_special.value_or(request.text_is_prompt),
+         .parse_special = request.parse_special},
+        http.cancelled.get());
   }
   json::Object body;
   if (request.with_pieces) {
@@ -75,7 +77,7 @@ HandlerResult Service::Detokenize(const HttpRequest& http, const std::string&) c
                                  "is " + std::to_string(request.tokens[i]) +
                                      ", beyond the vocabulary of " + std::to_string(vocab)));
   }
-  const std::string text = served->codec->DecodeTokens(request.tokens);
+  const std::string text = served->codec->DecodeTokens(request.tokens, http.cancelled.get());
   return JsonResponse(json::Object{{"content", text}, {"prompt", text}});
 }
 
@@ -85,7 +87,7 @@ HandlerResult Service::ApplyTemplate(const HttpRequest& http, const std::string&
   const auto& request = std::get<GenerationRequest>(parsed);
   if (const auto error = Unavailable()) return ToResponse(*error);
   const auto served = model();
-  const auto rendered = RenderPrompt(*served->codec, request.chat, http.id);
+  const auto rendered = RenderPrompt(*served->codec, request.chat, http.id, http.cancelled.get());
   if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
   const Prompt& prompt = std::get<Prompt>(rendered);
   json::Array stop;

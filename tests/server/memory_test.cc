@@ -221,6 +221,32 @@ TEST_F(WorkersTest, AClientThatLeavesStopsItsHandler) {
   EXPECT_LE(stopped_, before + 1);
 }
 
+TEST_F(WorkersTest, TemplatesAndTokenizersAreStoppedToo) {
+  TestServerOptions options;
+  options.engine.providers.prefix_cache = [] { return engine::PrefixCacheStats{.enabled = true}; };
+  TestServer server(std::move(options));
+  const std::string chat = R"({"messages":[{"role":"user","content":"WAIT"}]})";
+  const std::pair<std::string_view, std::string> requests[] = {
+      {kChat, chat},
+      {"/v1/completions", R"({"prompt":"WAIT"})"},
+      {"/tokenize", chat},
+      {"/tokenize", R"({"content":"WAIT"})"},
+      {"/apply-template", chat},
+      {"/v1/cache/warm_prefix", chat},
+      {"/v1/cache/warm_prefix", R"({"text":"WAIT"})"}};
+  int number = 0;
+  for (const auto& [path, body] : requests) {
+    TestClient client(server.port());
+    client.Send(Post(path, body));
+    ++number;
+    EXPECT_TRUE(Eventually([&] { return server.codec().waits() == number; })) << path << body;
+    EXPECT_EQ(server.codec().cancelled(), number - 1) << path << body;
+    client.Close();
+    EXPECT_TRUE(Eventually([&] { return server.codec().cancelled() == number; })) << path << body;
+  }
+  EXPECT_EQ(Ask(server.port(), Post(kChat, kHi)).status, 200);
+}
+
 TEST_F(WorkersTest, AShutdownStopsHandlersAfterItsTime) {
   Listen(std::chrono::milliseconds(50));
   TestClient client(server_->port());

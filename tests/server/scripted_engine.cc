@@ -44,7 +44,16 @@ std::vector<TokenId> ScriptTokens(std::string_view text) {
   return tokens;
 }
 
-Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input, const std::atomic<bool>*) const {
+void ScriptedCodec::Wait(const std::atomic<bool>* cancel) const {
+  ++waits_;
+  while (cancel != nullptr && !cancel->load()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ++cancelled_;
+}
+
+Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input,
+                                         const std::atomic<bool>* cancel) const {
   std::string text;
   for (const json::Value& message : input.messages) {
     const std::string& content = message.Find("content")->AsString();
@@ -52,6 +61,10 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input, const std::atom
       return Error{Code::kInvalidArgument, "the chat template refused the conversation"};
     }
     if (content == "EXHAUST") throw std::bad_alloc();
+    if (content == "WAIT") {
+      Wait(cancel);
+      return Error{Code::kCancelled, "the prompt was cancelled"};
+    }
     text += content + "\n";
   }
   if (input.continue_final) text.pop_back();
@@ -68,8 +81,12 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input, const std::atom
 
 std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text,
                                                const EncodeTextOptions& options,
-                                               const std::atomic<bool>*) const {
+                                               const std::atomic<bool>* cancel) const {
   std::vector<TokenId> tokens;
+  if (text == "WAIT") {
+    Wait(cancel);
+    return tokens;
+  }
   if (options.parse_special) {
     tokens = ScriptTokens(text);
   } else {

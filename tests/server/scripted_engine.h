@@ -37,7 +37,8 @@ std::vector<TokenId> ScriptTokens(std::string_view text);
 // A conversation is rendered as the contents of its messages, each followed by a line break (but
 // for one that is continued), and
 // "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does;
-// "EXHAUST" throws std::bad_alloc, as does the decoder at kScriptFault.
+// "EXHAUST" throws std::bad_alloc, as does the decoder at kScriptFault. "WAIT", as a message or a
+// text, ends when it is cancelled.
 class ScriptedCodec final : public Codec {
  public:
   // function_tags: see chat::OutputFormat.
@@ -52,9 +53,13 @@ class ScriptedCodec final : public Codec {
   std::string TokenBytes(TokenId token) const override;
   const chat::OutputFormat& format() const override { return format_; }
   const std::string& template_source() const override { return source_; }
+  int waits() const { return waits_; }          // calls that have begun to wait
+  int cancelled() const { return cancelled_; }  // and those that were cancelled
 
  private:
+  void Wait(const std::atomic<bool>* cancel) const;
   const chat::OutputFormat format_;
+  mutable std::atomic<int> waits_{0}, cancelled_{0};
   const std::string source_ = "{{ messages }}";
 };
 

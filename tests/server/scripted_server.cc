@@ -42,7 +42,7 @@ Result<std::vector<Rule>> ReadRules(const std::string& path) {
 }
 
 std::vector<TokenId> Answer(const std::vector<Rule>& rules, const engine::Request& request) {
-  const std::string prompt = ScriptedCodec().DecodeTokens(request.prompt);
+  const std::string prompt = ScriptedCodec().DecodeTokens(request.prompt, nullptr);
   for (const Rule& rule : rules) {
     if (prompt.find(rule.when) != std::string::npos) return ScriptTokens(rule.say);
   }

@@ -61,6 +61,7 @@ class TestServer {
   Service& service() { return *service_; }
   HttpServer& http() { return *server_; }
   ScriptedEngine& engine() { return *engine_; }
+  const ScriptedCodec& codec() const { return *codec_; }
 
  private:
   SystemClock clock_;
