@@ -128,9 +128,10 @@ Status Checkpoint::ReadAll(const ConfigCheck& check) {
   for (const std::string& shard : index.shards) {
     auto added = AddFile(shard);
     if (added) continue;
-    Error error = std::move(added).error().In(std::string(kIndexName) + " names '" + shard + "'");
+    Error error = std::move(added).error();
     if (error.code == Code::kNotFound) {
-      error.message += "; the download is incomplete: go on with it, or copy the file here";
+      error.message += ", which " + std::string(kIndexName) +
+                       " names; the download is incomplete: go on with it, or copy the file here";
     }
     return error;
   }

@@ -96,7 +96,8 @@ TEST_F(CheckpointTest, IndexesAreNotTrusted) {
     EXPECT_HAS(OpenError(), "for 'one', expected the name of a .safetensors file");
   }
   PutIndex(R"({"weight_map":{"one":"c.safetensors"}})");
-  EXPECT_HAS(OpenError(), "model.safetensors.index.json names 'c.safetensors': cannot open");
+  EXPECT_HAS(OpenError(), "cannot open 'm/c.safetensors': ");
+  EXPECT_HAS(OpenError(), ", which model.safetensors.index.json names; the download is incomplete");
   PutIndex(R"({"weight_map":{"one":"a.safetensors","two":"a.safetensors"}})");
   EXPECT_HAS(OpenError(), "says that 'a.safetensors' holds tensor 'two', but it does not");
   PutIndex(R"({"weight_map":{"one":"b.safetensors","two":"a.safetensors"}})");
@@ -108,6 +109,17 @@ TEST_F(CheckpointTest, IndexesAreNotTrusted) {
   fs_.Put("m/b.safetensors",
           TestTensors().Count("one", DType::kF32, {2}).Count("two", DType::kU8, {3}).Bytes());
   EXPECT_HAS(OpenError(), "tensor 'one' is in both 'm/a.safetensors' and 'm/b.safetensors'");
+}
+
+TEST_F(CheckpointTest, AnErrorNamesItsFileOnce) {
+  PutShards();
+  const std::string whole = fs_.Get("m/b.safetensors");
+  for (const size_t bytes : {size_t{0}, size_t{4}, size_t{20}, whole.size() - 1}) {
+    fs_.Put("m/b.safetensors", whole.substr(0, bytes));
+    const std::string error = OpenError();
+    EXPECT_EQ(error.find("'m/b.safetensors': "), 0u) << error;
+    EXPECT_EQ(error.find("b.safetensors", 10), std::string::npos) << error;
+  }
 }
 
 TEST_F(CheckpointTest, OtherFilesAreReadByBareName) {

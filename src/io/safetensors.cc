@@ -87,8 +87,9 @@ Result<TensorEntry> ParseEntry(const json::Member& member, uint64_t data_bytes) 
   const std::string range = "[" + std::to_string(*begin) + ", " + std::to_string(*end) + "]";
   if (*begin > *end) return Corrupt(where + "'data_offsets' " + range + " ends before it begins");
   if (*end > data_bytes) {
-    return Corrupt(where + "'data_offsets' " + range + " passes the end of the data, which has " +
-                   BytesText(data_bytes) + ": the file is truncated; copy or download it again");
+    return Corrupt(where + "'data_offsets' " + range + " passes the end of the data at " +
+                   std::to_string(data_bytes) +
+                   ": the file is truncated; copy or download it again");
   }
   if (*end - *begin != *bytes) {
     return Corrupt(where + "'data_offsets' " + range + " spans " +

@@ -129,7 +129,7 @@ TEST(Safetensors, EveryFieldIsChecked) {
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})",
        "'data_offsets' [8, 0] ends before it begins"},
       {R"({"t":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})",
-       "'data_offsets' [0, 16] passes the end of the data, which has 8 bytes"},
+       "'data_offsets' [0, 16] passes the end of the data at 8: the file is truncated"},
       {R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
        "begin at 4, expected 0: the bytes between belong to no tensor"},
       {R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
