@@ -53,27 +53,40 @@ class TextDecoder final : public TokenDecoder {
   text::StreamDecoder decoder_;
 };
 
-// A token of tokenizer_config.json: a string, or an object with its "content".
-std::string TokenText(const json::Value& config, std::string_view key) {
-  const json::Value* value = config.Find(key);
-  if (value != nullptr && value->is_object()) value = value->Find("content");
-  return value != nullptr && value->is_string() ? value->AsString() : "";
+// The tokens that tokenizer_config.json names and templates read: each is a string, or an object
+// with its "content". Null is none.
+Result<json::Object> NamedTokens(const json::Value& config) {
+  if (!config.is_object()) {
+    return Error{Code::kInvalidArgument,
+                 "holds " + std::string(config.KindName()) + ", expected a JSON object"};
+  }
+  json::Object named;
+  for (const std::string_view key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+    const json::Value* value = config.Find(key);
+    if (value == nullptr || value->is_null()) continue;
+    const json::Value* text = value->is_object() ? value->Find("content") : value;
+    if (text == nullptr || !text->is_string()) {
+      return Error{Code::kInvalidArgument,
+                   "'" + std::string(key) + "' is of type " + std::string(value->KindName()) +
+                       (value->is_object() ? " without a text as its 'content'" : "") +
+                       ", expected a string, an object with 'content', or null"};
+    }
+    if (!text->AsString().empty()) named.Set(key, *text);
+  }
+  return named;
 }
 
 class TextCodec final : public Codec {
  public:
   TextCodec(std::unique_ptr<text::Tokenizer> tokenizer, chat::Template chat_template,
-            std::optional<chat::Template> tool_template, const TextCodecFiles& files,
-            const Clock& clock)
+            std::optional<chat::Template> tool_template, json::Object named_tokens,
+            bool template_wants_tools, const Clock& clock)
       : tokenizer_(std::move(tokenizer)),
         template_(std::move(chat_template)),
         tool_template_(std::move(tool_template)),
-        no_tools_(files.template_wants_tools ? json::Value(json::Array()) : json::Value()),
-        clock_(clock) {
-    for (const std::string_view key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
-      const std::string text = TokenText(files.tokenizer_config, key);
-      if (!text.empty()) variables_.Set(key, text);
-    }
+        no_tools_(template_wants_tools ? json::Value(json::Array()) : json::Value()),
+        clock_(clock),
+        variables_(std::move(named_tokens)) {
     FindMarkers(template_.source() + (tool_template_ ? tool_template_->source() : ""));
     knows_tools_ = TemplateKnowsTools();
   }
@@ -223,7 +236,7 @@ class TextCodec final : public Codec {
   const std::optional<chat::Template> tool_template_;
   const json::Value no_tools_;
   const Clock& clock_;
-  json::Object variables_;
+  const json::Object variables_;  // of every render
   chat::OutputFormat format_;
   std::vector<Marker> markers_;
   bool knows_tools_ = false;
@@ -235,6 +248,8 @@ Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files,
                                                    const Clock& clock) {
   auto tokenizer = text::Tokenizer::FromJson(files.tokenizer_json);
   if (!tokenizer) return std::move(tokenizer).error();
+  auto named = NamedTokens(files.tokenizer_config);
+  if (!named) return std::move(named).error().In("tokenizer_config.json");
   auto chat_template = chat::Template::Parse(files.chat_template);
   if (!chat_template) return std::move(chat_template).error().In("chat template");
   std::optional<chat::Template> tool_template;
@@ -246,7 +261,8 @@ Result<std::shared_ptr<const Codec>> MakeTextCodec(const TextCodecFiles& files,
   (*tokenizer)->MarkStructural(files.chat_template);
   if (tool_template) (*tokenizer)->MarkStructural(files.tool_template);
   return std::shared_ptr<const Codec>(std::make_shared<TextCodec>(
-      *std::move(tokenizer), *std::move(chat_template), std::move(tool_template), files, clock));
+      *std::move(tokenizer), *std::move(chat_template), std::move(tool_template), *std::move(named),
+      files.template_wants_tools, clock));
 }
 
 }  // namespace mach::server

@@ -19,16 +19,21 @@ constexpr std::string_view kTools =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{# <tool_call> #}{{ '<tool_call>' if false }}";
 
-std::shared_ptr<const Codec> CodecWith(std::string_view plain, std::string_view with_tools,
-                                       bool wants_tools = false,
-                                       json::Value config = json::Object()) {
+Result<std::shared_ptr<const Codec>> Make(std::string_view plain, std::string_view with_tools,
+                                          bool wants_tools, json::Value config) {
   static const SystemClock clock;
   std::ifstream file(std::string(MACH_SOURCE_DIR) + "/models/mach-tiny/tokenizer.json");
   std::ostringstream text;
   text << file.rdbuf();
-  auto made = MakeTextCodec(
+  return MakeTextCodec(
       {text.str(), std::string(plain), std::string(with_tools), wants_tools, std::move(config)},
       clock);
+}
+
+std::shared_ptr<const Codec> CodecWith(std::string_view plain, std::string_view with_tools,
+                                       bool wants_tools = false,
+                                       json::Value config = json::Object()) {
+  auto made = Make(plain, with_tools, wants_tools, std::move(config));
   EXPECT_TRUE(made.ok()) << made.error().message;
   return *made;
 }
@@ -52,6 +57,21 @@ TEST(TextCodec, TheTokenizersFilesNameTheEnd) {
   EXPECT_TRUE(ends("{}").empty());
   EXPECT_TRUE(ends(R"({"eos_token":null})").empty());
   EXPECT_TRUE(ends(R"({"eos_token":"<|no such token|>"})").empty());
+}
+
+TEST(TextCodec, NamedTokensOfAnotherTypeAreRefused) {
+  const auto error = [](const char* config) {
+    const auto made = Make(kPlain, "", false, *json::Parse(config));
+    return made.ok() ? "" : made.error().message;
+  };
+  EXPECT_EQ(error("[]"), "tokenizer_config.json: holds array, expected a JSON object");
+  for (const char* odd : {"1", "true", "[\"a\"]", "{}", "{\"content\":1}", "{\"content\":null}"}) {
+    for (const std::string key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+      const std::string message = error(("{\"" + key + "\":" + odd + "}").c_str());
+      EXPECT_TRUE(message.starts_with("tokenizer_config.json: '" + key + "' is of type "))
+          << odd << ": " << message;
+    }
+  }
 }
 
 TEST(TextCodec, CancelledCallsGiveNothing) {
