@@ -1,5 +1,7 @@
 // What requests hold is bounded and counted: bodies from their first byte, what is made of them,
 // answers. And work that nobody waits for ends.
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -117,6 +119,41 @@ TEST_F(RequestMemory, AnswersAreCounted) {
   EXPECT_TRUE(streamed.complete);
   EXPECT_GT(streamed.body.size(), kBudget / 3);
   EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
+}
+
+// Wherever the memory ends, in whatever is being done, there is an answer and nothing stays behind.
+TEST_F(RequestMemory, EveryEndOfMemoryIsAnAnswer) {
+  const std::string text = Repeated("some words ", 200'000);
+  const std::string chat =
+      R"("messages":[{"role":"user","content":")" + text + R"("}],"logprobs":true,"n":2,)" +
+      R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]})";
+  const std::pair<std::string_view, std::string> requests[] = {
+      {kChat, "{" + chat},
+      {kChat, R"({"stream":true,)" + chat},
+      {"/v1/completions", R"({"echo":true,"prompt":[")" + text + R"(","b"]})"},
+      {"/tokenize", R"({"with_pieces":true,"content":")" + text + "\"}"},
+      {"/apply-template", "{" + chat}};
+  std::map<int, int> statuses;
+  for (size_t budget = 64 << 10; budget <= 48 * kMebibyte; budget += budget / 6) {
+    const auto ledger = std::make_shared<MemoryLedger>(budget);
+    TestServerOptions options = Bounded();
+    options.http.memory = ledger;
+    options.engine.script = [](const engine::Request&) {
+      return ScriptTokens(
+          std::string(20'000, 'a') +
+          "<tool_call><function=f><parameter=x>1</parameter></function></tool_call>");
+    };
+    TestServer server(std::move(options));
+    for (const auto& [path, body] : requests) {
+      const RawResponse response = Ask(server.port(), Post(path, body));
+      EXPECT_THAT(response.status, AnyOf(200, 413, 503)) << path << " " << budget;
+      ++statuses[response.status];
+      EXPECT_TRUE(Eventually([&] { return ledger->reserved() == 0; })) << path << " " << budget;
+      EXPECT_TRUE(Eventually([&] { return server.engine().running() == 0; }));
+    }
+  }
+  EXPECT_GT(statuses[200], 20);
+  EXPECT_GT(statuses[413], 20);
 }
 
 TEST_F(RequestMemory, WhatAHeldRequestTakesIsItsOwn) {
