@@ -120,6 +120,16 @@ TEST(Json, PythonNumbersAreReadWhereTheyAreAllowedAndNeverAsATypedOne) {
   }
 }
 
+TEST(Json, StringsThatBeginAsMarksOfPythonNumbersStayStrings) {
+  const auto parsed = Parse(R"([NaN, "python:NaN", "pythonpython::NaN", "python:::", "python"])",
+                            {.python_numbers = true});
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_TRUE(std::isnan(parsed->AsArray()[0].AsDouble()));
+  EXPECT_EQ(parsed->AsArray()[1].AsString(), "python:NaN");
+  EXPECT_EQ(parsed->AsArray()[2].AsString(), "pythonpython::NaN");
+  EXPECT_EQ(parsed->AsArray()[3].AsString(), "python:::");
+}
+
 TEST(Json, DepthIsBounded) {
   const auto nested = [](size_t n) { return std::string(n, '[') + std::string(n, ']'); };
   EXPECT_TRUE(Parse(nested(64)).ok());

@@ -44,9 +44,22 @@ constexpr PythonNumber kPythonNumbers[] = {
     {"-Infinity", -std::numeric_limits<double>::infinity()},
 };
 
+// "python" and one ':' more than ever follow it in the text.
+std::string UnusedMark(std::string_view text) {
+  constexpr std::string_view kStem = "python";
+  size_t most = 0;
+  for (size_t at = text.find(kStem); at != std::string_view::npos; at = text.find(kStem, at)) {
+    at += kStem.size();
+    const size_t end = std::min(text.find_first_not_of(':', at), text.size());
+    most = std::max(most, end - at);
+    at = end;
+  }
+  return std::string(kStem) + std::string(most + 1, ':');
+}
+
 // The text with those numbers as strings, behind a mark that no string of it has.
 std::string WithoutPythonNumbers(std::string_view text, std::string& mark) {
-  for (mark = "python:"; text.find(mark) != std::string_view::npos;) mark += ':';
+  mark = UnusedMark(text);
   std::string out;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
