@@ -1,5 +1,6 @@
 #include "chat/output_parser.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -107,21 +108,21 @@ void OutputParser::EnterReasoning() {
 
 void OutputParser::HandleInContent(const ScannedPart& part, OutputEvents& events) {
   // In plain text only the very beginning can open a block; a token of its own can anywhere.
-  const bool is_fresh = fresh_ && TrimLeft(bare_).empty();
+  const bool is_fresh = fresh_ && bare_space_ == bare_.size();
   if (part.marker == kReasoningOpen && (is_fresh || format_.token_markers)) {
-    if (!is_fresh) EmitContent(std::exchange(bare_, {}), events);
-    bare_.clear();
+    if (!is_fresh) EmitContent(TakeBare(), events);
+    TakeBare();
     ReturnDraft(events);
     EnterReasoning();
   } else if (part.marker == kReasoningClose && is_fresh) {
-    bare_.clear();
+    TakeBare();
     drop_space_ = true;
   } else if (part.marker == kCallOpen && options_.tools) {
-    if (!is_fresh) EmitContent(std::exchange(bare_, {}), events);
-    bare_.clear();
+    if (!is_fresh) EmitContent(TakeBare(), events);
+    TakeBare();
     OpenCall(part.text, events);
   } else if (part.marker == kCallClose && is_fresh && calls_ > 0) {
-    bare_.clear();
+    TakeBare();
   } else {
     AddContent(part.text, events);
   }
@@ -133,15 +134,21 @@ void OutputParser::AddContent(std::string_view text, OutputEvents& events) {
     return;
   }
   bare_ += text;
-  const std::string_view begun = TrimLeft(bare_);
+  bare_space_ = std::min(bare_.find_first_not_of(kSpace, bare_space_), bare_.size());
+  const std::string_view begun = std::string_view(bare_).substr(bare_space_);
   if (begun.starts_with(kBareCall)) {
     const std::string body(begun);
-    bare_.clear();
+    TakeBare();
     OpenCall("", events);
     FeedCall(body, events);
   } else if (!kBareCall.starts_with(begun)) {
-    EmitContent(std::exchange(bare_, {}), events);
+    EmitContent(TakeBare(), events);
   }
+}
+
+std::string OutputParser::TakeBare() {
+  bare_space_ = 0;
+  return std::exchange(bare_, {});
 }
 
 void OutputParser::EmitContent(std::string_view text, OutputEvents& events) {
@@ -270,7 +277,7 @@ void OutputParser::Finish(bool truncated, OutputEvents& events) {
     if (truncated) {
       ReturnDraft(events);
     } else {
-      bare_.clear();
+      TakeBare();
       PromoteDraft(events);
     }
   }
@@ -282,7 +289,7 @@ void OutputParser::Finish(bool truncated, OutputEvents& events) {
     Drain(events);
   }
   if (state_ != State::kContent) return;
-  EmitContent(std::exchange(bare_, {}), events);
+  EmitContent(TakeBare(), events);
   EmitText(EventKind::kContent, std::exchange(space_, {}), events);
 }
 

@@ -63,6 +63,7 @@ class OutputParser {
   void HandleInReasoning(const ScannedPart& part, OutputEvents& events);
   void HandleInCall(const ScannedPart& part, OutputEvents& events);
   void AddContent(std::string_view text, OutputEvents& events);
+  std::string TakeBare();
   void EmitContent(std::string_view text, OutputEvents& events);
   void AddReasoning(std::string_view text, OutputEvents& events);
   void EnterContent();
@@ -88,6 +89,7 @@ class OutputParser {
   bool drop_space_ = false;         // white space that comes next is not given out
   std::string space_;               // after text: given out only if more follows
   std::string bare_;                // fresh content that may become a call without its opener
+  size_t bare_space_ = 0;           // white space at its beginning
   std::vector<ScannedPart> draft_;  // of a provisional call
 };
 
