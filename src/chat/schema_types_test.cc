@@ -84,6 +84,20 @@ TEST(SchemaTypes, WorkIsBounded) {
   EXPECT_EQ(TypesOfA(R"({"$ref":"#/$defs/d0"})", R"(,"$defs":{)" + defs + "}"), "a:");
 }
 
+TEST(SchemaTypes, OfToolsOfOneNameTheFirstThatListsParametersDecides) {
+  const ToolSchemas schemas(json::Parse(R"([{"function":{"name":"f"}},
+      {"name":"f","parameters":{"properties":{"a":{"type":"integer"}}}},
+      {"name":"f","parameters":{"properties":{"a":{"type":"array"},"b":{"type":"object"}}}},
+      {"name":"g"}])")
+                                ->AsArray());
+  EXPECT_TRUE(schemas.Has("f") && schemas.Has("g") && !schemas.Has("h"));
+  EXPECT_TRUE(schemas.MayHave("f", "a") && schemas.MayHave("g", "a") && schemas.MayHave("h", "a"));
+  EXPECT_FALSE(schemas.MayHave("f", "b"));
+  EXPECT_EQ(schemas.Types("f", "a"), std::vector{ValueType::kInteger});
+  EXPECT_EQ(schemas.Types("f", "b"), std::vector{ValueType::kObject});
+  EXPECT_TRUE(schemas.Types("g", "a").empty() && schemas.Types("h", "a").empty());
+}
+
 TEST(SchemaTypes, NullComesBeforeString) {
   const ToolSchemas schemas(json::Parse(R"([{"type":"function","function":{"name":"f",
       "parameters":{"properties":{"s":{"type":["string","null"]},"t":{"type":"string"},

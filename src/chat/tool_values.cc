@@ -107,36 +107,30 @@ ToolSchemas::ToolSchemas(const json::Array& tools) {
     if (function == nullptr) function = &entry;
     const json::Value* name = function->Find("name");
     if (name == nullptr || !name->is_string()) continue;
-    Tool tool;
-    tool.name = name->AsString();
+    Tool& tool = tools_[name->AsString()];
     const json::Value* parameters = function->Find("parameters");
-    if (parameters != nullptr) tool.parameters = TypesOfParameters(*parameters);
-    tools_.push_back(std::move(tool));
+    if (parameters == nullptr) continue;
+    const bool lists = tool.empty();
+    for (auto& [parameter, types] : TypesOfParameters(*parameters)) {
+      tool.try_emplace(std::move(parameter), Parameter{std::move(types), lists});
+    }
   }
 }
 
-bool ToolSchemas::Has(std::string_view name) const {
-  return std::any_of(tools_.begin(), tools_.end(),
-                     [&](const Tool& tool) { return tool.name == name; });
-}
+bool ToolSchemas::Has(std::string_view name) const { return tools_.find(name) != tools_.end(); }
 
 bool ToolSchemas::MayHave(std::string_view tool, std::string_view parameter) const {
-  for (const Tool& known : tools_) {
-    if (known.name != tool || known.parameters.empty()) continue;
-    return std::any_of(known.parameters.begin(), known.parameters.end(),
-                       [&](const auto& one) { return one.first == parameter; });
-  }
-  return true;
+  const auto known = tools_.find(tool);
+  if (known == tools_.end() || known->second.empty()) return true;
+  const auto found = known->second.find(parameter);
+  return found != known->second.end() && found->second.listed;
 }
 
 std::vector<ValueType> ToolSchemas::Types(std::string_view tool, std::string_view parameter) const {
-  for (const Tool& known : tools_) {
-    if (known.name != tool) continue;
-    for (const auto& [name, types] : known.parameters) {
-      if (name == parameter) return types;
-    }
-  }
-  return {};
+  const auto known = tools_.find(tool);
+  if (known == tools_.end()) return {};
+  const auto found = known->second.find(parameter);
+  return found == known->second.end() ? std::vector<ValueType>() : found->second.types;
 }
 
 }  // namespace mach::chat

@@ -1,6 +1,8 @@
 // Argument values of tool calls: raw text to JSON, by the tool's schema.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,11 +34,14 @@ class ToolSchemas {
   std::vector<ValueType> Types(std::string_view tool, std::string_view parameter) const;
 
  private:
-  struct Tool {
-    std::string name;
-    ParameterTypes parameters;
+  struct Parameter {
+    std::vector<ValueType> types;
+    bool listed = false;
   };
-  std::vector<Tool> tools_;
+  using Tool = std::map<std::string, Parameter, std::less<>>;
+  // Of several tools of one name the first that lists parameters lists those of the name; types of
+  // others are known all the same.
+  std::map<std::string, Tool, std::less<>> tools_;
 };
 
 }  // namespace mach::chat
