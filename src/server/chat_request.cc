@@ -1,6 +1,8 @@
 #include "server/chat_request.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "server/generation_fields.h"
 #include "server/last_turn.h"
@@ -51,14 +53,13 @@ FieldError ReadAllowedTools(const Value& value, GenerationRequest& request) {
     return WrongType("tool_choice.allowed_tools.tools", allowed == nullptr ? Value() : *allowed,
                      "an array");
   }
-  std::vector<std::string> names;
+  std::unordered_set<std::string_view> names;
   for (const Value& tool : allowed->AsArray()) {
     const std::string* name = ToolName(tool);
-    if (name != nullptr) names.push_back(*name);
+    if (name != nullptr) names.insert(*name);
   }
-  std::erase_if(request.chat.tools, [&](const Value& tool) {
-    return std::find(names.begin(), names.end(), *ToolName(tool)) == names.end();
-  });
+  std::erase_if(request.chat.tools,
+                [&](const Value& tool) { return !names.contains(*ToolName(tool)); });
   request.parse_tools = !request.chat.tools.empty();
   const Value* mode = inner->Find("mode");
   const bool required = mode != nullptr && mode->is_string() && mode->AsString() == "required";
