@@ -128,7 +128,7 @@ TEST(TemplateLimitsTest, Memory) {
       "{{ (['a' * 1000000] * 3000) | tojson }}",
       "{{ range(99999) | map('string') | map('center', 1000) | list }}",
       "{% set ns = namespace(l=[]) %}{% for i in range(99999) %}"
-      "{% set ns.l = ns.l + [i] %}{% endfor %}{{ 1 / 0 }}",
+      "{% set ns.l = [i] + ns.l %}{% endfor %}{{ 1 / 0 }}",
   };
   for (const char* source : kSources) {
     EXPECT_THAT(Fails(source), AnyOf(HasSubstr("bytes"), HasSubstr("steps"), HasSubstr("too large"),

@@ -37,6 +37,49 @@ TEST(TemplateTest, KeepsItsSource) {
   EXPECT_EQ(parsed->source(), "a\r\n{{ 1 }}\n");
 }
 
+TEST(TemplateTest, WhatANamespaceHoldsGrowsAndNobodyElseSeesIt) {
+  const std::string begin = "{% set ns = namespace(a='x', l=[1]) %}{% set ns.a = ns.a + 'y' %}";
+  EXPECT_EQ(TextOf(begin + "{% set b = ns.a %}{% set ns.a = ns.a + 'z' %}{{ b }} {{ ns.a }}"),
+            "xy xyz");
+  EXPECT_EQ(TextOf(begin + "{% set l = [ns.a] %}{% set ns.a = ns.a ~ 1 ~ 'z' %}{{ l }} {{ ns.a }}"),
+            "['xy'] xy1z");
+  EXPECT_EQ(TextOf(begin + "{% set ns.a = ns.a + '-' + ns.a + ns.a %}{{ ns.a }}"), "xy-xyxy");
+  EXPECT_EQ(TextOf(begin + "{% macro m() %}<{{ ns.a }}>{% endmacro %}"
+                           "{% set ns.a = ns.a + '-' + m() %}{{ ns.a }}"),
+            "xy-<xy>");
+  EXPECT_EQ(TextOf(begin + "{% set ns.a = ns.a + 'é' if ns.a else 'none' %}{{ ns.a[2] }}"), "é");
+  EXPECT_EQ(TextOf(begin + "{% set ns.l = ns.l + [2] %}{% for x in ns.l %}"
+                           "{% set ns.l = ns.l + [x] + [[ns.l]] %}{% endfor %}{{ ns.l }}"),
+            "[1, 2, 1, [[1, 2]], 2, [[1, 2, 1, [[1, 2]]]]]");
+  EXPECT_THAT(ErrorOf(begin + "{% set ns.a = ns.a + 1 + raise_exception('late') %}").message,
+              HasSubstr("can only concatenate str"));
+  const auto parsed = Template::Parse(
+      "{% set ns = namespace(a='') %}{% for x in ['b', 'c'] %}"
+      "{% set ns.a = ns.a + x %}{% endfor %}{{ ns.a }}");
+  ASSERT_TRUE(parsed);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(parsed->Render({}, {})->text, "bc");
+}
+
+TEST(TemplateTest, WhatGrowsKeepsItsPlainRanges) {
+  const json::Object variables{
+      {"messages", json::Array{json::Object{{"role", "user"}, {"content", "one"}},
+                               json::Object{{"role", "assistant"}, {"content", "two"}},
+                               json::Object{{"role", "user"}, {"content", "thr<"}}}}};
+  const auto render = [&](const std::string& sum) {
+    return *Render("{% set ns = namespace(a='') %}{% for m in messages %}{% set ns.a = " + sum +
+                       " %}{% endfor %}{{ ns.a }}",
+                   variables);
+  };
+  for (const std::string sum :
+       {"ns.a + m.content", "ns.a ~ m.content ~ m.content", "ns.a + m.content if m.role else ''"}) {
+    const Rendered grown = render(sum);
+    const Rendered copied = render("'' + " + sum);
+    EXPECT_EQ(grown.text, copied.text);
+    EXPECT_EQ(grown.plain, copied.plain);
+    EXPECT_FALSE(grown.plain.empty());
+  }
+}
+
 TEST(TemplateTest, RefusalsCarryTheMessageOfTheTemplate) {
   const Error refusal = ErrorOf("\n{% if true %}{{ raise_exception('No é: ' ~ 1) }}{% endif %}");
   EXPECT_EQ(refusal.code, Code::kInvalidArgument);

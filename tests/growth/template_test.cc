@@ -86,6 +86,24 @@ TEST(TemplateGrowth, Loops) {
   }
 }
 
+TEST(TemplateGrowth, Namespaces) {
+  for (const std::string_view source : {
+           "{% set ns = namespace(x=0) %}{% for x in numbers %}{% set ns.x = ns.x + x %}{% endfor "
+           "%}",
+           "{% set ns = namespace(a='') %}{% for x in words %}{% set ns.a = ns.a + x %}{% endfor "
+           "%}",
+           "{% set ns = namespace(a='') %}{% for x in words %}{% set ns.a = ns.a ~ x ~ ',' %}{% "
+           "endfor %}",
+           "{% set ns = namespace(a='') %}{% for x in words %}"
+           "{% set ns.a = ns.a + '\\n' + x if ns.a else x %}{% endfor %}{{ ns.a }}",
+           "{% set ns = namespace(a=[]) %}{% for x in words %}{% set ns.a = ns.a + [x] %}{% endfor "
+           "%}"
+           "{{ ns.a | length }}",
+       }) {
+    ExpectLinearRender(source);
+  }
+}
+
 TEST(TemplateGrowth, Operators) {
   for (const std::string_view source : {
            "{{ n in numbers }}{{ 'none' in words }}{{ 'none' in text }}{{ 'none' in wide }}",

@@ -125,7 +125,7 @@ Result<Interpreter::Flow> Interpreter::ExecStatement(const Stmt& stmt, const Sco
     case StmtKind::kFor:
       return ExecFor(stmt, scope, out);
     case StmtKind::kSet: {
-      MACH_TRY(const Value value, Eval(*stmt.exprs[0], scope));
+      MACH_TRY(const Value value, EvalAssigned(*stmt.exprs[0], stmt.targets[0], scope));
       MACH_RETURN_IF_ERROR(Assign(stmt.targets[0], value, scope));
       break;
     }

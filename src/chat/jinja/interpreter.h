@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,6 +102,20 @@ class Interpreter : public Runtime {
   Result<Value> EvalFilter(const Expr& expr, const Scope& scope, const Value* subject);
   Result<Value> EvalTest(const Expr& expr, const Scope& scope);
   Status EvalArguments(const CallArgs& call, const Scope& scope, Arguments& args);
+
+  // Values of assignments (growing.cc): as Eval, but what a namespace alone holds grows in place.
+  struct Operand {
+    const Expr* expr = nullptr;
+    int line = 1;  // of an error when it is added
+  };
+  struct Chain {
+    std::vector<Operand> operands;
+    bool concat = false;
+  };
+  static Chain ChainFor(const Expr& expr, const Target& target);
+  Result<Value> EvalAssigned(const Expr& expr, const Target& target, const Scope& scope);
+  Result<Value> EvalRest(const Chain& chain, std::vector<Value> values, const Scope& scope);
+  Status JoinTo(Value& whole, std::span<const Value> parts);
 
   // Attributes (attributes.cc): what Python's getattr finds, or nothing.
   Result<bool> FindAttribute(const Value& object, std::string_view name, Value& out);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "chat/template.h"
@@ -53,6 +54,10 @@ struct Text final : Object {
 // Appends text and keeps the ranges.
 class TextBuilder {
  public:
+  TextBuilder() = default;
+  // Goes on with what the text holds, which it takes.
+  explicit TextBuilder(Text& text) : bytes_(std::move(text.bytes)), plain_(std::move(text.plain)) {}
+
   void Append(std::string_view bytes) { bytes_ += bytes; }
   void Append(size_t count, char c) { bytes_.append(count, c); }
   void Append(const Text& text) { Append(text, 0, text.bytes.size()); }
