@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string_view>
+#include <unordered_map>
 
 namespace mach::chat {
 namespace {
@@ -112,9 +113,19 @@ class SchemaReader {
     return work_ <= kMaxSchemaWork;
   }
 
+  // Of large objects, as "$defs" may be, there is an index.
   const json::Value* Find(const json::Value& schema, std::string_view key) {
-    if (!schema.is_object() || !Spend(schema.AsObject().size())) return nullptr;
-    return schema.Find(key);
+    constexpr size_t kMostSearched = 32;
+    if (!schema.is_object()) return nullptr;
+    const json::Object& object = schema.AsObject();
+    if (object.size() <= kMostSearched) return Spend(object.size()) ? object.Find(key) : nullptr;
+    const auto [place, is_new] = indexes_.try_emplace(&object);
+    if (!Spend(is_new ? object.size() : 1)) return nullptr;
+    if (is_new) {
+      for (const json::Member& member : object) place->second.emplace(member.key, &member.value);
+    }
+    const auto found = place->second.find(key);
+    return found == place->second.end() ? nullptr : found->second;
   }
 
   const json::Value* Resolve(const json::Value& schema) {
@@ -237,6 +248,7 @@ class SchemaReader {
 
   const json::Value& root_;
   size_t work_ = 0;
+  std::map<const json::Object*, std::unordered_map<std::string_view, const json::Value*>> indexes_;
   std::map<const json::Value*, std::optional<TypeSet>> read_;  // by the place of the schema
   std::set<const json::Value*> visited_;                       // whose properties were read
   std::map<std::string, size_t, std::less<>> places_;

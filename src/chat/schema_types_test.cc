@@ -98,6 +98,23 @@ TEST(SchemaTypes, OfToolsOfOneNameTheFirstThatListsParametersDecides) {
   EXPECT_TRUE(schemas.Types("g", "a").empty() && schemas.Types("h", "a").empty());
 }
 
+TEST(SchemaTypes, EachOfManyDefinitionsIsFound) {
+  std::string defs, properties;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string number = std::to_string(i);
+    const std::string comma = i == 0 ? "" : ",";
+    defs += comma + "\"d" + number + R"(":{"type":"integer"})";
+    properties += comma + "\"p" + number + R"(":{"$ref":"#/$defs/d)" + number + "\"}";
+  }
+  const auto parameters =
+      json::Parse(R"({"properties":{)" + properties + R"(},"$defs":{)" + defs + "}}");
+  const ParameterTypes types = TypesOfParameters(*parameters);
+  ASSERT_EQ(types.size(), 3000u);
+  for (const auto& [name, found] : types) {
+    EXPECT_EQ(found, std::vector{ValueType::kInteger}) << name;
+  }
+}
+
 TEST(SchemaTypes, NullComesBeforeString) {
   const ToolSchemas schemas(json::Parse(R"([{"type":"function","function":{"name":"f",
       "parameters":{"properties":{"s":{"type":["string","null"]},"t":{"type":"string"},
