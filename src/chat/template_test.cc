@@ -60,6 +60,27 @@ TEST(TemplateTest, WhatANamespaceHoldsGrowsAndNobodyElseSeesIt) {
   for (int i = 0; i < 2; ++i) EXPECT_EQ(parsed->Render({}, {})->text, "bc");
 }
 
+TEST(TemplateTest, CharactersOfLongTextsAreFoundByTheirNumber) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += i % 3 == 0 ? "é" : i % 3 == 1 ? "x" : "😀";
+  const json::Object variables{{"t", text}};
+  for (const int at : {0, 254, 255, 256, 257, 511, 512, 513, 1535, 1536, 1999}) {
+    const std::string expected = at % 3 == 0 ? "é" : at % 3 == 1 ? "x" : "😀";
+    const std::string index = std::to_string(at);
+    EXPECT_EQ(TextOf("{{ t[" + index + "] }}", variables), expected) << at;
+    EXPECT_EQ(TextOf("{{ t[" + index + " - 2000] }}", variables), expected) << at;
+    EXPECT_EQ(TextOf("{{ t[" + index + ":" + index + " + 1] }}", variables), expected) << at;
+    EXPECT_EQ(TextOf("{% set ns = namespace(t='') %}{% for c in t %}{% set ns.t = ns.t + c %}"
+                     "{% endfor %}{{ ns.t[" +
+                         index + "] }}{{ ns.t | length }}",
+                     variables),
+              expected + "2000");
+  }
+  EXPECT_EQ(TextOf("{{ t | length }} {{ t[:512] | length }} {{ (t + 'é')[2000] }}", variables),
+            "2000 512 é");
+  EXPECT_EQ(TextOf("{{ t[2000] is defined }}", variables), "False");
+}
+
 TEST(TemplateTest, WhatGrowsKeepsItsPlainRanges) {
   const json::Object variables{
       {"messages", json::Array{json::Object{{"role", "user"}, {"content", "one"}},

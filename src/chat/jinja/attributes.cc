@@ -97,7 +97,6 @@ Result<bool> Interpreter::FindItem(const Value& object, const Value& key, Value&
     case Kind::kString: {
       if (!key.is_integral()) return false;
       const Text& text = object.text();
-      MACH_RETURN_IF_ERROR(Step(text.ascii ? 0 : text.bytes.size() / 64));
       const std::optional<size_t> at = NormalizeIndex(key.AsInt(), text.Length());
       if (!at) return false;
       const size_t begin = text.Offset(*at);

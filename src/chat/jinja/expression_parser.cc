@@ -18,8 +18,8 @@ constexpr size_t kMaxIntegerDigits = 4300;  // Python's limit too
 
 Value TextConstant(std::string bytes) {
   auto text = std::make_shared<Text>();
-  text->ascii = unicode::IsAscii(bytes);
   text->bytes = std::move(bytes);
+  text->Measure();
   return Value(Kind::kString, std::move(text));
 }
 

@@ -113,18 +113,16 @@ Result<Value> Interpreter::EvalRest(const Chain& chain, std::vector<Value> value
 Status Interpreter::JoinTo(Value& whole, std::span<const Value> parts) {
   if (whole.is_string()) {
     auto& text = static_cast<Text&>(*whole.object());
-    const size_t before = text.bytes.size() + text.plain.size() * sizeof(Span);
+    const size_t bytes_before = text.bytes.size();
+    const size_t spans_before = text.plain.size();
     TextBuilder builder(text);
-    size_t bytes = 0;
-    for (const Value& part : parts) {
-      builder.Append(part.text());
-      bytes += part.bytes().size();
-      text.ascii = text.ascii && part.text().ascii;
-    }
+    for (const Value& part : parts) builder.Append(part.text());
     text.bytes = builder.TakeBytes();
     text.plain = builder.TakePlain();
-    Account(text, text.bytes.size() + text.plain.size() * sizeof(Span) - before);
-    return Step(bytes / 64);
+    text.Measure(bytes_before);
+    const size_t added = text.bytes.size() - bytes_before;
+    Account(text, added + (text.plain.size() - spans_before) * sizeof(Span));
+    return Step(added / 64);
   }
   auto& list = static_cast<Sequence&>(*whole.object());
   const size_t before = list.items.size();

@@ -49,7 +49,7 @@ class Parser : private ExpressionParser {
         StmtPtr stmt = Make(StmtKind::kText);
         auto text = std::make_shared<Text>();
         text->bytes = Current().text;
-        text->ascii = unicode::IsAscii(text->bytes);
+        text->Measure();
         stmt->text = Value(Kind::kString, std::move(text));
         body.push_back(std::move(stmt));
         Next();

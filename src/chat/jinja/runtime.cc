@@ -67,9 +67,9 @@ void Runtime::SetDepth(Object& object, unsigned depth) {
 
 Value Runtime::MakeText(std::string bytes, bool plain, bool safe) {
   auto text = Make<Text>(bytes.size());
-  text->ascii = unicode::IsAscii(bytes);
   if (plain && !bytes.empty()) text->plain.push_back({0, bytes.size()});
   text->bytes = std::move(bytes);
+  text->Measure();
   text->safe = safe;
   return Value(Kind::kString, std::move(text));
 }
@@ -79,7 +79,7 @@ Value Runtime::MakeText(TextBuilder builder, bool safe) {
   auto text = Make<Text>(builder.size() + plain.size() * sizeof(Span));
   text->bytes = builder.TakeBytes();
   text->plain = std::move(plain);
-  text->ascii = unicode::IsAscii(text->bytes);
+  text->Measure();
   text->safe = safe;
   return Value(Kind::kString, std::move(text));
 }

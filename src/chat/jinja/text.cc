@@ -6,10 +6,35 @@
 
 namespace mach::chat::jinja {
 
-size_t Text::Length() const { return ascii ? bytes.size() : unicode::Length(bytes); }
+namespace {
+
+constexpr size_t kPointsBetweenMarks = 256;
+
+}  // namespace
+
+size_t Text::Length() const {
+  if (ascii) return bytes.size();
+  const size_t marked = marks.empty() ? 0 : marks.back();
+  return marks.size() * kPointsBetweenMarks +
+         unicode::Length(std::string_view(bytes).substr(marked));
+}
 
 size_t Text::Offset(size_t code_point) const {
-  return ascii ? std::min(code_point, bytes.size()) : unicode::Offset(bytes, code_point);
+  if (ascii) return std::min(code_point, bytes.size());
+  const size_t passed = std::min(code_point / kPointsBetweenMarks, marks.size());
+  const size_t begin = passed == 0 ? 0 : marks[passed - 1];
+  return begin + unicode::Offset(std::string_view(bytes).substr(begin),
+                                 code_point - passed * kPointsBetweenMarks);
+}
+
+void Text::Measure(size_t from) {
+  ascii = ascii && unicode::IsAscii(std::string_view(bytes).substr(from));
+  if (ascii) return;
+  for (size_t at = marks.empty() ? 0 : marks.back();;) {
+    at += unicode::Offset(std::string_view(bytes).substr(at), kPointsBetweenMarks);
+    if (at >= bytes.size()) return;
+    marks.push_back(static_cast<uint32_t>(at));
+  }
 }
 
 void TextBuilder::Append(const Text& text, size_t begin, size_t end) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,10 +46,13 @@ struct Text final : Object {
   std::vector<Span> plain;
   bool safe = false;  // markupsafe's Markup: escapes what is added to it
   bool ascii = true;
+  std::vector<uint32_t> marks;  // of texts beyond ASCII: byte offsets of every 256th code point
 
   bool AnyPlain() const { return !plain.empty(); }
   size_t Length() const;                   // code points
   size_t Offset(size_t code_point) const;  // byte offset, or bytes.size() past the end
+  // Sets what follows from bytes; those before `from` were measured.
+  void Measure(size_t from = 0);
 };
 
 // Appends text and keeps the ranges.
