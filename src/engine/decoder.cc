@@ -95,9 +95,10 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
 
   sample::Sampler sampler(request.sampling, model_.config().vocab);
   sampler.AcceptPrompt(request.prompt);
-  const auto& stops = request.stop_tokens;
+  std::vector<TokenId> stops = request.stop_tokens;
+  std::sort(stops.begin(), stops.end());
   const auto emit = [&](TokenId token, std::span<const float> logits) {
-    if (std::find(stops.begin(), stops.end(), token) != stops.end()) return false;
+    if (std::binary_search(stops.begin(), stops.end(), token)) return false;
     sink.OnToken(Describe(request, token, logits));
     if (timings.output_tokens++ == 0) prefix_->FirstToken();
     timings.decode_ms = ToMilliseconds(clock_.NowNs() - prefilled);

@@ -16,6 +16,7 @@ Speculator::Speculator(Proposer& proposer, const PolicyOptions& policy, const Cl
 
 void Speculator::BeginRequest(std::span<const TokenId> stops, cache::SequenceState* state) {
   stops_.assign(stops.begin(), stops.end());
+  std::sort(stops_.begin(), stops_.end());
   proposer_.Reset();
   if (state != nullptr) proposer_.Follow(*state);
   policy_.BeginRequest();
@@ -52,7 +53,7 @@ std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence
 // The row before a stop token already tells whether the answer ends there.
 size_t Speculator::UsefulOf(std::span<const Draft> drafts) const {
   const auto stop = std::find_if(drafts.begin(), drafts.end(), [&](const Draft& draft) {
-    return std::find(stops_.begin(), stops_.end(), draft.token) != stops_.end();
+    return std::binary_search(stops_.begin(), stops_.end(), draft.token);
   });
   return static_cast<size_t>(stop - drafts.begin());
 }

@@ -49,7 +49,7 @@ class Speculator {
   BlockPolicy policy_;
   const Clock& clock_;
   Statistics& statistics_;
-  std::vector<TokenId> stops_;
+  std::vector<TokenId> stops_;  // sorted
   std::vector<Draft> drafts_;
   size_t asked_ = 0;  // drafts that the policy wanted
   size_t drafted_ = 0;
