@@ -187,11 +187,17 @@ class TextCodec final : public Codec {
     return prompt && prompt->text.find(kProbe) != std::string::npos;
   }
 
+  // Templates keep the order of tools, so that a name mostly comes after the one before.
   static bool NamesAll(const json::Array& tools, std::string_view text) {
+    size_t from = 0;
     return std::all_of(tools.begin(), tools.end(), [&](const json::Value& tool) {
       const json::Value* function = tool.Find("function");
       const json::Value* name = function == nullptr ? nullptr : function->Find("name");
-      return name != nullptr && name->is_string() && text.find(name->AsString()) != text.npos;
+      if (name == nullptr || !name->is_string()) return false;
+      size_t at = text.find(name->AsString(), from);
+      if (at == text.npos) at = text.find(name->AsString());
+      from = at;
+      return at != text.npos;
     });
   }
 
