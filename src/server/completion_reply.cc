@@ -18,7 +18,8 @@ struct ChoiceState {
   std::string text;
   json::Array logprobs;
   std::vector<TokenId> tokens;
-  size_t offset = 0;  // of the next token's first character, in the text from its beginning
+  bool prompt_shown = false;  // its token ids, which the first event alone has
+  size_t offset = 0;          // of the next token's first character, in the text from its beginning
 };
 
 // The legacy form of log probabilities: parallel arrays. Moves offset on by the entries.
@@ -88,7 +89,9 @@ class CompletionReply final : public GenerationReply {
     if (last) AddStopReason(index, made);
     if (request().return_token_ids) {
       made.Set("token_ids", TokenIdsJson(std::exchange(state.tokens, {})));
-      made.Set("prompt_token_ids", TokenIdsJson(PromptOf(index).tokens));
+      if (!std::exchange(state.prompt_shown, true)) {
+        made.Set("prompt_token_ids", TokenIdsJson(PromptOf(index).tokens));
+      }
     }
     return made;
   }

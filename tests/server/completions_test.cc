@@ -72,6 +72,23 @@ TEST_F(CompletionsTest, StreamsTheSame) {
   EXPECT_EQ(Text(At(events.back(), {"usage", "completion_tokens"})), "14");
 }
 
+TEST_F(CompletionsTest, TheFirstEventOfAStreamAloneHasTheTokensOfThePrompt) {
+  TestServer server(Saying("one two"));
+  const auto events =
+      Events(server, kPath, R"({"prompt":["a","b"],"stream":true,"return_token_ids":true})");
+  std::vector<int> shown(2);
+  std::vector<bool> seen(2);
+  for (const json::Value& event : events) {
+    const json::Value choice = At(event, {"choices", "0"});
+    const auto index = static_cast<size_t>(At(choice, {"index"}).AsInt());
+    const json::Value* prompt = choice.Find("prompt_token_ids");
+    EXPECT_EQ(prompt == nullptr, seen[index]) << Text(event);
+    if (prompt != nullptr) ++shown[index];
+    seen[index] = true;
+  }
+  EXPECT_THAT(shown, ElementsAre(1, 1));
+}
+
 TEST_F(CompletionsTest, LegacyLogProbabilities) {
   TestServer server(Saying("é!END"));
   const json::Value body = Answer(server, kPath, R"({"prompt":"x","logprobs":1,"stop":["END"]})");
