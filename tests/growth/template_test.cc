@@ -74,6 +74,7 @@ TEST(TemplateGrowth, Loops) {
            "{% for c in text %}{{ c }}{% endfor %}",
            "{% for c in wide %}{{ c }}{% endfor %}",
            "{% for i in range(n) %}{{ words[i] }}{{ text[i] }}{% endfor %}",
+           "{% for i in range(n) %}{{ wide[i] }}{% endfor %}",
            "{% for i in range(n) %}{{ rows[i].k }}{{ rows[-i].k }}{% endfor %}",
            "{% for x in rows %}{% for y in [1, 2, 3] %}{{ x.k }}{% endfor %}{% endfor %}",
            "{% for x in numbers %}{% set y = x + 1 %}{{ y }}{% endfor %}",
