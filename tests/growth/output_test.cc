@@ -164,6 +164,33 @@ TEST(OutputGrowth, Answers) {
   }
 }
 
+// Markers that are text, bytewise.
+TEST(OutputGrowth, MarkersInText) {
+  for (const Answer& answer : kAnswers) {
+    if (answer.name.find("bytes") != std::string_view::npos ||
+        answer.name.find("characters") != std::string_view::npos) {
+      continue;  // the parser takes whole characters
+    }
+    ExpectLinear(answer.name, kManyParts, [&](size_t n) -> Work {
+      return [in_reasoning = answer.in_reasoning, text = answer.make(n)] {
+        const chat::ToolSchemas schemas(Requesting(0).chat.tools);
+        chat::OutputParser parser(
+            {"<think>", "</think>", "<tool_call>", "</tool_call>", false, true},
+            {.starts_in_reasoning = in_reasoning, .tools = true}, schemas);
+        size_t events = 0;
+        for (const char& byte : text) {
+          chat::OutputEvents some;
+          parser.Push({&byte, 1}, false, some);
+          events += some.size();
+        }
+        chat::OutputEvents last;
+        parser.Finish(false, last);
+        return events + last.size() < SIZE_MAX;
+      };
+    });
+  }
+}
+
 TEST(OutputGrowth, Values) {
   for (const Input& value : kValues) {
     ExpectLinearAnswer(std::string(value.name), Requesting(0), false, [&](size_t n) {
