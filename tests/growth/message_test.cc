@@ -55,12 +55,14 @@ constexpr Input kMessages[] = {
     {"members of a message",
      [](size_t n) {
        return Conversation("{" + Numbered(n, R"("k@":1)") + R"(,"role":"user","content":"q"})");
-     }},
+     },
+     kManyKeys},
     {"members of a part",
      [](size_t n) {
        return Conversation(R"({"role":"user","content":[{)" + Numbered(n, R"("k@":1)") +
                            R"(,"type":"text","text":"t"}]})");
-     }},
+     },
+     kManyKeys},
     {"names",
      [](size_t n) {
        return Conversation(R"({"role":"user","content":"q","name":")" + Times(n, "n") + "\"}");
@@ -88,17 +90,20 @@ constexpr Input kCalls[] = {
      [](size_t n) {
        return FromAssistant(R"("content":"","tool_calls":[{"function":{"name":"f","arguments":{)" +
                             Numbered(n, R"("k@":1)") + "}}}]");
-     }},
+     },
+     kManyKeys},
     {"arguments in a string",
      [](size_t n) {
        return FromAssistant(R"("content":"","tool_calls":[{"function":{"name":"f","arguments":"{)" +
                             Numbered(n, R"(\"k@\":1)") + "}\"}}]");
-     }},
+     },
+     kManyKeys},
     {"cut-off arguments",
      [](size_t n) {
        return FromAssistant(R"("content":"","tool_calls":[{"function":{"name":"f","arguments":"{)" +
                             Numbered(n, R"(\"k@\":[1)", "],") + "\"}}]");
-     }},
+     },
+     kManyKeys},
     {"arguments of open brackets",
      [](size_t n) {
        return FromAssistant(R"("content":"","tool_calls":[{"function":{"name":"f","arguments":")" +

@@ -29,7 +29,8 @@ constexpr Input kTools[] = {
      [](size_t n) {
        return Asking(R"("tools":[{"function":{"name":"f","parameters":{"properties":{)" +
                      Numbered(n, R"("p@":{"type":"string"})") + "}}}}]");
-     }},
+     },
+     kManyKeys},
     {"a forced tool",
      [](size_t n) {
        return Asking(Tools(n) + R"(,"tool_choice":{"type":"function","function":{"name":"tool_)" +
@@ -50,16 +51,19 @@ constexpr Input kTools[] = {
 };
 
 constexpr Input kFields[] = {
-    {"unknown members", [](size_t n) { return Asking(Numbered(n, R"("k@":1)")); }},
+    {"unknown members", [](size_t n) { return Asking(Numbered(n, R"("k@":1)")); }, kManyKeys},
     {"a long unknown member", [](size_t n) { return Asking("\"" + Times(n, "k") + "\":1"); }},
     {"an ignored value",
-     [](size_t n) { return Asking(R"("metadata":{)" + Numbered(n, R"("k@":"v")") + "}"); }},
+     [](size_t n) { return Asking(R"("metadata":{)" + Numbered(n, R"("k@":"v")") + "}"); },
+     kManyKeys},
     {"chat_template_kwargs",
      [](size_t n) {
        return Asking(R"("chat_template_kwargs":{)" + Numbered(n, R"("k@":1)") + "}");
-     }},
+     },
+     kManyKeys},
     {"logit_bias",
-     [](size_t n) { return Asking(R"("logit_bias":{)" + Numbered(n, R"("@":1)") + "}"); }},
+     [](size_t n) { return Asking(R"("logit_bias":{)" + Numbered(n, R"("@":1)") + "}"); },
+     kManyKeys},
     {"stop_token_ids",
      [](size_t n) { return Asking(R"("stop_token_ids":[)" + Numbered(n, "@") + "]"); }},
     {"modalities",
@@ -76,13 +80,16 @@ constexpr Input kFields[] = {
     {"stream_options",
      [](size_t n) {
        return Asking(R"("stream":true,"stream_options":{)" + Numbered(n, R"("k@":true)") + "}");
-     }},
+     },
+     kManyKeys},
     {"speculation",
-     [](size_t n) { return Asking(R"("speculation":{)" + Numbered(n, R"("k@":true)") + "}"); }},
+     [](size_t n) { return Asking(R"("speculation":{)" + Numbered(n, R"("k@":true)") + "}"); },
+     kManyKeys},
     {"response_format",
      [](size_t n) {
        return Asking(R"("response_format":{)" + Numbered(n, R"("k@":true)") + R"(,"type":"text"})");
-     }},
+     },
+     kManyKeys},
 };
 
 // What an error tells of the input.
@@ -111,7 +118,8 @@ constexpr Input kRefused[] = {
      [](size_t n) {
        return Conversation(R"({"role":"user","content":[)" + Times(n, "\"a\",") + "1]}");
      }},
-    {"a member twice", [](size_t n) { return Asking(Numbered(n, R"("k@":1)") + R"(,"k0":1)"); }},
+    {"a member twice", [](size_t n) { return Asking(Numbered(n, R"("k@":1)") + R"(,"k0":1)"); },
+     kManyKeys},
     {"the body is cut off",
      [](size_t n) { return Conversation(R"({"role":"user","content":")" + Times(n, "a")); }},
     {"a long seed", [](size_t n) { return Asking(R"("seed":)" + Times(n, "1")); }},
@@ -141,7 +149,8 @@ TEST(RequestGrowth, Completions) {
       {"suffix",
        [](size_t n) {
          return R"({"prompt":"a","logit_bias":{)" + Numbered(n, R"("@":0.5)") + "}}";
-       }},
+       },
+       kManyKeys},
   };
   for (const Input& row : kRows) {
     ExpectLinearRow(row, Verdict::kTaken, [](const std::string& body) {
@@ -159,7 +168,8 @@ TEST(RequestGrowth, Texts) {
       {"chat_template_kwargs",
        [](size_t n) {
          return Asking(R"("chat_template_kwargs":{)" + Numbered(n, R"("k@":1)") + "}");
-       }},
+       },
+       kManyKeys},
       {"tools", [](size_t n) { return Asking(Tools(n)); }, 512},
   };
   for (const Input& row : kTokenize) {

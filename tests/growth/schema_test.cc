@@ -64,5 +64,34 @@ TEST(SchemaGrowth, Types) {
   }
 }
 
+// What a parser of calls asks of n tools, and of n parameters of one.
+TEST(SchemaGrowth, Lookups) {
+  const auto row = [](std::string_view name, std::string (*tools)(size_t n)) {
+    ExpectLinear(name, kManyKeys, [&](size_t n) -> Work {
+      const auto parsed = json::Parse(tools(n));
+      MACH_CHECK(parsed.ok());
+      return [n, schemas = chat::ToolSchemas(parsed->AsArray())] {
+        size_t found = 0;
+        for (size_t i = 0; i < n; ++i) {
+          const std::string number = std::to_string(i);
+          const std::string tool = schemas.Has("f" + number) ? "f" + number : "f";
+          const bool may = schemas.MayHave(tool, "p" + number);
+          found += may && !schemas.Types(tool, "p" + number).empty() ? 1 : 0;
+        }
+        return found == n;
+      };
+    });
+  };
+  row("parameters", [](size_t n) {
+    return R"([{"name":"f","parameters":{"properties":{)" +
+           Numbered(n, R"("p@":{"type":"string"})") + "}}}]";
+  });
+  row("tools", [](size_t n) {
+    return "[" +
+           Numbered(n, R"({"name":"f@","parameters":{"properties":{"p@":{"type":"string"}}}})") +
+           "]";
+  });
+}
+
 }  // namespace
 }  // namespace mach::growth
