@@ -13,7 +13,7 @@ namespace mach::growth {
 namespace {
 
 constexpr double kMostRatio = 2.6;
-constexpr double kEnoughMs = 12;  // for 4n parts
+constexpr double kEnoughMs = 8;  // for 4n parts
 constexpr int kLeastAttempts = 2;
 constexpr int kMostAttempts = 6;
 constexpr int kMostSizes = 3;
