@@ -349,13 +349,26 @@ Result<std::vector<float>> TensorSource::ReadFloats(const std::string& name,
   return out;
 }
 
-Result<std::vector<float>> TensorSource::Vector(std::string_view name, uint64_t elements) const {
-  std::string found;
+Result<const CheckpointTensor*> TensorSource::VectorTensor(std::string_view name, uint64_t elements,
+                                                           std::string& found) const {
   MACH_TRY(const CheckpointTensor* t, SmallTensor(name, found));
   if (t->shape != std::vector<uint64_t>{elements}) {
     return Corrupt("'" + found + "' is " + Describe(*t) + ", expected [" +
                    std::to_string(elements) + "] (from config.json)");
   }
+  return t;
+}
+
+Status TensorSource::CheckVector(std::string_view name, uint64_t elements) const {
+  std::string found;
+  auto tensor = VectorTensor(name, elements, found);
+  if (!tensor) return std::move(tensor).error();
+  return Ok();
+}
+
+Result<std::vector<float>> TensorSource::Vector(std::string_view name, uint64_t elements) const {
+  std::string found;
+  MACH_TRY(const CheckpointTensor* t, VectorTensor(name, elements, found));
   return ReadFloats(found, *t);
 }
 
@@ -368,9 +381,8 @@ Result<std::vector<float>> TensorSource::Norm(std::string_view name, uint64_t el
   return factor;
 }
 
-Result<std::vector<float>> TensorSource::Conv(std::string_view module, uint64_t channels,
-                                              uint64_t taps) const {
-  std::string found;
+Result<const CheckpointTensor*> TensorSource::ConvTensor(std::string_view module, uint64_t channels,
+                                                         uint64_t taps, std::string& found) const {
   MACH_TRY(const CheckpointTensor* t, SmallTensor(module, found));
   // Both orders hold the taps of a channel side by side.
   if (t->shape != std::vector<uint64_t>{channels, 1, taps} &&
@@ -380,6 +392,20 @@ Result<std::vector<float>> TensorSource::Conv(std::string_view module, uint64_t 
                    std::to_string(channels) + ", " + std::to_string(taps) +
                    ", 1] (from config.json)");
   }
+  return t;
+}
+
+Status TensorSource::CheckConv(std::string_view module, uint64_t channels, uint64_t taps) const {
+  std::string found;
+  auto tensor = ConvTensor(module, channels, taps, found);
+  if (!tensor) return std::move(tensor).error();
+  return Ok();
+}
+
+Result<std::vector<float>> TensorSource::Conv(std::string_view module, uint64_t channels,
+                                              uint64_t taps) const {
+  std::string found;
+  MACH_TRY(const CheckpointTensor* t, ConvTensor(module, channels, taps, found));
   MACH_TRY(const std::vector<float> stored, ReadFloats(found, *t));
   std::vector<float> out(stored.size());
   for (uint64_t c = 0; c < channels; ++c) {

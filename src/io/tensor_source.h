@@ -85,6 +85,10 @@ class TensorSource {
   // stored as [channels, 1, taps] (HF) or [channels, taps, 1] (MLX).
   Result<std::vector<float>> Conv(std::string_view module, uint64_t channels, uint64_t taps) const;
 
+  // Fail where Vector and Norm, or Conv, would for what the headers say; nothing is read.
+  Status CheckVector(std::string_view name, uint64_t elements) const;
+  Status CheckConv(std::string_view module, uint64_t channels, uint64_t taps) const;
+
  private:
   struct Stack;
   struct Scheme {
@@ -105,6 +109,10 @@ class TensorSource {
   Status BindAffine(const std::string& module, const CheckpointTensor& weight, const Stack& stack,
                     MatrixSource& out) const;
   Result<const CheckpointTensor*> SmallTensor(std::string_view name, std::string& found) const;
+  Result<const CheckpointTensor*> VectorTensor(std::string_view name, uint64_t elements,
+                                               std::string& found) const;
+  Result<const CheckpointTensor*> ConvTensor(std::string_view module, uint64_t channels,
+                                             uint64_t taps, std::string& found) const;
   Result<std::vector<float>> ReadFloats(const std::string& name,
                                         const CheckpointTensor& tensor) const;
 

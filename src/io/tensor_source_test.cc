@@ -365,6 +365,15 @@ TEST(TensorSource, SmallTensorsBecomeFloats) {
   EXPECT_HAS(MessageOf(model->Vector("matrix", 3)), "is F32 [3, 1], expected [3]");
   EXPECT_EQ(model->Vector("ints", 3).error().code, Code::kUnsupported);
   EXPECT_HAS(MessageOf(model->Vector("gone", 3)), "has no tensor 'gone', with or without");
+  // The headers tell as much.
+  EXPECT_TRUE(model->CheckVector("norm", 3).ok());
+  for (const auto& [name, elements] :
+       {std::pair{"A_log", 4}, {"matrix", 3}, {"ints", 3}, {"gone", 3}}) {
+    const auto read = model->Vector(name, static_cast<uint64_t>(elements));
+    const auto checked = model->CheckVector(name, static_cast<uint64_t>(elements));
+    ASSERT_FALSE(checked.ok()) << name;
+    EXPECT_EQ(checked.error().message, read.error().message);
+  }
 }
 
 TEST(TensorSource, ConvolutionsTellTheLayouts) {
@@ -390,6 +399,9 @@ TEST(TensorSource, ConvolutionsTellTheLayouts) {
   EXPECT_EQ(*mlx->Norm("norm", 3, true), Counting(5, 3));
   EXPECT_HAS(MessageOf(mlx->Conv("layers.0.conv1d", 4, 3)),
              "'layers.0.conv1d.weight' is F32 [3, 4, 1], expected [4, 1, 3] or [4, 3, 1]");
+  EXPECT_TRUE(mlx->CheckConv("layers.0.conv1d", 3, 4).ok());
+  EXPECT_EQ(MessageOf(mlx->CheckConv("layers.0.conv1d", 4, 3)),
+            MessageOf(mlx->Conv("layers.0.conv1d", 4, 3)));
 
   EXPECT_EQ(Model(with({}, true))->layout(), TensorSource::Layout::kMlx);
   EXPECT_EQ(Model(with({}, false))->layout(), TensorSource::Layout::kHf);

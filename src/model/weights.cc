@@ -46,21 +46,25 @@ class Weights::Loader {
     });
   }
 
-  template <class Read>
-  Status Floats(size_t elements, const float*& out, Read read) {
+  template <class Check, class Read>
+  Status Floats(size_t elements, const float*& out, Check check, Read read) {
     std::byte* to = placer_.Place(elements * sizeof(float));
     out = reinterpret_cast<const float*>(to);
-    if (to == nullptr) return Ok();
+    if (to == nullptr) return check();
     MACH_TRY(const std::vector<float> values, read());
     MACH_CHECK(values.size() == elements);
     std::memcpy(to, values.data(), elements * sizeof(float));
     return Ok();
   }
   Status Norm(const std::string& name, size_t elements, bool centered, const float*& out) {
-    return Floats(elements, out, [&] { return source_.Norm(name, elements, centered); });
+    return Floats(
+        elements, out, [&] { return source_.CheckVector(name, elements); },
+        [&] { return source_.Norm(name, elements, centered); });
   }
   Status Vector(const std::string& name, size_t elements, const float*& out) {
-    return Floats(elements, out, [&] { return source_.Vector(name, elements); });
+    return Floats(
+        elements, out, [&] { return source_.CheckVector(name, elements); },
+        [&] { return source_.Vector(name, elements); });
   }
 
   Status Mixer(size_t i, const ops::AttentionShape& s, LayerWeights& w) {
@@ -83,9 +87,11 @@ class Weights::Loader {
     MACH_RETURN_IF_ERROR(Matrix(at + "in_proj_a", s.value_heads, s.hidden, w.delta.a));
     MACH_RETURN_IF_ERROR(Matrix(at + "in_proj_b", s.value_heads, s.hidden, w.delta.b));
     MACH_RETURN_IF_ERROR(Matrix(at + "out_proj", s.hidden, s.value_width(), w.delta.out));
-    MACH_RETURN_IF_ERROR(Floats(s.conv_taps * s.conv_channels(), w.delta.conv, [&] {
-      return source_.Conv(at + "conv1d", s.conv_channels(), s.conv_taps);
-    }));
+    const size_t channels = s.conv_channels();
+    MACH_RETURN_IF_ERROR(Floats(
+        s.conv_taps * channels, w.delta.conv,
+        [&] { return source_.CheckConv(at + "conv1d", channels, s.conv_taps); },
+        [&] { return source_.Conv(at + "conv1d", channels, s.conv_taps); }));
     MACH_RETURN_IF_ERROR(Vector(at + "A_log", s.value_heads, w.delta.a_log));
     MACH_RETURN_IF_ERROR(Vector(at + "dt_bias", s.value_heads, w.delta.dt_bias));
     // Plain in every layout (architectures.md 0.1).

@@ -218,6 +218,14 @@ def check_unreadable(mach, model, work):
         done = run([mach, "check", text], 3)
         assert "cannot be served: " in done.stdout and needle in done.stdout, (name, done.stdout)
         shutil.rmtree(text)
+    # A small tensor that is missing.
+    bare = work / "bare"
+    shutil.copytree(model, bare)
+    for path in [*bare.glob("*.safetensors"), *bare.glob("*.index.json")]:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b".layers.1.input_layernorm.", b".layers.1.input_layernorn."))
+    done = run([mach, "check", bare], 3)
+    assert "layers.1.input_layernorm" in done.stderr, done.stderr
     # A drafter that the load would refuse.
     draft = work / "draft"
     shutil.copytree(f"{model}-dflash", draft)
