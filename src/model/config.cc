@@ -8,6 +8,8 @@ namespace {
 // Beyond any published model by far; keeps products of two sizes within 64 bits.
 constexpr int64_t kMostSize = int64_t{1} << 28;
 constexpr size_t kMostLayers = 1024;
+// The new spelling wins.
+constexpr const char* kRopeGroups[] = {"rope_parameters", "rope_scaling"};
 
 std::string NumberText(double value) {
   char text[32];
@@ -148,20 +150,25 @@ std::vector<size_t> ConfigReader::Sizes(std::string_view key) {
   return out;
 }
 
+const json::Value* ConfigReader::FindRopeGroup(const char* group) {
+  const json::Value* rope = Find(group);
+  if (rope == nullptr) return nullptr;
+  if (!rope->is_object()) {
+    Fail(WrongType(Quoted(group), *rope, "an object"));
+    return nullptr;
+  }
+  for (const json::Member& member : rope->AsObject()) {
+    if (!member.value.is_object()) continue;
+    Fail(Quoted(group) + " has parameters of its own for '" + member.key +
+         "'; expected the same for all layers");
+  }
+  return rope;
+}
+
 const json::Value* ConfigReader::FindRope(std::string_view key, std::string& where) {
-  for (const char* group : {"rope_parameters", "rope_scaling"}) {
-    const json::Value* rope = Find(group);
-    if (rope == nullptr) continue;
-    if (!rope->is_object()) {
-      Fail(WrongType(Quoted(group), *rope, "an object"));
-      continue;
-    }
-    for (const json::Member& member : rope->AsObject()) {
-      if (!member.value.is_object()) continue;
-      Fail(Quoted(group) + " has parameters of its own for '" + member.key +
-           "'; expected the same for all layers");
-    }
-    const json::Value* found = rope->Find(key);
+  for (const char* group : kRopeGroups) {
+    const json::Value* rope = FindRopeGroup(group);
+    const json::Value* found = rope == nullptr ? nullptr : rope->Find(key);
     if (found == nullptr || found->is_null()) continue;
     where = Quoted(key) + " of " + Quoted(group);
     return found;
@@ -176,10 +183,15 @@ double ConfigReader::Rope(std::string_view key, double fallback, NumberRange ran
 }
 
 std::string ConfigReader::RopeType() {
-  for (const char* key : {"rope_type", "type"}) {
-    std::string where;
-    const json::Value* found = FindRope(key, where);
-    if (found != nullptr) return CheckedText(where, *found);
+  for (const char* group : kRopeGroups) {
+    const json::Value* rope = FindRopeGroup(group);
+    for (const char* key : {"rope_type", "type"}) {
+      const json::Value* found = rope == nullptr ? nullptr : rope->Find(key);
+      if (found == nullptr || found->is_null()) continue;
+      std::string type = CheckedText(Quoted(key) + " of " + Quoted(group), *found);
+      if (type != "default") return type;
+      break;
+    }
   }
   return "default";
 }

@@ -65,6 +65,8 @@ class ConfigReader {
   // A key of "rope_parameters" (or "rope_scaling"), which wins over the same key beside it.
   // Parameters by layer type are an error.
   double Rope(std::string_view key, double fallback, NumberRange range);
+  // "default" where all groups that name a type say so, else the first other one; in a group
+  // "rope_type" wins over "type".
   std::string RopeType();
 
   bool Has(std::string_view key) const { return Find(key) != nullptr; }
@@ -74,6 +76,8 @@ class ConfigReader {
 
  private:
   const json::Value* Find(std::string_view key) const;
+  // An object of rope parameters; nullptr where there is none.
+  const json::Value* FindRopeGroup(const char* group);
   // A member of the first group of rope parameters that has it; `where`: its name for messages.
   const json::Value* FindRope(std::string_view key, std::string& where);
   double Checked(const std::string& where, const json::Value& found, double fallback,

@@ -105,6 +105,11 @@ TEST(Config, WhatCannotBeRunIsRefusedByName) {
       {With(Qwen3(), "rope_theta", -1e6), "'rope_theta' is -1e+06"},
       {With(Qwen3(), "rope_scaling", json::Array{}), "'rope_scaling' is array, expected an object"},
       {With(Qwen3(), "rope_scaling", "yarn"), "'rope_scaling' is string, expected an object"},
+      // Beside rope_parameters, too.
+      {With(Qwen35(), "rope_scaling", "linear"), "'rope_scaling' is string, expected an object"},
+      {With(With(Qwen35(), "rope_parameters", json::Object{{"rope_type", "default"}}),
+            "rope_scaling", json::Object{{"type", "yarn"}, {"factor", 4.0}}),
+       "'yarn'"},
       {With(Qwen3(), "rope_scaling", json::Object{{"rope_type", 3}}),
        "'rope_type' of 'rope_scaling' is integer, expected a string"},
       {With(Qwen35(), "rope_parameters", json::Object{{"rope_theta", "1e7"}}),
