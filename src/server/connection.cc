@@ -393,6 +393,7 @@ asio::awaitable<void> Connection::WatchClient(std::shared_ptr<Connection> self,
           self->buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
       self->buffer_.commit(n);
       if (ec) {
+        self->input_ended_ = ec != asio::error::operation_aborted;
         watch->gone = !watch->stop;
         break;
       }

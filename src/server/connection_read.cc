@@ -68,6 +68,7 @@ void Grow(std::string& body, size_t needed, uint64_t length) {
 
 asio::awaitable<bool> Connection::AwaitFirstByte() {
   if (buffer_.size() != 0) co_return true;
+  if (input_ended_) co_return false;
   buffer_.shrink_to_fit();  // an idle connection holds no buffer
   idle_ = true;
   idle_since_ = Clock::now();
@@ -99,6 +100,10 @@ asio::awaitable<bool> Connection::ReadHeadBytes(Exchange& exchange, SectionScann
     state = scanner.Feed(all.substr(scanned));
     scanned = all.size();
     if (state != State::kIncomplete || scanned > limits.header_bytes) break;
+    if (input_ended_) {
+      ec = asio::error::eof;
+      break;
+    }
     const size_t n = co_await socket_.async_read_some(
         buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
     if (ec) break;
@@ -222,6 +227,7 @@ asio::awaitable<bool> Connection::ReadBody(Exchange& exchange) {
     buffer_.consume(used);
     if (chunked ? chunks.state() != ChunkedBody::State::kIncomplete : body.size() == length) break;
 
+    if (input_ended_) co_return false;
     const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
     Arm(std::max(milliseconds(0), std::min(limits.body_timeout, left)));
     error_code ec;

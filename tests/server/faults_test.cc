@@ -58,6 +58,23 @@ class FaultyReply final : public Reply {
   int taken_ = 0;
 };
 
+// Is whole when the client's last byte has long been there.
+class SlowReply final : public Reply {
+ public:
+  void Start(std::function<void()> wake) override { wake(); }
+  ReplyStep Take() override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ReplyStep step;
+    step.head.emplace();
+    step.done = true;
+    return step;
+  }
+  void Abort(const ApiError&) override {}
+  std::string Ping() override { return ""; }
+  std::optional<std::chrono::milliseconds> PingInterval() const override { return {}; }
+  std::string Summary() const override { return " x=1"; }
+};
+
 // A server over routes of the test's own.
 class RoutedServer {
  public:
@@ -134,6 +151,19 @@ TEST_F(FaultsTest, OfHandlersAreAnswers) {
   EXPECT_THAT(log, HasSubstr(" E request id=the-id "));
   EXPECT_THAT(log, HasSubstr("code=no_memory detail=\""));
   EXPECT_THAT(log, HasSubstr("code=internal detail=\"unexpected exception: '/srv/x' is odd"));
+}
+
+// The end of input is seen once, beside the answer: what comes after must not wait for more.
+TEST_F(FaultsTest, RequestsThatEndAmidTheirHeadAreNotWaitedFor) {
+  Add("/slow", RunsOn::kLoop, [] { return std::make_unique<SlowReply>(); });
+  testing::internal::GetCapturedStderr();
+  RoutedServer server(router_);
+  for (const char* begun : {"", "G", "GET /slow HTTP/1.1\r\nHost: localhost\r\n"}) {
+    TestClient client(server.port());
+    client.Send(Get("/slow") + begun);
+    client.EndInput();
+    EXPECT_EQ(client.ReadStatuses(), std::vector<int>{200}) << begun;  // and no 408
+  }
 }
 
 TEST_F(FaultsTest, OfRepliesEndTheConnection) {

@@ -62,6 +62,8 @@ void TestClient::Reset() {
   Close();
 }
 
+void TestClient::EndInput() { shutdown(fd_, SHUT_WR); }
+
 void TestClient::Send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -44,7 +44,8 @@ class TestClient {
   // Whether the server closes the connection (within the receive timeout).
   bool AtEnd();
   void Close();
-  void Reset();  // closes with RST
+  void Reset();     // closes with RST
+  void EndInput();  // no more bytes; answers are still read
 
  private:
   bool Fill();
