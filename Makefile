@@ -7,7 +7,7 @@ MODEL ?= models/mach-tiny
 SERVE ?=
 DATA ?=
 
-.PHONY: arm64 load help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
+.PHONY: arm64 load hostile help serve test deps dev-deps build conformance bench format lint asan tsan fuzz install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make asan, tsan   the tests under sanitizers      make fuzz   the fuzz targets, a minute each"
 	@echo "make arm64        cross-builds for arm64, and runs what needs it most under qemu"
 	@echo "make load         the server under load and abuse, with ASan     make install  see packaging/"
+	@echo "make hostile      10,000 bad requests and 5,000 damaged checkpoints, from a seed"
 	@echo "make format, lint clang-format, clang-tidy        make clean  remove the build folders"
 
 deps:
@@ -80,6 +81,12 @@ load: deps
 	@cmake --preset asan >/dev/null
 	cmake --build --preset asan -j $(JOBS) --target server_load
 	build/asan/bin/server_load --seconds $(SECONDS_LOAD)
+
+SEED ?= 1
+hostile: build
+	tests/hostile/requests.py --seed $(SEED) --count 10000 -- $(BUILD)/bin/mach serve models/mach-tiny \
+	  --no-streaming --ctx-size 1024 --port 0 --log-level error
+	tests/hostile/checkpoints.py $(BUILD)/bin/mach . --seed $(SEED) --count 5000
 
 install: build
 	cmake --install build/release

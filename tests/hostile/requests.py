@@ -52,7 +52,8 @@ class Server:
     def __init__(self, arguments, seconds):
         self.seconds = seconds
         self.log = tempfile.TemporaryFile("w+", errors="replace")
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self.log,
+                                        text=True)
         for line in self.process.stdout:
             if line.startswith("serving on "):
                 self.port = int(line.split(":")[2].split("/")[0])
