@@ -87,6 +87,7 @@ TEST(Config, WhatCannotBeRunIsRefusedByName) {
       {With(Qwen3(), "mlp_only_layers", "all"), "'mlp_only_layers'"},
       {With(Qwen3(), "rope_scaling", json::Object{{"rope_type", "yarn"}}), "'yarn'"},
       {With(Qwen35(), "layer_types", json::Array{"full_attention"}), "layer_types"},
+      {With(Qwen35(), "layer_types", json::Array{}), "layer_types has another length"},
       {With(Qwen35(), "linear_conv_kernel_dim", 1), "linear_conv_kernel_dim"},
       {With(Qwen35(), "linear_num_value_heads", 3), "linear_num_value_heads"},
       {With(Qwen35(), "rope_parameters", json::Object{{"partial_rotary_factor", 2.0}}),

@@ -67,11 +67,12 @@ Result<ModelConfig> ParseQwen35Moe(const json::Value& json) {
   const size_t layers = c.Layers();
   const size_t interval = c.Size("full_attention_interval", 4);
   const std::vector<std::string> types = c.Texts("layer_types");
-  c.Require(types.empty() || types.size() == layers,
+  const bool listed = c.Has("layer_types");
+  c.Require(!listed || types.size() == layers,
             "layer_types has another length than num_hidden_layers");
   MACH_RETURN_IF_ERROR(c.status());
   for (size_t i = 0; i < layers; ++i) {
-    const std::string type = !types.empty()            ? types[i]
+    const std::string type = listed                    ? types[i]
                              : (i + 1) % interval == 0 ? "full_attention"
                                                        : "linear_attention";
     c.Require(type == "full_attention" || type == "linear_attention",
