@@ -27,6 +27,7 @@ import bases
 import damage
 import damage_weights
 import limited
+import outputs
 import strict_config
 import strict_tokenizer
 import strict_weights
@@ -62,11 +63,14 @@ def make(copy_of, seed, number, directory):
     return copy, f"{base.name}: {copy.more}{said}", chance.random() < 1 / SERVE_EVERY
 
 
+def read_config(directory):
+    return strict_config.Config(strict_config.read(directory / "config.json"))
+
+
 def judge(copy):
     """("good" | "wrong" | "open", why): what the strict reader says."""
     try:
-        document = strict_config.read(copy.path / "config.json")
-        config = strict_config.Config(document)
+        config = read_config(copy.path)
         strict_config.check_generation(copy.path / "generation_config.json", config)
         strict_weights.Weights(config, strict_weights.tensors(copy.path))
         parts = strict_tokenizer.check_tokenizer(copy.path / "tokenizer.json",
@@ -153,8 +157,9 @@ def check_serve(mach, copy, loads, seconds):
     return ended
 
 
-def run_case(mach, copy, serve, seconds, say):
+def run_case(computes, copy, serve, say):
     """What became of it, for the summary."""
+    mach, seconds = computes.mach, computes.seconds
     check = limited.run([mach, "check", copy.path, "--json", "--target-only", "--threads", "1"],
                         seconds)
     generate = limited.run([mach, "generate", copy.path, *OPTIONS, "--prompt", "hello",
@@ -177,6 +182,8 @@ def run_case(mach, copy, serve, seconds, say):
     if serve:
         ended = check_serve(mach, copy, loads, seconds)
         resident = max(resident, ended.resident)
+    if loads and verdict == "good":
+        computes.check(copy, read_config(copy.path), read_config)
     return f"{verdict}, {'succeeds' if loads else 'fails'}", resident, slowest
 
 
@@ -199,17 +206,18 @@ def main():
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         made = bases.make(options.mach, options.source.resolve(), work)
+        computes = outputs.Outputs(options.mach, work, options.seconds)
         for number in numbers:
             directory = pathlib.Path(work) / "case"
             copy, said, serve = make(made, options.seed, number, directory)
             if options.only is not None:
                 print(f"case {number}: {said}")
             try:
-                what, resident, seconds = run_case(options.mach, copy, serve, options.seconds,
+                what, resident, seconds = run_case(computes, copy, serve,
                                                    options.only is not None)
                 seen[what] += 1
                 most, slowest = max(most, resident), max(slowest, (seconds, number))
-            except (Failure, wire.Malformed, wire.Late, OSError) as error:
+            except (Failure, outputs.Differs, wire.Malformed, wire.Late, OSError) as error:
                 failed += 1
                 print(f"FAIL case {number} (--seed {options.seed} --only {number}): {said[:300]}\n"
                       f"  {type(error).__name__}: {error}", flush=True)

@@ -102,7 +102,7 @@ def layout(random, copy):
     data = bytearray(copy.read(WEIGHTS))
     if len(data) < 16:
         return ""
-    size = struct.unpack("<Q", data[:8])[0]
+    size = min(struct.unpack("<Q", data[:8])[0], len(data) - 8)
     kind = random.randrange(7)
     if kind == 0:
         length = random.choice([0, 1, 2, size - 1, size + 1, len(data), 1 << 20, 1 << 31, 1 << 32,

@@ -81,7 +81,10 @@ class Config:
         self._words()
         self._layers()
         self.eos = tokens(self, "eos_token_id", self.get("eos_token_id"), self.sizes["vocab_size"])
-        self.quantization = self._quantization()
+        try:
+            self.quantization, self.unquantized = self._quantization(), None
+        except Wrong as error:  # of a model that has scales
+            self.quantization, self.unquantized = {}, error
 
     @staticmethod
     def need(condition, name, value):
@@ -141,8 +144,9 @@ class Config:
         self.need(heads % self.sizes["kv_heads"] == 0, "num_key_value_heads",
                   self.sizes["kv_heads"])
         self.need(self.sizes["num_experts_per_tok"] <= counts[0], "num_experts_per_tok", counts)
-        eps = self.get("rms_norm_eps")
+        eps = self.eps = self.get("rms_norm_eps")
         self.need(eps is None or number(eps) and 0 < eps < 1, "rms_norm_eps", eps)
+        self.open |= eps is not None and not 1e-12 <= eps <= 0.1  # far from any published one
 
     def _rope(self):
         groups = [self.get(name) for name in ("rope_parameters", "rope_scaling")]
@@ -158,6 +162,8 @@ class Config:
         inside = [group["rope_theta"] for group in groups if group.get("rope_theta") is not None]
         theta = inside[0] if inside else self.get("rope_theta")
         self.need(theta is None or number(theta) and 1 < theta < 1e15, "rope_theta", theta)
+        self.open |= theta is not None and not 1.01 < theta < 1e12
+        self.theta, self.factor = theta, 1
         factors = [group["partial_rotary_factor"] for group in groups
                    if group.get("partial_rotary_factor") is not None]
         if self.family == "qwen3_5_moe" and factors:
@@ -165,6 +171,8 @@ class Config:
                       factors[0])
             turned = int(factors[0] * self.sizes["head_dim"])
             self.need(turned >= 2 and turned % 2 == 0, "partial_rotary_factor", factors[0])
+        if self.family == "qwen3_5_moe":
+            self.factor = factors[0] if factors else None
 
     def _words(self):
         act = self.get("hidden_act")
@@ -178,6 +186,7 @@ class Config:
             value = self.get(name)
             self.need(value is None or isinstance(value, bool) and value in values, name, value)
         self.tied = bool(self.get("tie_word_embeddings"))
+        self.normed = self.get("norm_topk_prob") if self.family == "qwen3_moe" else True
 
     def _layers(self):
         count = self.sizes["num_hidden_layers"]
@@ -206,9 +215,16 @@ class Config:
         dense = [] if dense is None else dense
         self.need(isinstance(dense, list) and all(whole(layer) for layer in dense),
                   "mlp_only_layers", dense)
+        self.open |= any(isinstance(layer, float) or layer < 0 for layer in dense)
         self.sparse = [i not in dense and (i + 1) % step == 0 for i in range(count)]
         if not all(self.sparse):
             self.sizes["intermediate_size"] = self.size("intermediate_size")
+
+    def effects(self):
+        """The numbers that decide what the same weights compute; None: absent."""
+        return {"rms_norm_eps": self.eps, "rope_theta": self.theta, "norm_topk_prob": self.normed,
+                "partial_rotary_factor": self.factor, "tie_word_embeddings": self.tied,
+                "num_experts_per_tok": self.sizes["num_experts_per_tok"]}
 
     def _quantization(self):
         """group_size and bits of a module, by name; the empty name: of all others."""
@@ -246,8 +262,8 @@ def tokens(config, name, value, vocabulary):
     return values
 
 
-RANGES = {"temperature": (0, 100), "top_p": (0, 1), "min_p": (0, 1), "repetition_penalty": (1e-9,
-    1000)}
+RANGES = {"temperature": (0, 100), "top_p": (0, 1), "min_p": (0, 1),
+          "repetition_penalty": (1e-9, 1e38)}
 
 
 def check_generation(path, config):

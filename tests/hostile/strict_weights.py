@@ -99,6 +99,7 @@ class Weights:
     """Holds the tensors of a checkpoint to a config."""
 
     def __init__(self, config, found):
+        config.open |= config.unquantized is not None
         self.config, self.found = config, found
         sizes = config.sizes
         self.hidden = sizes["hidden_size"]
@@ -132,6 +133,8 @@ class Weights:
         weight = module + ".weight"
         if self.name(module + ".scales", False) is None:
             return self.tensor(weight, shape)
+        if self.config.unquantized:
+            raise self.config.unquantized
         full = self.name(weight).removesuffix(".weight")
         modules = self.config.quantization
         group, bits = modules.get(full) or modules.get("") or (None, None)
@@ -141,7 +144,8 @@ class Weights:
             raise Wrong(f"{full}: {shape[-1]} columns in groups of {group}")
         self.tensor(weight, [*shape[:-1], shape[-1] * bits // 32], ["U32"])
         self.tensor(module + ".scales", [*shape[:-1], shape[-1] // group])
-        self.tensor(module + ".biases", [*shape[:-1], shape[-1] // group])
+        kind = self.found[full + ".scales"][0]
+        self.tensor(module + ".biases", [*shape[:-1], shape[-1] // group], [kind])
 
     def _layer(self, at, layer):
         sizes = self.config.sizes
