@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace mach::kernels {
 
@@ -29,6 +30,13 @@ inline constexpr float kExpP0 = 5.0000001201e-1f;
 
 // Groups whose largest magnitude is below this quantize to zero: 127 / max would overflow.
 inline constexpr float kQuantizeLeast = 0x1p-100f;
+inline constexpr float kQuantizeMost = std::numeric_limits<float>::max();
+
+// The scale of a group that has no codes, by its largest magnitude: 0, or NaN where that is not
+// finite, so that every product with the group is NaN too.
+inline float ScaleWithoutCodes(float most) {
+  return most < kQuantizeLeast ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+}
 
 inline float PowerOfTwo(uint32_t n) { return std::bit_cast<float>((n + 127) << 23); }
 

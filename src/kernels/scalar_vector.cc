@@ -10,12 +10,15 @@ namespace {
 
 void QuantizeRow(const float* x, size_t cols, size_t group, int8_t* q, float* scale, float* sum) {
   for (size_t g = 0; g < cols / group; ++g, x += group, q += group) {
-    float most = 0;
-    for (size_t i = 0; i < group; ++i) most = std::max(most, std::abs(x[i]));
-    if (most < kQuantizeLeast) {
+    // Magnitudes compare as their bits do, where NaN is above infinity: none is lost.
+    uint32_t most_bits = 0;
+    for (size_t i = 0; i < group; ++i) {
+      most_bits = std::max(most_bits, std::bit_cast<uint32_t>(std::abs(x[i])));
+    }
+    const auto most = std::bit_cast<float>(most_bits);
+    if (!(most >= kQuantizeLeast && most <= kQuantizeMost)) {
       std::fill_n(q, group, int8_t{0});
-      scale[g] = 0;
-      sum[g] = 0;
+      scale[g] = sum[g] = ScaleWithoutCodes(most);
       continue;
     }
     const float inverse = 127.0f / most;

@@ -127,7 +127,8 @@ struct MatmulF32Kernels {
 struct VectorKernels {
   // Symmetric int8 per group: scale = max|x| / 127, q = round to nearest even of x / scale
   // (computed as x * (127 / max|x|)); a group without a magnitude of 2^-100 counts as all zero and
-  // gets scale 0. REQUIRES: group (32, 64 or 128) divides cols; x is finite.
+  // gets scale 0. One with NaN or infinity gets codes 0, and NaN as its scale and sum.
+  // REQUIRES: group (32, 64 or 128) divides cols.
   void (*quantize_row)(const float* x, size_t cols, size_t group, int8_t* q, float* scale,
                        float* sum) = nullptr;
 

@@ -15,15 +15,15 @@ void QuantizeRow(const float* x, size_t cols, size_t group, int8_t* q, float* sc
   const DI di;
   const hn::Rebind<int8_t, D> di8;
   for (size_t g = 0; g < cols / group; ++g, x += group, q += group) {
-    V most_lanes = hn::Zero(d);
+    // Magnitudes compare as their bits do, where NaN is above infinity: none is lost.
+    VI most_bits = hn::Zero(di);
     for (size_t i = 0; i < group; i += kPart) {
-      most_lanes = hn::Max(most_lanes, hn::Abs(hn::LoadU(d, x + i)));
+      most_bits = hn::Max(most_bits, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + i))));
     }
-    const float most = hn::GetLane(hn::MaxOfLanes(d, most_lanes));
-    if (most < kQuantizeLeast) {
+    const auto most = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(di, most_bits)));
+    if (!(most >= kQuantizeLeast && most <= kQuantizeMost)) {
       for (size_t i = 0; i < group; ++i) q[i] = 0;
-      scale[g] = 0;
-      sum[g] = 0;
+      scale[g] = sum[g] = ScaleWithoutCodes(most);
       continue;
     }
     const V inverse = hn::Set(d, 127.0f / most);

@@ -216,6 +216,30 @@ TEST(QuantizeRow, RoundsToTheNearestAndSumsTheCodes) {
   EXPECT_EQ(q[kGroup], 0);
 }
 
+// Wherever it stands in its group, and whatever stands beside it; other groups are as they were.
+TEST(QuantizeRow, WhatIsNotFiniteIsNeverLost) {
+  constexpr size_t kGroup = 32;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> finite = RandomFloats(3 * kGroup, 13, -3, 3);
+  const auto check = [&](const KernelTable& table, const std::string& isa) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity}) {
+      for (size_t at = kGroup; at < 2 * kGroup; ++at) {
+        std::vector<float> x = finite;
+        x[at] = bad;
+        std::vector<int8_t> q(x.size(), 99);
+        float scale[3];
+        float sum[3];
+        table.quantize_row(x.data(), x.size(), kGroup, q.data(), scale, sum);
+        EXPECT_TRUE(std::isnan(scale[1]) && std::isnan(sum[1])) << isa << " " << bad << " " << at;
+        EXPECT_EQ(std::count(q.begin() + kGroup, q.begin() + 2 * kGroup, 0), kGroup) << isa;
+        EXPECT_FALSE(std::isnan(scale[0] + sum[0] + scale[2] + sum[2])) << isa;
+      }
+    }
+  };
+  check(Scalar(), "scalar");
+  ForVectorTables(check);
+}
+
 // The square sum has at most n / 16 + 5 roundings of positive terms, halved by the root; the rest
 // is a handful more.
 TEST(Norms, ScalarAgreesWithAFloat64Oracle) {
