@@ -119,8 +119,10 @@ constexpr ChatOf kConversations[] = {
 void ExpectLinearConversations(const std::string& name, const std::string& tokenizer_json,
                                const std::string& chat_template) {
   const SystemClock clock;
-  const auto codec = server::MakeTextCodec(
-      {.tokenizer_json = tokenizer_json, .chat_template = chat_template}, clock);
+  const auto codec = server::MakeTextCodec({.tokenizer_json = tokenizer_json,
+                                            .chat_template = chat_template,
+                                            .tokenizer_config = json::Object()},
+                                           clock);
   ASSERT_TRUE(codec.ok()) << codec.error().message;
   for (const ChatOf& one : kConversations) {
     ExpectLinear(name + ": " + std::string(one.name), one.most, [&](size_t n) -> Work {

@@ -90,7 +90,11 @@ bool RunReply(const WantedReply& wanted, size_t prompt_tokens, const std::vector
     if (!wanted.at_once) take();
   }
   for (const auto& sink : handed->sinks) sink->OnDone(engine::FinishReason::kStop, {});
-  return take() && bytes > tokens.size();
+  size_t steps_left = tokens.size() + 1;  // a step takes some tokens of those that wait
+  while (!take()) {
+    if (--steps_left == 0) return false;
+  }
+  return bytes > tokens.size();
 }
 
 void ExpectLinearReply(const std::string& name, const WantedReply& wanted) {

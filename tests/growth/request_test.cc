@@ -118,7 +118,8 @@ constexpr Input kRefused[] = {
      [](size_t n) {
        return Conversation(R"({"role":"user","content":[)" + Times(n, "\"a\",") + "1]}");
      }},
-    {"a member twice", [](size_t n) { return Asking(Numbered(n, R"("k@":1)") + R"(,"k0":1)"); },
+    {"a member twice",
+     [](size_t n) { return Asking(R"("seed":1,)" + Numbered(n, R"("k@":1)") + R"(,"seed":1)"); },
      kManyKeys},
     {"the body is cut off",
      [](size_t n) { return Conversation(R"({"role":"user","content":")" + Times(n, "a")); }},
