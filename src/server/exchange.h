@@ -36,4 +36,11 @@ struct Connection::Exchange {
   std::string log;  // of the answer's head
 };
 
+// Shared with the coroutine that reads while an answer is under way.
+struct Connection::Watch {
+  bool stop = false;
+  bool gone = false;
+  bool finished = true;  // false while the coroutine runs
+};
+
 }  // namespace mach::server
