@@ -195,7 +195,8 @@ void Connection::GiveMemoryBack() {
   });
 }
 
-// REQUIRES the watch of this client, which stops the handler when the client leaves.
+// REQUIRES the watch of this client, which stops the handler when the client leaves; soon after the
+// end of its input, too, which is how leaving begins.
 asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange, const Watch& watch) {
   // The worker's own, since this coroutine may end before the worker does.
   struct Job {
@@ -224,9 +225,13 @@ asio::awaitable<HandlerResult> Connection::RunOnWorker(Exchange& exchange, const
     job->done.store(true, std::memory_order_release);
     wakeup->Notify();
   });
+  const Clock::time_point began = Clock::now();
   while (!job->done.load(std::memory_order_acquire)) {
-    if (watch.gone || closing_) *handling_ = true;
-    co_await wakeup_->WaitUntil(Clock::time_point::max());
+    Clock::time_point until = Clock::time_point::max();
+    if (input_ended_) until = std::max(began, *input_ended_) + context_.options.limits.half_closed;
+    if (watch.gone || closing_ || Clock::now() >= until) *handling_ = true;
+    if (*handling_) until = Clock::time_point::max();
+    co_await wakeup_->WaitUntil(until);
   }
   handling_.reset();
   exchange.request = std::move(job->request);
@@ -261,7 +266,7 @@ asio::awaitable<void> Connection::Dispatch(Exchange& exchange) {
 }
 
 void Connection::BeginWatch(const std::shared_ptr<Watch>& watch) {
-  if (!watch->finished) return;
+  if (!watch->finished || input_ended_) return;
   watch->finished = false;
   asio::co_spawn(context_.loop, WatchClient(shared_from_this(), watch), asio::detached);
 }
@@ -298,8 +303,11 @@ asio::awaitable<void> Connection::WatchClient(std::shared_ptr<Connection> self,
       const size_t n = co_await self->socket_.async_read_some(
           self->buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, ec));
       self->buffer_.commit(n);
+      if (ec == asio::error::eof) {
+        self->input_ended_ = Clock::now();
+        break;
+      }
       if (ec) {
-        self->input_ended_ = ec != asio::error::operation_aborted;
         watch->gone = !watch->stop;
         break;
       }

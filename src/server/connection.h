@@ -126,9 +126,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Clock::time_point idle_since_;
   bool has_answered_ = false;
   bool closing_ = false;
-  // The client has sent its last byte. A read that saw that is not repeated: asio tells it once,
-  // and the next read would wait for the deadline.
-  bool input_ended_ = false;
+  // Since when the client has sent its last byte; nothing: it may send more. A read that saw the
+  // end is not repeated: asio tells it once, and the next read would wait for the deadline.
+  std::optional<Clock::time_point> input_ended_;
   Reply* reply_ = nullptr;                       // under way, owned by SendReply
   std::shared_ptr<std::atomic<bool>> handling_;  // its cancellation, while a worker has the request
   size_t peak_bytes_ = 0;                        // of the last request's memory

@@ -70,7 +70,7 @@ asio::awaitable<void> Connection::PumpReply(Exchange& exchange, Reply& reply, co
   Clock::time_point last_byte = Clock::now();
   bool streaming = false;
   for (;;) {
-    if (watch.gone || closing_) {
+    if (watch.gone || input_ended_ || closing_) {
       exchange.client_gone = true;
       break;
     }

@@ -39,7 +39,7 @@ struct Connection::Exchange {
 // Shared with the coroutine that reads while an answer is under way.
 struct Connection::Watch {
   bool stop = false;
-  bool gone = false;
+  bool gone = false;     // for certain: the end of the input alone leaves it open
   bool finished = true;  // false while the coroutine runs
 };
 

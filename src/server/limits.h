@@ -32,6 +32,8 @@ struct Limits {
   std::chrono::milliseconds body_total_timeout{300'000};
   std::chrono::milliseconds idle_timeout{75'000};   // between requests
   std::chrono::milliseconds write_timeout{30'000};  // a client that does not read
+  // For a handler whose client has sent its last byte: it may have left, or want this answer.
+  std::chrono::milliseconds half_closed{1'000};
   std::chrono::milliseconds linger{1'000};          // for the rest of a refused body
   std::chrono::milliseconds drain_timeout{30'000};  // for answers under way at shutdown
   std::chrono::milliseconds ping_interval{5'000};   // of silence in a stream
