@@ -10,16 +10,21 @@ from odd_values import Raw
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SIZES = {"F32": 4, "BF16": 2, "F16": 2, "U32": 4}
-# Little-endian bytes of what is not finite.
-NOT_FINITE = {"F32": [b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"\x00\x00\x80\xff",
-                      b"\x01\x00\x80\x7f"],
-              "BF16": [b"\xc0\x7f", b"\x80\x7f", b"\x80\xff"], "F16": [b"\x00\x7e", b"\x00\x7c",
-                  b"\x00\xfc"]}
-# What every token meets: these endings, but of rows of the embedding.
-ALWAYS = ("input_layernorm.weight", "post_attention_layernorm.weight", "model.norm.weight",
-          "language_model.norm.weight", "o_proj.weight", "o_proj.scales", "o_proj.biases",
-          "out_proj.weight",
-          "out_proj.scales", "q_norm.weight", "v_proj.weight", "mlp.gate.weight", "mlp.gate.scales")
+# Little-endian bytes of what is not finite, NaN first.
+NOT_FINITE = {"F32": [b"\x00\x00\xc0\x7f", b"\x01\x00\x80\x7f", b"\x00\x00\x80\x7f",
+                      b"\x00\x00\x80\xff"],
+              "BF16": [b"\xc0\x7f", b"\x81\xff", b"\x80\x7f", b"\x80\xff"],
+              "F16": [b"\x00\x7e", b"\x01\xfc", b"\x00\x7c", b"\x00\xfc"]}
+NANS = 2  # how many of them
+# Where every token meets each element, whatever the names' endings (weight, scales, biases).
+ALWAYS = ("input_layernorm", "post_attention_layernorm", "model.norm", "self_attn.q_norm",
+          "self_attn.o_proj", "self_attn.v_proj", "linear_attn.out_proj")
+# Where it meets NaN; an infinity may saturate a sigmoid, or be a decay of 0.
+ALWAYS_NAN = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.k_norm", "linear_attn.in_proj_qkv",
+              "linear_attn.in_proj_z", "linear_attn.in_proj_a", "linear_attn.in_proj_b",
+              "linear_attn.conv1d", "linear_attn.norm", "linear_attn.A_log", "linear_attn.dt_bias",
+              "mlp.gate", "mlp.shared_expert_gate", "mlp.shared_expert.gate_proj",
+              "mlp.shared_expert.up_proj", "mlp.shared_expert.down_proj", "lm_head")
 
 
 def _parts(copy):
@@ -164,6 +169,12 @@ def index(random, copy):
     return f"index: {name}: kind {kind}"
 
 
+def _module(name):
+    for ending in (".weight", ".scales", ".biases"):
+        name = name.removesuffix(ending)
+    return name
+
+
 def numbers(random, copy):
     """A weight that is not finite, or any bits."""
     found, body = _parts(copy)
@@ -171,7 +182,7 @@ def numbers(random, copy):
         return ""
     names = sorted(name for name, entry in found.items() if isinstance(entry, dict)
                    and entry.get("dtype") in NOT_FINITE)
-    always = [name for name in names if name.endswith(ALWAYS) and "experts" not in name]
+    always = [name for name in names if _module(name).endswith(ALWAYS + ALWAYS_NAN)]
     poison = random.random() < 0.7 and always
     name = random.choice(always if poison else names)
     entry = found[name]
@@ -182,6 +193,8 @@ def numbers(random, copy):
         return ""
     at = begin + size * random.randrange((end - begin) // size)
     bits = random.choice(NOT_FINITE[entry["dtype"]])
+    if poison and _module(name).endswith(ALWAYS_NAN):
+        bits = random.choice(NOT_FINITE[entry["dtype"]][:NANS])
     if not poison and random.random() < 0.5:
         bits = bytes(random.randrange(256) for _ in range(size))
     body[at:at + size] = bits

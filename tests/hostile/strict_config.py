@@ -224,7 +224,7 @@ class Config:
         """The numbers that decide what the same weights compute; None: absent."""
         return {"rms_norm_eps": self.eps, "rope_theta": self.theta, "norm_topk_prob": self.normed,
                 "partial_rotary_factor": self.factor, "tie_word_embeddings": self.tied,
-                "num_experts_per_tok": self.sizes["num_experts_per_tok"]}
+                **{name: self.sizes[name] for name in ("num_experts_per_tok", "num_hidden_layers")}}
 
     def _quantization(self):
         """group_size and bits of a module, by name; the empty name: of all others."""
