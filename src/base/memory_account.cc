@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include <malloc.h>
 
@@ -17,9 +18,9 @@ constinit thread_local MemoryScope* t_scope = nullptr;
 
 }  // namespace
 
-MemoryAccount::MemoryAccount(MemoryLedger& ledger, MemoryTag tag, size_t most_bytes)
-    : most_bytes_(most_bytes) {
-  auto nothing = ledger.Reserve(tag, 0);
+MemoryAccount::MemoryAccount(std::shared_ptr<MemoryLedger> ledger, MemoryTag tag, size_t most_bytes)
+    : ledger_(std::move(ledger)), most_bytes_(most_bytes) {
+  auto nothing = ledger_->Reserve(tag, 0);
   MACH_CHECK(nothing.ok());
   reservation_ = *std::move(nothing);
 }

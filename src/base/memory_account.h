@@ -16,7 +16,8 @@
 
 namespace mach {
 
-// Thread-safe. The ledger must outlive it. What is still charged when it dies is given back.
+// Thread-safe. Shares the ledger, since what is charged may outlive whoever made it: an engine
+// keeps a request's channel for a while. What is still charged when it dies is given back.
 //
 // Invariant: reservation_ has charged_ bytes. Scopes tell in steps, so that an account may be wrong
 // by one step for each thread.
@@ -29,7 +30,7 @@ class MemoryAccount {
   };
 
   // most_bytes: of this account, of what the ledger has for all.
-  MemoryAccount(MemoryLedger& ledger, MemoryTag tag, size_t most_bytes);
+  MemoryAccount(std::shared_ptr<MemoryLedger> ledger, MemoryTag tag, size_t most_bytes);
 
   // Bytes that were taken, or with a negative number given back. False, and nothing changes: there
   // is no room for them. Allocates nothing.
@@ -40,6 +41,7 @@ class MemoryAccount {
   size_t most_bytes() const { return most_bytes_; }
 
  private:
+  const std::shared_ptr<MemoryLedger> ledger_;
   const size_t most_bytes_;
   mutable std::mutex mu_;
   MemoryReservation reservation_;  // guarded by mu_, as all below

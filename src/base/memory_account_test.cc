@@ -17,9 +17,9 @@ class MemoryAccountTest : public testing::Test {
   std::shared_ptr<MemoryAccount> NewAccount(size_t most = 8 * kMiB) {
     return std::make_shared<MemoryAccount>(ledger_, MemoryTag::kRequests, most);
   }
-  size_t Reserved() const { return ledger_.reserved(MemoryTag::kRequests); }
+  size_t Reserved() const { return ledger_->reserved(MemoryTag::kRequests); }
 
-  MemoryLedger ledger_{10 * kMiB};
+  std::shared_ptr<MemoryLedger> ledger_ = std::make_shared<MemoryLedger>(10 * kMiB);
 };
 
 TEST_F(MemoryAccountTest, CountsWhatAScopeAllocates) {
@@ -122,6 +122,16 @@ TEST_F(MemoryAccountTest, FreeingWhatOthersPaidForGivesNoCreditToTheLedger) {
   const MemoryScope scope(account);
   std::string().swap(text);
   EXPECT_EQ(Reserved(), 0u);
+}
+
+TEST_F(MemoryAccountTest, TheLedgerLivesAsLongAsItsAccounts) {
+  const auto account = NewAccount();
+  const std::weak_ptr<MemoryLedger> ledger = ledger_;
+  ledger_.reset();
+  ASSERT_FALSE(ledger.expired());
+  const MemoryScope scope(account);
+  EXPECT_EQ(std::string(kMiB, 'x').size(), kMiB);
+  EXPECT_GE(account->peak_bytes(), kMiB);
 }
 
 }  // namespace

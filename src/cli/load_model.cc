@@ -217,7 +217,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     }
     model.floor_slots = model.bank_slots;
   }
-  MACH_TRY(model.requests, loaded->ledger().Reserve(MemoryTag::kRequests, options.request_bytes));
+  MACH_RETURN_IF_ERROR(loaded->Reserve(MemoryTag::kRequests, options.request_bytes));
   MACH_TRY(const spec::DecodeNeeds decode, decode_needs(loaded->config(), loaded->plan()));
   if (serving.prefix.enabled) {
     MACH_TRY(decoder.prefix_cache, PrefixCacheFor(serving.prefix, *loaded, decode.total(),

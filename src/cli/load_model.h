@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "base/memory_ledger.h"
 #include "base/result.h"
 #include "cli/options.h"
 #include "engine/engine.h"
@@ -19,7 +18,6 @@ namespace mach::cli {
 
 struct ServingModel {
   std::shared_ptr<engine::Engine> engine;
-  MemoryReservation requests;  // in the engine's ledger, for a ledger of the server's own
   std::shared_ptr<const server::Codec> codec;
   server::ServingFacts facts;
   // For the start-up lines.

@@ -144,6 +144,12 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   return made;
 }
 
+Status LoadedModel::Reserve(MemoryTag tag, size_t bytes) {
+  MACH_TRY(MemoryReservation claim, ledger_->Reserve(tag, bytes));
+  reserved_.push_back(std::move(claim));
+  return Ok();
+}
+
 cache::StateShape LoadedModel::StateShape() const {
   return model_->StateShape(context_tokens_, compute_ == ops::Compute::kInt8);
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
@@ -50,6 +51,8 @@ class LoadedModel {
   const Model& model() const { return *model_; }
   Workspace& workspace() { return *workspace_; }
   MemoryLedger& ledger() { return *ledger_; }
+  // Claims bytes of the ledger for as long as the model lives.
+  Status Reserve(MemoryTag tag, size_t bytes);
   // The experts' store when they stream from disk, else null. Its counters are for any thread.
   experts::StreamingStore* streaming() { return streaming_; }
   const experts::StreamingStore* streaming() const { return streaming_; }
@@ -82,6 +85,7 @@ class LoadedModel {
   LoadedModel() = default;
   std::unique_ptr<io::Checkpoint> checkpoint_;
   std::unique_ptr<MemoryLedger> ledger_;
+  std::vector<MemoryReservation> reserved_;  // for others, see Reserve
   std::unique_ptr<ThreadPool> pool_;
   ThreadChoice thread_choice_;
   const kernels::KernelTable* kernels_ = nullptr;

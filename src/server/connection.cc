@@ -146,9 +146,9 @@ asio::awaitable<bool> Connection::Serve() {
   const bool began = co_await AwaitFirstByte();
   if (!began) co_return false;
   Exchange exchange;
-  if (MemoryLedger* memory = context_.options.memory.get()) {
+  if (const auto& memory = context_.options.memory; memory != nullptr) {
     exchange.account =
-        std::make_shared<MemoryAccount>(*memory, MemoryTag::kRequests, memory->limit() / 4 * 3);
+        std::make_shared<MemoryAccount>(memory, MemoryTag::kRequests, memory->limit() / 4 * 3);
   }
   const bool have_head = co_await ReadHead(exchange);
   if (!have_head) co_return false;
