@@ -240,6 +240,22 @@ TEST(OutputParser, UnderstandsEachFormHoweverItIsCut) {
   }
 }
 
+// Of what opens a call and its body, and of a body's tags.
+TEST(OutputParser, AGapIsAsLongHoweverItIsCut) {
+  for (const size_t gap : {0, 1, 63, 64, 65, 66, 200}) {
+    for (const bool token_markers : {false, true}) {
+      for (const std::string body : {"<function=now></function>", "{\"name\": \"now\"}"}) {
+        const std::string text = "<tool_call>" + std::string(gap, ' ') + body + "</tool_call>";
+        const std::string expected = gap <= 64 ? "CALL[now]A[{}]END[]" : "C[" + text + "]";
+        for (uint64_t seed = 0; seed < 40; ++seed) {
+          ASSERT_EQ(Spell(Parse(text, {.token_markers = token_markers}, seed)), expected)
+              << gap << " " << seed;
+        }
+      }
+    }
+  }
+}
+
 // Whatever comes, however cut: the same events, balanced calls, arguments that are JSON.
 TEST(OutputParser, AnyCutOfAnyMixtureGivesTheSameEvents) {
   const std::string_view parts[] = {"<think>",

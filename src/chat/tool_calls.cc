@@ -174,10 +174,11 @@ void ToolCallParser::Run(OutputEvents& events) {
 bool ToolCallParser::StepOpening(OutputEvents& events) {
   const std::string_view body = TrimLeft(pending());
   const size_t gap = pending().size() - body.size();
-  if (body.empty()) {
-    if (gap > kMaxGapBytes) Fail(events);
+  if (gap > kMaxGapBytes) {  // whatever follows: it may not have come yet
+    Fail(events);
     return false;
   }
+  if (body.empty()) return false;
   if (body.front() == '{' || body.starts_with(kFence)) {
     state_ = State::kJson;
     return true;
