@@ -46,7 +46,7 @@ bool PartialJsonCall(std::string_view body, std::string& name, std::string& argu
   };
   if (!skip("{") || !skip("\"name\"") || !skip(":") || !skip("\"")) return false;
   const size_t end = body.find_first_of("\"\\");
-  if (end == std::string_view::npos || body[end] == '\\') return false;
+  if (end == std::string_view::npos || end == 0 || body[end] == '\\') return false;
   name = body.substr(0, end);
   body.remove_prefix(end + 1);
   if (!skip(",") || !(skip("\"arguments\"") || skip("\"parameters\"")) || !skip(":")) return false;
