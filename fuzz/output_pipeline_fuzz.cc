@@ -27,9 +27,9 @@ class PieceCodec final : public Codec {
   Result<Prompt> RenderChat(const ChatInput&, const std::atomic<bool>*) const override {
     return Prompt{};
   }
-  std::vector<TokenId> EncodeText(std::string_view, const EncodeTextOptions&,
-                                  const std::atomic<bool>*) const override {
-    return {};
+  Result<std::vector<TokenId>> EncodeText(std::string_view, const EncodeTextOptions&,
+                                          const std::atomic<bool>*) const override {
+    return std::vector<TokenId>();
   }
   std::string DecodeTokens(std::span<const TokenId>, const std::atomic<bool>*) const override {
     return "";

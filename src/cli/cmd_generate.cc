@@ -230,7 +230,9 @@ int RunGenerate(const GenerateOptions& options) {
     }
     request.prompt = std::move(std::get<server::Prompt>(prompt).tokens);
   } else {
-    request.prompt = model->codec->EncodeText(options.prompt.value_or(""));
+    auto tokens = model->codec->EncodeText(options.prompt.value_or(""));
+    if (!tokens) return Fail("generate", tokens.error().message);
+    request.prompt = *std::move(tokens);
   }
   const engine::Info& info = model->engine->info();
   request.sampling = Sampling(options, info.default_sampling);

@@ -50,10 +50,11 @@ class Codec {
   // kInvalidArgument when the template refuses the conversation; kCancelled.
   virtual Result<Prompt> RenderChat(const ChatInput& input,
                                     const std::atomic<bool>* cancel = nullptr) const = 0;
-  // Text as it is, without a template. Cancelled: no tokens.
-  virtual std::vector<TokenId> EncodeText(std::string_view text,
-                                          const EncodeTextOptions& options = {},
-                                          const std::atomic<bool>* cancel = nullptr) const = 0;
+  // Text as it is, without a template. kCancelled; kInvalidArgument where the tokenizer's patterns
+  // take far too long for this text.
+  virtual Result<std::vector<TokenId>> EncodeText(
+      std::string_view text, const EncodeTextOptions& options = {},
+      const std::atomic<bool>* cancel = nullptr) const = 0;
   // The text of tokens, special ones included. Bytes that are no UTF-8 come as U+FFFD. Cancelled:
   // no text.
   virtual std::string DecodeTokens(std::span<const TokenId> tokens,

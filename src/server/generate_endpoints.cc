@@ -115,7 +115,9 @@ HandlerResult Service::StartCompletion(const std::string& id, GenerationRequest 
     Prompt prompt;
     if (const auto* text = std::get_if<std::string>(&given)) {
       prompt.text = *text;
-      prompt.tokens = model.codec->EncodeText(*text, {.add_special = true}, cancel);
+      auto tokens = model.codec->EncodeText(*text, {.add_special = true}, cancel);
+      if (!tokens) return ToResponse(FromError(tokens.error(), id));
+      prompt.tokens = *std::move(tokens);
     } else {
       prompt.tokens = std::get<std::vector<TokenId>>(given);
       if (request.echo) prompt.text = model.codec->DecodeTokens(prompt.tokens, cancel);

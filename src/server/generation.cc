@@ -47,7 +47,9 @@ std::variant<std::vector<TokenId>, ApiError> ForcedTokens(const GenerationReques
                           "' with this model's chat template; use \"auto\" or \"none\"");
   }
   if (prompt.ends_in_reasoning) opening.insert(0, codec.format().reasoning_close + "\n\n");
-  return codec.EncodeText(opening);
+  auto tokens = codec.EncodeText(opening);
+  if (!tokens) return FromError(tokens.error(), "");
+  return *std::move(tokens);
 }
 
 std::optional<ApiError> CheckTokens(const std::vector<TokenId>& tokens, std::string_view param,

@@ -58,8 +58,10 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
     request.prompt = std::move(std::get<Prompt>(rendered).tokens);
     request.anchors = PromptAnchors(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));
   } else {
-    request.prompt =
+    auto tokens =
         served->codec->EncodeText(*asked.text, {.add_special = true}, http.cancelled.get());
+    if (!tokens) return ToResponse(FromError(tokens.error(), http.id));
+    request.prompt = *std::move(tokens);
   }
   const char* param = asked.is_chat ? "messages" : "text";
   if (request.prompt.empty()) return ToResponse(WrongValue(param, "has no text"));

@@ -11,6 +11,7 @@
 #include "server/last_turn.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
+#include "text/work_budget.h"
 
 namespace mach::server {
 namespace {
@@ -126,10 +127,7 @@ class TextCodec final : public Codec {
       if (span.begin >= rendered.text.size()) break;
       plain.push_back({span.begin, std::min(span.end, rendered.text.size())});
     }
-    prompt.tokens = tokenizer_->Encode(rendered.text, {.plain = plain, .cancel = cancel});
-    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
-      return Error{Code::kCancelled, "the prompt was cancelled"};
-    }
+    MACH_TRY(prompt.tokens, Encoded(rendered.text, {.plain = plain}, cancel));
     const size_t last = rendered.text.find_last_not_of(" \t\r\n");
     prompt.ends_in_reasoning =
         !format_.reasoning_open.empty() && last != std::string::npos &&
@@ -141,14 +139,13 @@ class TextCodec final : public Codec {
     return prompt;
   }
 
-  std::vector<TokenId> EncodeText(std::string_view text, const EncodeTextOptions& options,
-                                  const std::atomic<bool>* cancel) const override {
+  Result<std::vector<TokenId>> EncodeText(std::string_view text, const EncodeTextOptions& options,
+                                          const std::atomic<bool>* cancel) const override {
     const std::vector<text::Span> all{{0, text.size()}};
     text::EncodeOptions encode;
     encode.add_special_tokens = options.add_special;
-    encode.cancel = cancel;
     if (!options.parse_special) encode.plain = all;
-    return tokenizer_->Encode(text, encode);
+    return Encoded(text, encode, cancel);
   }
   std::string DecodeTokens(std::span<const TokenId> tokens,
                            const std::atomic<bool>* cancel) const override {
@@ -171,6 +168,19 @@ class TextCodec final : public Codec {
   }
 
  private:
+  Result<std::vector<TokenId>> Encoded(std::string_view text, const text::EncodeOptions& options,
+                                       const std::atomic<bool>* cancel) const {
+    text::WorkBudget budget(text.size(), cancel);
+    budget.LimitTime();
+    std::vector<TokenId> tokens = tokenizer_->Encode(text, options, budget);
+    if (budget.late()) {
+      return Error{Code::kInvalidArgument,
+                   "a pattern of the model's tokenizer takes far too long for these " +
+                       std::to_string(text.size()) + " bytes of text; send a shorter one"};
+    }
+    if (budget.cancelled()) return Error{Code::kCancelled, "the prompt was cancelled"};
+    return tokens;
+  }
   // Whether a tool of one question is named in the prompt. What other conversations do is looked at
   // where they lack a name.
   bool TemplateKnowsTools() const {

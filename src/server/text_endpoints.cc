@@ -35,11 +35,13 @@ HandlerResult Service::Tokenize(const HttpRequest& http, const std::string&) con
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     tokens = std::move(std::get<Prompt>(rendered).tokens);
   } else {
-    tokens = served->codec->EncodeText(
+    auto encoded = served->codec->EncodeText(
         *request.text,
         {.add_special = request.add_special.value_or(request.text_is_prompt),
          .parse_special = request.parse_special},
         http.cancelled.get());
+    if (!encoded) return ToResponse(FromError(encoded.error(), http.id));
+    tokens = *std::move(encoded);
   }
   json::Object body;
   if (request.with_pieces) {

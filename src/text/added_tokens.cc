@@ -55,6 +55,7 @@ Status AddedTokens::BuildTries(const Normalizer& normalizer) {
   size_t bytes = 0;
   for (const AddedToken& token : tokens_) bytes += token.content.size();
   WorkBudget budget(bytes);
+  budget.LimitTime();
   const size_t growth = budget.growth_left();
   // Of equal strings after normalization special tokens win, then the order of the file.
   for (const bool special : {true, false}) {
@@ -72,7 +73,7 @@ Status AddedTokens::BuildTries(const Normalizer& normalizer) {
         return Error{Code::kInvalidArgument,
                      "the normalizer makes more than " + std::to_string(growth) +
                          " bytes more of the " + std::to_string(bytes) +
-                         " bytes of the tokens, or takes too many steps; expected at most that"};
+                         " bytes of the tokens, or takes too long; expected at most that"};
       }
       if (content.text.size() <= kMaxContentBytes) normalized_.Insert(content.text, i);
     }

@@ -81,6 +81,7 @@ Status CheckDecoder(const Decoder& decoder, const Vocabulary& vocabulary,
   for (size_t i = 0; i < strings.size(); ++i) bytes += strings.TextAt(i).size();
   for (const AddedToken& token : added.tokens()) bytes += token.content.size();
   WorkBudget budget(bytes);
+  budget.LimitTime();
   const size_t most = bytes + budget.growth_left();
   const auto check = [&](std::string_view token) -> Status {
     const size_t made = decoder.BytesOf(std::string(token), budget).size();
@@ -88,7 +89,7 @@ Status CheckDecoder(const Decoder& decoder, const Vocabulary& vocabulary,
     if (budget.spent()) {
       return Error{Code::kInvalidArgument,
                    "decoder: makes more than " + std::to_string(most) +
-                       " bytes of the vocabulary, or takes too many steps to; expected at most " +
+                       " bytes of the vocabulary, or takes too long to; expected at most " +
                        std::to_string(most) + " of its " + std::to_string(bytes)};
     }
     if (made <= most_of_one) return Ok();
@@ -147,7 +148,8 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenize
 }
 
 std::vector<TokenId> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
-  WorkBudget budget(text.size(), options.cancel);
+  WorkBudget budget(text.size());
+  budget.LimitTime();
   return Encode(text, options, budget);
 }
 

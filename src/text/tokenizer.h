@@ -31,9 +31,6 @@ struct EncodeOptions {
   // as runs of spaces) is as if the ranges were not there. In any order; parts past the end are
   // ignored.
   std::span<const Span> plain;
-  // Set by another thread to end the call soon: within some 16 KiB of text, or one search of a
-  // pattern. Null: never.
-  const std::atomic<bool>* cancel = nullptr;
 };
 
 // Immutable after MarkStructural, and then safe to use from any thread.
@@ -50,14 +47,16 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Invalid UTF-8 is read as if each invalid part were U+FFFD. Empty where options.cancel was seen.
+  // Invalid UTF-8 is read as if each invalid part were U+FFFD. Empty where a pattern takes far
+  // longer than any published one does.
   std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options = {}) const;
-  // The same with a budget of the caller's, who sees in it what the call cost; options.cancel is
-  // not looked at.
+  // The same with a budget of the caller's, who may cancel it and sees in it what became of the
+  // call: within some 16 KiB of text, or one search of a pattern. REQUIRES budget of this text.
   std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options,
                               WorkBudget& budget) const;
 
-  // Ids that the vocabulary lacks are skipped. Empty where `cancel` (as in EncodeOptions) was seen.
+  // Ids that the vocabulary lacks are skipped. Empty where `cancel` was seen to be set, by another
+  // thread; null: never.
   std::string Decode(std::span<const TokenId> ids, bool skip_special_tokens,
                      const std::atomic<bool>* cancel = nullptr) const;
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <ctime>
 
 namespace mach::text {
 
@@ -11,7 +12,7 @@ namespace mach::text {
 //
 // Where a part of it is spent the operation goes on without: text stays as it is where it would
 // grow, patterns match nothing more, and added tokens are not found any more. Where it is cancelled
-// everything ends at once, and what was made is to be dropped.
+// or late, everything ends at once, and what was made is to be dropped.
 class WorkBudget {
  public:
   // Bytes written beyond those of the input, for each of its bytes. Of published tokenizers the
@@ -27,7 +28,12 @@ class WorkBudget {
   static constexpr size_t kMaxRead = size_t{256} << 20;
   // Searches of a pattern that run into the step limit. Published patterns have none.
   static constexpr int kFailedMatches = 16;
-  // Work, of about a byte of text each, between two looks at `cancel`.
+  // Processor time of an operation with LimitTime: what a pattern costs on a text cannot be told in
+  // steps, since the library counts them anew from each place where a match may begin. Published
+  // tokenizers take some tens of nanoseconds for a byte.
+  static constexpr double kSeconds = 10;
+  static constexpr double kSecondsPerByte = 2e-6;
+  // Work, of about a byte of text each, between two looks at `cancel` and the time.
   static constexpr size_t kInterval = 16 << 10;
 
   // cancel: set by another thread, outlives this object; null: never cancelled.
@@ -60,6 +66,10 @@ class WorkBudget {
     return true;
   }
 
+  // From now on, of this thread: the operation must not move to another one.
+  void LimitTime(double seconds) { deadline_ = ThreadSeconds() + seconds; }
+  void LimitTime() { LimitTime(kSeconds + kSecondsPerByte * static_cast<double>(input_bytes_)); }
+
   bool MaySearch() const { return search_left_ > 0; }
   void Searched(size_t steps) {
     search_left_ -= steps < search_left_ ? steps : search_left_;
@@ -73,7 +83,7 @@ class WorkBudget {
     if (--matches_left_ == 0) spent_ = true;
   }
 
-  // Counts work, and says whether to stop: looks at `cancel` every kInterval.
+  // Counts work, and says whether to stop: looks at `cancel` and the time every kInterval.
   bool Cancelled(size_t work) {
     worked_ += work;
     return worked_ < kInterval ? cancelled_ : Look();
@@ -83,22 +93,35 @@ class WorkBudget {
     total_work_ += worked_;
     worked_ = 0;
     cancelled_ = cancelled_ || (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed));
+    if (!cancelled_ && deadline_ != 0 && ThreadSeconds() > deadline_) {
+      late_ = cancelled_ = spent_ = true;
+    }
     return cancelled_;
   }
 
-  bool cancelled() const { return cancelled_; }  // as last seen
-  bool spent() const { return spent_; }          // something was left out
+  bool cancelled() const { return cancelled_; }  // as last seen; or late
+  bool late() const { return late_; }
+  bool spent() const { return spent_; }  // something was left out
   size_t growth_left() const { return growth_left_; }
   size_t search_left() const { return search_left_; }
   size_t work() const { return total_work_ + worked_; }
 
  private:
+  static double ThreadSeconds() {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  }
   void Extend(size_t input_bytes) {
+    input_bytes_ += input_bytes;
     growth_left_ += input_bytes * kGrowth;
     search_left_ += input_bytes * kSearch;
   }
 
   const std::atomic<bool>* const cancel_;
+  size_t input_bytes_ = 0;
+  double deadline_ = 0;  // of ThreadSeconds(); 0: none
+  bool late_ = false;
   size_t read_ = 0;
   size_t growth_left_ = 0;
   size_t search_left_ = 0;

@@ -182,6 +182,33 @@ TEST(SearchBudget, OrdinaryTextsAreFarFromIt) {
   EXPECT_FALSE(budget.spent());
 }
 
+// A pattern whose cost on a text is its square, though no one place where it may begin costs much.
+TEST(TimeBudget, APatternThatDoesNotSuitATextIsGivenUp) {
+  small::File file = small::ByteLevel();
+  file.pre_tokenizer = Json(R"({"type":"Split","pattern":{"Regex":"[a-z]+[0-9]"},
+                                "behavior":"Isolated","invert":false})");
+  const auto tokenizer = LoadFile(file);
+  const std::string text(4 << 20, 'a');
+  WorkBudget budget(text.size());
+  budget.LimitTime(0.05);
+  EXPECT_EQ(tokenizer->Encode(text, {}, budget), Ids());
+  EXPECT_TRUE(budget.late() && budget.cancelled() && budget.spent());
+  // The time is for each call, and far more than one takes.
+  WorkBudget another(3);
+  another.LimitTime();
+  EXPECT_FALSE(tokenizer->Encode("the", {}, another).empty());
+  EXPECT_FALSE(another.late());
+}
+
+TEST(TimeBudget, WhatIsLateHasLeftSomethingOut) {
+  WorkBudget budget(1);
+  budget.LimitTime(-1);
+  EXPECT_FALSE(budget.spent());
+  EXPECT_TRUE(budget.Look());
+  EXPECT_TRUE(budget.spent());  // by which loads refuse a file
+  EXPECT_FALSE(budget.MayMatch());
+}
+
 // ---- cancelling: what a step does after a look at the flag is counted
 
 class Cancelling : public testing::Test {
@@ -273,10 +300,11 @@ TEST_F(Cancelling, MergingOnePieceThatIsTheWholeText) {
 
 TEST_F(Cancelling, CallsGiveNothing) {
   const auto tokenizer = LoadFile(small::ByteLevel());
-  EXPECT_EQ(tokenizer->Encode("the thing", {.cancel = &flag_}), Ids());
+  EXPECT_EQ(tokenizer->Encode("the thing", {}, budget_), Ids());
   EXPECT_EQ(tokenizer->Decode(Ids{0, 1, 2}, false, &flag_), "");
   const std::atomic<bool> waiting = false;
-  EXPECT_EQ(tokenizer->Encode("the", {.cancel = &waiting}), tokenizer->Encode("the"));
+  WorkBudget unhurried(3, &waiting);
+  EXPECT_EQ(tokenizer->Encode("the", {}, unhurried), tokenizer->Encode("the"));
   EXPECT_EQ(tokenizer->Decode(Ids{64, 65}, false, &waiting), tokenizer->Decode(Ids{64, 65}, false));
 }
 

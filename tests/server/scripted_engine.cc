@@ -79,13 +79,13 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input,
   return prompt;
 }
 
-std::vector<TokenId> ScriptedCodec::EncodeText(std::string_view text,
-                                               const EncodeTextOptions& options,
-                                               const std::atomic<bool>* cancel) const {
+Result<std::vector<TokenId>> ScriptedCodec::EncodeText(std::string_view text,
+                                                       const EncodeTextOptions& options,
+                                                       const std::atomic<bool>* cancel) const {
   std::vector<TokenId> tokens;
   if (text == "WAIT") {
     Wait(cancel);
-    return tokens;
+    return Error{Code::kCancelled, "the prompt was cancelled"};
   }
   if (options.parse_special) {
     tokens = ScriptTokens(text);

@@ -46,8 +46,8 @@ class ScriptedCodec final : public Codec {
       : format_{"<think>", "</think>", "<tool_call>", "</tool_call>", true, function_tags} {}
   Result<Prompt> RenderChat(const ChatInput& input, const std::atomic<bool>* cancel) const override;
   std::unique_ptr<TokenDecoder> NewDecoder() const override;
-  std::vector<TokenId> EncodeText(std::string_view text, const EncodeTextOptions& options,
-                                  const std::atomic<bool>* cancel) const override;
+  Result<std::vector<TokenId>> EncodeText(std::string_view text, const EncodeTextOptions& options,
+                                          const std::atomic<bool>* cancel) const override;
   std::string DecodeTokens(std::span<const TokenId> tokens,
                            const std::atomic<bool>* cancel) const override;
   std::string TokenBytes(TokenId token) const override;
