@@ -12,14 +12,17 @@ namespace {
 
 constexpr int kRetryAfterSeconds = 5;  // of a request that found the memory taken
 
-std::optional<ApiError> FromRefusal(const MemoryAccount& account) {
-  switch (account.refusal()) {
+}  // namespace
+
+std::optional<ApiError> RefusedMemory(const MemoryAccount* account) {
+  if (account == nullptr) return std::nullopt;
+  switch (account->refusal()) {
     case MemoryAccount::Refusal::kNone:
       return std::nullopt;
     case MemoryAccount::Refusal::kTooMuch:
       return Refusal(413, "request_too_large",
                      "the request and its answer take more memory than the " +
-                         BytesText(account.most_bytes()) +
+                         BytesText(account->most_bytes()) +
                          " that one may have; send a shorter one, or start the server with a "
                          "higher --request-memory-mb");
     case MemoryAccount::Refusal::kFull:
@@ -34,16 +37,12 @@ std::optional<ApiError> FromRefusal(const MemoryAccount& account) {
   return error;
 }
 
-}  // namespace
-
 ApiError FromException(const std::exception_ptr& fault, std::string_view request_id,
                        const MemoryAccount* account) {
   try {
     std::rethrow_exception(fault);
   } catch (const std::bad_alloc&) {
-    if (account != nullptr) {
-      if (auto refused = FromRefusal(*account)) return *std::move(refused);
-    }
+    if (auto refused = RefusedMemory(account)) return *std::move(refused);
     return FromError({Code::kNoMemory,
                       "an allocation failed; give the server more memory, or less "
                       "of it to the model and its caches"},

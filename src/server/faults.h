@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/memory_account.h"
@@ -17,6 +18,9 @@ namespace mach::server {
 // others hold what is missing. REQUIRES fault.
 ApiError FromException(const std::exception_ptr& fault, std::string_view request_id,
                        const MemoryAccount* account = nullptr);
+
+// What the request's account has refused, as FromException has it; nothing where it has not.
+std::optional<ApiError> RefusedMemory(const MemoryAccount* account);
 
 // What the function answers, its memory charged to the account, where there is one; the answer of
 // FromException where it throws.

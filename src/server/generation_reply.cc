@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "json/write.h"
+#include "server/faults.h"
 
 namespace mach::server {
 namespace {
@@ -130,7 +131,9 @@ ChoiceRun::Update GenerationReply::Update(size_t index) {
     ttft_ms_ = ToMilliseconds(clock_.NowNs() - started_ns_);
   }
   if (update.finished && !choices_[index]->finish_reason().ok() && !error_) {
-    error_ = FromError(choices_[index]->finish_reason().error(), options_.request_id);
+    const Error& error = choices_[index]->finish_reason().error();
+    if (error.code == Code::kNoMemory) error_ = RefusedMemory(MemoryScope::Current().get());
+    if (!error_) error_ = FromError(error, options_.request_id);
   }
   return update;
 }

@@ -28,7 +28,7 @@ class TokenChannel final : public engine::Sink {
   struct Batch {
     std::vector<engine::TokenEvent> tokens;
     std::vector<Progress> progress;
-    bool lost = false;  // there was no memory for a part of it
+    bool lost = false;  // there was no memory for a part of it: nothing else comes but the end
     std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end;
   };
   // Tokens of one batch at most: what is made of them is many times larger.
@@ -43,7 +43,7 @@ class TokenChannel final : public engine::Sink {
   }
   void OnToken(const engine::TokenEvent& event) override {
     const std::lock_guard lock(mu_);
-    Keep([&] { tokens_.push_back(event); });
+    if (!lost_) Keep([&] { tokens_.push_back(event); });
   }
   void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
     const std::lock_guard lock(mu_);
@@ -55,7 +55,7 @@ class TokenChannel final : public engine::Sink {
     const std::lock_guard lock(mu_);
     Batch batch;
     batch.progress = std::exchange(progress_, {});
-    batch.lost = std::exchange(lost_, false);
+    batch.lost = lost_;
     const auto last =
         tokens_.begin() + static_cast<std::ptrdiff_t>(std::min(tokens_.size(), kMostTokens));
     batch.tokens.assign(std::move_iterator(tokens_.begin()), std::move_iterator(last));
@@ -76,14 +76,14 @@ class TokenChannel final : public engine::Sink {
   // The engine's thread serves others too: nothing of one reader's is thrown into it.
   template <class Function>
   void Keep(const Function& function) {
+    const MemoryScope scope(account_);
     try {
-      {
-        const MemoryScope scope(account_);
-        function();
-      }
+      function();
+      const MemoryScope uncounted(nullptr);  // the one who is woken frees it
       if (wake_) wake_();
     } catch (const std::bad_alloc&) {
       lost_ = true;
+      tokens_.clear();  // nobody can use a part, and others the memory
     }
   }
   const std::shared_ptr<MemoryAccount> account_ = MemoryScope::Current();

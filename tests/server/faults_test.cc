@@ -259,9 +259,12 @@ TEST(TokenChannel, ThrowsNothingIntoTheEngine) {
   });
   channel.OnToken({});
   EXPECT_TRUE(channel.Take().lost);
+  // A text with a gap is none: what comes later is not kept, and the reader is told again.
   full = false;
   channel.OnToken({});
-  EXPECT_FALSE(channel.Take().lost);
+  channel.OnDone(engine::FinishReason::kStop, {});
+  const TokenChannel::Batch batch = channel.Take();
+  EXPECT_TRUE(batch.lost && batch.tokens.empty() && batch.end);
 }
 
 }  // namespace

@@ -121,6 +121,32 @@ TEST_F(RequestMemory, AnswersAreCounted) {
   EXPECT_TRUE(Eventually([&] { return Reserved() == 0; }));
 }
 
+// The engine is faster than the client: what waits is the request's. A stream that has begun tells
+// its error, or has no end where there is no memory for that either.
+TEST_F(RequestMemory, WhatWaitsForASlowClientIsCounted) {
+  const auto ledger = std::make_shared<MemoryLedger>(8 * kMebibyte);
+  for (const bool stream : {true, false}) {
+    TestServerOptions options = Bounded();
+    options.http.memory = ledger;
+    options.engine.script = [](const engine::Request&) {
+      return std::vector<TokenId>(1'000'000, TokenId{'a'});
+    };
+    TestServer server(std::move(options));
+    TestClient client(server.port());
+    client.Send(Post(kChat, std::string(R"({"logprobs":true,"stream":)") +
+                                (stream ? "true" : "false") +
+                                R"(,"messages":[{"role":"user","content":"hi"}]})"));
+    ASSERT_TRUE(Eventually([&] { return server.engine().submitted() == 1; }));
+    ASSERT_TRUE(Eventually([&] { return server.engine().running() == 0; }));
+    const RawResponse response = client.Read();
+    EXPECT_EQ(response.status, stream ? 200 : 413);
+    EXPECT_TRUE(!response.complete ||
+                response.body.find(R"("code":"request_too_large")") != std::string::npos);
+    EXPECT_TRUE(stream || response.complete);
+    EXPECT_TRUE(Eventually([&] { return ledger->reserved() == 0; }));
+  }
+}
+
 // Wherever the memory ends, in whatever is being done, there is an answer and nothing stays behind.
 TEST_F(RequestMemory, EveryEndOfMemoryIsAnAnswer) {
   const std::string text = Repeated("some words ", 200'000);
