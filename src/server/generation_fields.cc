@@ -76,7 +76,9 @@ FieldError ReadLogitBias(const Value& value, const Limits&, GenerationRequest& r
     int32_t id = -1;
     const char* end = member.key.data() + member.key.size();
     const auto parsed = std::from_chars(member.key.data(), end, id);
-    if (parsed.ec != std::errc() || parsed.ptr != end || id < 0) {
+    // One spelling of each id, so that there are not more entries than tokens.
+    if (parsed.ec != std::errc() || parsed.ptr != end || id < 0 ||
+        std::to_string(id) != member.key) {
       return WrongValue(where, "is no token id");
     }
     if (!member.value.is_number()) return WrongType(where, member.value, "a number");

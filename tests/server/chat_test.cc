@@ -429,6 +429,8 @@ TEST_F(ChatTest, SaysWhatIsWrongWithARequest) {
       {Body(R"("stop":")" + std::string(257, 'x') + "\""), "invalid_value", "stop"},
       {Body(R"("logit_bias":{"261":1})"), "invalid_value", "logit_bias.261"},
       {Body(R"("logit_bias":{"x":1})"), "invalid_value", "logit_bias.x"},
+      {Body(R"("logit_bias":{"007":1})"), "invalid_value", "logit_bias.007"},
+      {Body(R"("logit_bias":{"-1":1})"), "invalid_value", "logit_bias.-1"},
       {Body(R"("logit_bias":{"1":101})"), "invalid_value", "logit_bias.1"},
       {Body(R"("response_format":{"type":"json_object"})"), "unsupported_parameter",
        "response_format"},
