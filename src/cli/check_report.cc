@@ -322,7 +322,7 @@ json::Value ToJson(const CheckReport& r) {
                               {"state", number(n.state)},
                               {"kv", number(n.kv)},
                               {"scratch", number(n.scratch)},
-                              {"decode", number(n.decode - r.request_bytes)},
+                              {"decode", number(r.decode.total())},
                               {"requests", number(r.request_bytes)}}},
       {"drafter", json::Object{{"directory", r.drafter}, {"problem", r.drafter_problem}}},
       {"experts", json::Object{{"layers", number(n.moe_layers)},
@@ -355,8 +355,7 @@ std::string ToText(const CheckReport& r) {
   line("resident", BytesText(n.resident()) + ": weights " + BytesText(n.weights) +
                        ", key-value cache " + BytesText(n.kv) + ", recurrent state " +
                        BytesText(n.state) + ", scratch " + BytesText(n.scratch) + ", decoding " +
-                       BytesText(n.decode - r.request_bytes) + ", requests " +
-                       BytesText(r.request_bytes));
+                       BytesText(r.decode.total()) + ", requests " + BytesText(r.request_bytes));
   line("text", r.text_problem.empty() ? "the tokenizer and the chat template work"
                                       : "cannot be served: " + r.text_problem);
   line("drafter", r.drafter.empty()           ? "none beside the model: one token at a time"
