@@ -189,10 +189,14 @@ asio::awaitable<bool> Connection::Serve() {
 // it now.
 void Connection::GiveMemoryBack() {
   if (std::exchange(peak_bytes_, 0) < kLargeWork || context_.trims.exchange(true)) return;
-  asio::post(context_.long_worker, [&trims = context_.trims] {
-    trims = false;
-    malloc_trim(0);
-  });
+  try {
+    asio::post(context_.long_worker, [&trims = context_.trims] {
+      trims = false;
+      malloc_trim(0);
+    });
+  } catch (...) {  // no memory for the message: after the next large work
+    context_.trims = false;
+  }
 }
 
 // REQUIRES the watch of this client, which stops the handler when the client leaves; soon after the
