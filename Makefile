@@ -84,7 +84,7 @@ load: deps
 
 SEED ?= 1
 hostile: build
-	tests/hostile/requests.py --seed $(SEED) --count 10000 -- $(BUILD)/bin/mach serve models/mach-tiny \
+	tests/hostile/requests.py --seed $(SEED) --count 10000 --seconds 8 -- $(BUILD)/bin/mach serve models/mach-tiny \
 	  --no-streaming --ctx-size 1024 --port 0 --log-level error
 	tests/hostile/checkpoints.py $(BUILD)/bin/mach . --seed $(SEED) --count 5000
 

@@ -8,8 +8,8 @@ SERVER is started as given (`mach serve MODEL --port 0`, `scripted_server serve 
 "serving on URL". A case depends on the seed and its number alone; --only N repeats one and prints
 what was sent and answered. All of them, as a release runs them:
 
-  tests/hostile/requests.py --count 10000 -- build/release/bin/mach serve models/mach-tiny \\
-    --no-streaming --ctx-size 1024 --port 0 --log-level error
+  tests/hostile/requests.py --count 10000 --seconds 8 -- build/release/bin/mach serve \\
+    models/mach-tiny --no-streaming --ctx-size 1024 --port 0 --log-level error
 
 Exit status: 0, or 1 where a case failed. Python's standard library only.
 """
