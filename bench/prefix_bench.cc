@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/prefix_point.h"
 #include "prefix_engine.h"
 
 namespace mach {
@@ -34,7 +35,7 @@ double FirstToken(engine::Engine& engine, const std::vector<TokenId>& prefix, To
   engine::Request request;
   request.prompt = prefix;
   for (TokenId i = 0; i < More(); ++i) request.prompt.push_back(last + i);
-  request.anchors = {{prefix.size(), engine::PrefixKind::kMessage}};
+  request.prefix_points = {{prefix.size(), PrefixKind::kMessage}};
   request.sampling.temperature = 0;
   request.max_tokens = 1;
   auto sink = std::make_shared<EndSink>();

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/prefix_point.h"
 #include "base/random.h"
 #include "prefix_engine.h"
 
@@ -68,7 +69,7 @@ class Traffic {
     if (text.empty() || text.size() > kLongest) text = System(c % 4);
     engine::Request request;
     request.session = kind == 0 ? "" : "session-" + std::to_string(c);
-    request.anchors = {{kSystem, engine::PrefixKind::kSystem}};
+    request.prefix_points = {{kSystem, PrefixKind::kSystem}};
     if (kind == 0) {  // a side request
       request.prompt = System(c % 4);
       Say(request.prompt, 30);
@@ -77,7 +78,7 @@ class Traffic {
       Say(text, 20 + Draw(100));
       request.prompt = text;
     }
-    request.anchors.push_back({request.prompt.size(), engine::PrefixKind::kMessage});
+    request.prefix_points.push_back({request.prompt.size(), PrefixKind::kMessage});
     Say(request.prompt, 3);
     request.sampling.seed = draws_;
     request.max_tokens = 8;

@@ -25,8 +25,8 @@
 #include <string>
 
 #include "base/topology.h"
-#include "chat/template.h"
 #include "engine/decoder.h"
+#include "jinja/template.h"
 #include "json/parse.h"
 #include "model/headers.h"
 #include "text/tokenizer.h"
@@ -93,7 +93,7 @@ std::vector<Chat> LoadChats(const io::Checkpoint& checkpoint, size_t count) {
   const auto tokenizer =
       Must(text::Tokenizer::FromJson(Must(checkpoint.ReadText("tokenizer.json", 64u << 20))));
   const auto chat_template =
-      Must(chat::Template::Parse(Must(checkpoint.ReadText("chat_template.jinja", 1u << 20))));
+      Must(jinja::Template::Parse(Must(checkpoint.ReadText("chat_template.jinja", 1u << 20))));
   const std::string lines =
       Must(io::ReadSmallFile(io::PosixFileSystem(), Env("MACH_BENCH_CHATS", nullptr), 64u << 20));
   std::istringstream in(lines);

@@ -6,9 +6,9 @@
 #include "base/check.h"
 #include "base/utf8.h"
 #include "json/write.h"
-#include "server/chat_request.h"
-#include "server/completion_request.h"
-#include "server/text_request.h"
+#include "server/protocol/openai_chat/chat_request.h"
+#include "server/protocol/openai_completions/completion_request.h"
+#include "server/protocol/text/text_request.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
-#include "chat/template.h"
+#include "jinja/template.h"
 #include "json/parse.h"
 #include "json/value.h"
 
@@ -39,9 +39,9 @@ const mach::json::Object& Variables() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view source(reinterpret_cast<const char*>(data), size);
-  const auto parsed = mach::chat::Template::Parse(source);
+  const auto parsed = mach::jinja::Template::Parse(source);
   if (!parsed) return 0;
-  mach::chat::RenderOptions options;
+  mach::jinja::RenderOptions options;
   options.limits = {.max_steps = 200'000,
                     .max_depth = 60,
                     .max_stack_bytes = 1u << 20,
@@ -55,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MACH_CHECK(rendered->text.size() <= options.limits.max_output_bytes);
   MACH_CHECK(mach::utf8::IsValid(rendered->text));
   size_t end = 0;
-  for (const mach::chat::Span& span : rendered->plain) {
+  for (const mach::Span& span : rendered->plain) {
     MACH_CHECK(span.begin < span.end && span.end <= rendered->text.size());
     MACH_CHECK(span.begin >= end);
     end = span.end;

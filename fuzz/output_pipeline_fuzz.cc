@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
-#include "server/output_pipeline.h"
+#include "server/protocol/output_pipeline.h"
 
 namespace {
 
@@ -19,15 +19,16 @@ using namespace mach::server;
 constexpr std::string_view kMarkers[] = {"<think>", "</think>", "<tool_call>", "</tool_call>"};
 
 // Token i is the i-th piece; a piece that spells a marker is that marker.
-class PieceCodec final : public Codec {
+class PieceCodec final : public dialog::Codec {
  public:
   PieceCodec(std::vector<std::string> pieces, bool token_markers)
       : pieces_(std::move(pieces)), format_{"<think>",      "</think>",    "<tool_call>",
                                             "</tool_call>", token_markers, false} {}
-  Result<Prompt> RenderChat(const ChatInput&, const std::atomic<bool>*) const override {
-    return Prompt{};
+  Result<dialog::Prompt> RenderChat(const dialog::ChatInput&,
+                                    const std::atomic<bool>*) const override {
+    return dialog::Prompt{};
   }
-  Result<std::vector<TokenId>> EncodeText(std::string_view, const EncodeTextOptions&,
+  Result<std::vector<TokenId>> EncodeText(std::string_view, const dialog::EncodeTextOptions&,
                                           const std::atomic<bool>*) const override {
     return std::vector<TokenId>();
   }
@@ -35,7 +36,7 @@ class PieceCodec final : public Codec {
     return "";
   }
   const std::string& template_source() const override { return source_; }
-  std::unique_ptr<TokenDecoder> NewDecoder() const override {
+  std::unique_ptr<dialog::TokenDecoder> NewDecoder() const override {
     return std::make_unique<Decoder>(*this);
   }
   std::string TokenBytes(TokenId token) const override {
@@ -44,16 +45,16 @@ class PieceCodec final : public Codec {
   const chat::OutputFormat& format() const override { return format_; }
 
  private:
-  class Decoder final : public TokenDecoder {
+  class Decoder final : public dialog::TokenDecoder {
    public:
     explicit Decoder(const PieceCodec& codec) : codec_(codec) {}
-    void Push(TokenId token, std::vector<OutputPiece>& out) override {
+    void Push(TokenId token, std::vector<dialog::OutputPiece>& out) override {
       const std::string text = codec_.TokenBytes(token);
       bool marker = false;
       for (const std::string_view m : kMarkers) marker |= codec_.format_.token_markers && text == m;
       out.push_back({text, marker});
     }
-    void Finish(std::vector<OutputPiece>&) override {}
+    void Finish(std::vector<dialog::OutputPiece>&) override {}
 
    private:
     const PieceCodec& codec_;
@@ -98,7 +99,7 @@ std::string Run(std::vector<std::string> pieces, const Options& options) {
   request.parallel_tool_calls = !options.single_call;
   request.inline_reasoning = options.inline_reasoning;
   if (options.stop) request.stop = {"ab", "\n\n", "</f", "é"};
-  Prompt prompt;
+  dialog::Prompt prompt;
   prompt.ends_in_reasoning = options.starts_in_reasoning;
   const auto codec = std::make_shared<PieceCodec>(std::move(pieces), options.token_markers);
   OutputPipeline pipeline(codec, request, prompt,

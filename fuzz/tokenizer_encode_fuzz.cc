@@ -12,8 +12,8 @@
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
+using mach::Span;
 using mach::TokenId;
-using mach::text::Span;
 using mach::text::StreamDecoder;
 using mach::text::Tokenizer;
 

@@ -40,21 +40,21 @@ struct [[nodiscard]] Error {
   }
 };
 
-// A T or an Error. REQUIRES ok() before a value, and !ok() before an error, is read; both after a
+// A T or an E. REQUIRES ok() before a value, and !ok() before an error, is read; both after a
 // move still answer ok() as before. A union of our own: each T is compiled in many places, and
 // std::variant costs the compiler twice the work.
-template <class T>
+template <class T, class E = Error>
 class [[nodiscard]] Result {
   static_assert(std::is_nothrow_move_constructible_v<T>, "so that assignment always ends with one");
 
  public:
   Result(T value) : ok_(true), value_(std::move(value)) {}  // NOLINT: implicit by design
-  Result(Error e) : ok_(false), error_(std::move(e)) {}     // NOLINT: implicit by design
+  Result(E e) : ok_(false), error_(std::move(e)) {}         // NOLINT: implicit by design
   Result(const Result& o) requires std::is_copy_constructible_v<T> : ok_(o.ok_) {
     if (ok_) {
       new (&value_) T(o.value_);
     } else {
-      new (&error_) Error(o.error_);
+      new (&error_) E(o.error_);
     }
   }
   Result(Result&& o) noexcept : ok_(o.ok_) { MoveFrom(o); }
@@ -86,11 +86,11 @@ class [[nodiscard]] Result {
   T* operator->() { return &**this; }
   const T* operator->() const { return &**this; }
 
-  const Error& error() const& {
+  const E& error() const& {
     MACH_CHECK(!ok_);
     return error_;
   }
-  Error&& error() && {
+  E&& error() && {
     MACH_CHECK(!ok_);
     return std::move(error_);
   }
@@ -100,21 +100,21 @@ class [[nodiscard]] Result {
     if (ok_) {
       new (&value_) T(std::move(o.value_));
     } else {
-      new (&error_) Error(std::move(o.error_));
+      new (&error_) E(std::move(o.error_));
     }
   }
   void Destroy() {
     if (ok_) {
       value_.~T();
     } else {
-      error_.~Error();
+      error_.~E();
     }
   }
 
   bool ok_;
   union {
     T value_;
-    Error error_;
+    E error_;
   };
 };
 

@@ -1,9 +1,20 @@
-// UTF-8 (RFC 3629): one code point at a time, invalid input included.
+// Ranges of a text, and UTF-8 (RFC 3629): one code point at a time, invalid input included.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+namespace mach {
+
+// A range of a text's bytes, [begin, end).
+struct Span {
+  size_t begin = 0, end = 0;
+  bool operator==(const Span&) const = default;
+};
+
+}  // namespace mach
 
 namespace mach::utf8 {
 

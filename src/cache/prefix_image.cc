@@ -2,12 +2,6 @@
 
 namespace mach::cache {
 
-std::string_view PrefixKindName(PrefixKind kind) {
-  constexpr std::array<std::string_view, kPrefixKinds> kNames = {"system", "message", "answer",
-                                                                 "text"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
 std::string_view SaveTriggerName(SaveTrigger trigger) {
   constexpr std::array<std::string_view, kSaveTriggers> kNames = {"cold", "continued", "displaced",
                                                                   "shutdown", "warm"};

@@ -10,19 +10,10 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/prefix_point.h"
 #include "cache/kv_block.h"
 
 namespace mach::cache {
-
-// Where a prefix ends. Values are part of the format of files.
-enum class PrefixKind : uint8_t {
-  kSystem = 0,   // after the system message and the tools: shared by conversations
-  kMessage = 1,  // after a message, where the next turn goes on
-  kAnswer = 2,   // after a generated answer
-  kText = 3,     // in a text without messages
-};
-inline constexpr size_t kPrefixKinds = 4;
-std::string_view PrefixKindName(PrefixKind kind);
 
 // Why a prefix was saved.
 enum class SaveTrigger : uint8_t {

@@ -6,11 +6,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/command_line.h"
-#include "cli/environment.h"
-#include "cli/help.h"
-#include "cli/options.h"
-#include "cli/start_lines.h"
+#include "cli/commands/start_lines.h"
+#include "cli/options/command_line.h"
+#include "cli/options/environment.h"
+#include "cli/options/help.h"
+#include "cli/options/options.h"
 
 namespace mach::cli {
 namespace {

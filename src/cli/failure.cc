@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "cli/command_line.h"
+#include "cli/options/command_line.h"
 
 namespace mach::cli {
 

@@ -1,8 +1,8 @@
 #include "cli/load_codec.h"
 
 #include "cli/chat_templates.h"
+#include "dialog/text_codec.h"
 #include "json/parse.h"
-#include "server/text_codec.h"
 
 namespace mach::cli {
 namespace {
@@ -10,15 +10,15 @@ namespace {
 constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 
 // The least conversation that every template renders.
-server::ChatInput OneQuestion() {
-  server::ChatInput chat;
+dialog::ChatInput OneQuestion() {
+  dialog::ChatInput chat;
   chat.messages = {json::Object{{"role", "user"}, {"content", "Hello"}}};
   return chat;
 }
 
 // One that a template for tools renders.
-server::ChatInput OneQuestionWithTool() {
-  server::ChatInput chat = OneQuestion();
+dialog::ChatInput OneQuestionWithTool() {
+  dialog::ChatInput chat = OneQuestion();
   chat.tools = {json::Object{
       {"type", "function"},
       {"function", json::Object{{"name", "now"},
@@ -30,9 +30,9 @@ server::ChatInput OneQuestionWithTool() {
 
 }  // namespace
 
-Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
+Result<std::shared_ptr<const dialog::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
                                                        const Clock& clock) {
-  server::TextCodecFiles files;
+  dialog::TextCodecFiles files;
   MACH_TRY(files.tokenizer_json, checkpoint.ReadText("tokenizer.json", kMaxTokenizerBytes));
   files.tokenizer_config = json::Object();
   if (checkpoint.HasFile("tokenizer_config.json")) {
@@ -51,7 +51,7 @@ Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& che
   files.template_wants_tools = templates.wants_tools;
   files.chat_template = std::move(templates.plain);
   files.tool_template = std::move(templates.with_tools);
-  auto codec = server::MakeTextCodec(files, clock);
+  auto codec = dialog::MakeTextCodec(files, clock);
   if (!codec) return std::move(codec).error().In(checkpoint.directory());
   if (const auto prompt = (*codec)->RenderChat(OneQuestion()); !prompt) {
     return Error(prompt.error())

@@ -5,15 +5,15 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "dialog/codec.h"
 #include "io/checkpoint.h"
-#include "server/codec.h"
 
 namespace mach::cli {
 
 // Reads and checks tokenizer.json, tokenizer_config.json and the template, and renders one
 // conversation, so that a template that cannot serve is known before the weights are read. Takes
 // some tenths of a second. Errors name the directory and the file. clock outlives the codec.
-Result<std::shared_ptr<const server::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
+Result<std::shared_ptr<const dialog::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
                                                        const Clock& clock);
 
 }  // namespace mach::cli

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/prefix_point.h"
 #include "base/result.h"
-#include "engine/anchors.h"
+#include "engine/prefix_points.h"
 #include "engine/stats.h"
 #include "sample/params.h"
 #include "spec/mode.h"
@@ -28,7 +29,8 @@ struct Request {
   std::string session;          // sessions take turns; empty: a session of its own
   std::vector<TokenId> prompt;  // at least one token
   sample::Params sampling;
-  std::vector<Anchor> anchors;       // positions of the prompt that another one may share up to
+  std::vector<PrefixPoint>
+      prefix_points;                 // positions of the prompt that another one may share up to
   bool warm = false;                 // only fills the prefix cache
   size_t max_tokens = 0;             // 0: prefill only. Cut to what the context leaves
   std::vector<TokenId> stop_tokens;  // end of sequence; the token itself is not part of the output

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/prefix_point.h"
+
 namespace mach::engine {
 
 PrefixRun::PrefixRun(cache::PrefixCache* cache, const Request& request, model::LoadedModel& model,
@@ -12,17 +14,18 @@ PrefixRun::PrefixRun(cache::PrefixCache* cache, const Request& request, model::L
   hit_ = cache_->Resume(request.prompt, request.session, state);
   if (hit_.tokens > 0) trigger_ = cache::SaveTrigger::kContinued;
   if (request.warm) trigger_ = cache::SaveTrigger::kWarm;
-  anchors_ = ChooseAnchors(request.anchors, {.cached_tokens = hit_.tokens,
-                                             .prompt_tokens = request.prompt.size(),
-                                             .copy_bytes = cache_->copy_bytes(),
-                                             .max_bytes = cache_->max_bytes(),
-                                             .anywhere = cache_->anywhere(),
-                                             .parts_cost_reads = model.streaming() != nullptr});
+  points_ =
+      ChoosePrefixPoints(request.prefix_points, {.cached_tokens = hit_.tokens,
+                                                 .prompt_tokens = request.prompt.size(),
+                                                 .copy_bytes = cache_->copy_bytes(),
+                                                 .max_bytes = cache_->max_bytes(),
+                                                 .anywhere = cache_->anywhere(),
+                                                 .parts_cost_reads = model.streaming() != nullptr});
 }
 
 size_t PrefixRun::NextStop(size_t at) const {
-  for (const Anchor& anchor : anchors_) {
-    if (anchor.tokens > at) return anchor.tokens;
+  for (const PrefixPoint& point : points_) {
+    if (point.tokens > at) return point.tokens;
   }
   return request_.prompt.size();
 }
@@ -36,13 +39,13 @@ std::shared_ptr<cache::PrefixImage> PrefixRun::Capture(std::span<const TokenId> 
 }
 
 void PrefixRun::Reached(size_t at, spec::Speculator* speculator) {
-  if (anchors_.empty() || anchors_.front().tokens != at) return;
-  const Anchor anchor = anchors_.front();
-  anchors_.erase(anchors_.begin());
-  auto image = Capture(std::span(request_.prompt).first(at), anchor.kind, speculator);
+  if (points_.empty() || points_.front().tokens != at) return;
+  const PrefixPoint point = points_.front();
+  points_.erase(points_.begin());
+  auto image = Capture(std::span(request_.prompt).first(at), point.kind, speculator);
   if (image == nullptr) return;
   // Between them the others are worth no file: the next turn begins at the last one.
-  const bool to_disk = anchor.kind == PrefixKind::kSystem || anchors_.empty();
+  const bool to_disk = point.kind == PrefixKind::kSystem || points_.empty();
   pending_.push_back({std::move(image), to_disk});
 }
 

@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/prefix_point.h"
 #include "cache/prefix_cache.h"
-#include "engine/anchors.h"
 #include "engine/engine.h"
+#include "engine/prefix_points.h"
 #include "model/loaded_model.h"
 #include "spec/speculator.h"
 
@@ -52,7 +53,7 @@ class PrefixRun {
   cache::SequenceState& state_;
   cache::PrefixCache::Hit hit_;
   cache::SaveTrigger trigger_ = cache::SaveTrigger::kCold;
-  std::vector<Anchor> anchors_;  // still to come
+  std::vector<PrefixPoint> points_;  // still to come
   std::vector<Pending> pending_;
 };
 

@@ -13,15 +13,12 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/utf8.h"
 
 namespace mach::text {
 
 class Decoder;
 class WorkBudget;
-
-struct Span {  // bytes [begin, end)
-  size_t begin = 0, end = 0;
-};
 
 struct EncodeOptions {
   bool add_special_tokens = false;  // what the post-processor adds

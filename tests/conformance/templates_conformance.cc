@@ -16,11 +16,11 @@
 #include <string>
 
 #include "base/result.h"
-#include "chat/template.h"
+#include "jinja/template.h"
 #include "json/parse.h"
 #include "json/value.h"
 
-namespace mach::chat {
+namespace mach::jinja {
 namespace {
 
 Result<std::string> ReadText(const std::string& path) {
@@ -203,6 +203,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace mach::chat
+}  // namespace mach::jinja
 
-int main(int argc, char** argv) { return mach::chat::Main(argc, argv); }
+int main(int argc, char** argv) { return mach::jinja::Main(argc, argv); }

@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "dialog/text_codec.h"
 #include "growth.h"
-#include "server/text_codec.h"
 #include "text/small_tokenizers.h"
 
 namespace mach::growth {
@@ -51,26 +51,26 @@ json::Object Properties(size_t n) {
 
 struct ChatOf {
   std::string_view name;
-  void (*grow)(server::ChatInput& chat, size_t n);
+  void (*grow)(dialog::ChatInput& chat, size_t n);
   size_t most = kManyKeys;
 };
 
 constexpr ChatOf kConversations[] = {
     {"turns",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        for (size_t i = 0; i < n; ++i) {
          chat.messages.push_back(Said("assistant", "I said this."));
          chat.messages.push_back(Said("user", "And then?"));
        }
      }},
     {"a long message",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        chat.messages.push_back(Said("assistant", Times(n, "a word\n")));
        chat.messages.push_back(Said("user", Times(n, "a word <b> ")));
      },
      kManyParts},
     {"rounds of calls",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        for (size_t i = 0; i < n; ++i) {
          json::Object asks = Said("assistant", "");
          asks.Set("reasoning_content", "Let me see.");
@@ -84,7 +84,7 @@ constexpr ChatOf kConversations[] = {
      },
      1024},
     {"calls of one message",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        json::Object asks = Said("assistant", "");
        json::Array calls;
        for (size_t i = 0; i < n; ++i) calls.push_back(Call(i, json::Object{{"p0", "v"}}));
@@ -93,7 +93,7 @@ constexpr ChatOf kConversations[] = {
        chat.messages.push_back(Said("user", "Go on."));
      }},
     {"arguments",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        json::Object asks = Said("assistant", "");
        json::Object arguments;
        for (size_t i = 0; i < n; ++i) arguments.Set("p" + std::to_string(i), Times(10, "v "));
@@ -102,16 +102,16 @@ constexpr ChatOf kConversations[] = {
        chat.messages.push_back(Said("user", "Go on."));
      }},
     {"tools",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        for (size_t i = 0; i < n; ++i) {
          chat.tools.push_back(Tool("tool_" + std::to_string(i), Properties(2)));
        }
      },
      512},
     {"properties",
-     [](server::ChatInput& chat, size_t n) { chat.tools.push_back(Tool("f", Properties(n))); }},
+     [](dialog::ChatInput& chat, size_t n) { chat.tools.push_back(Tool("f", Properties(n))); }},
     {"chat_template_kwargs",
-     [](server::ChatInput& chat, size_t n) {
+     [](dialog::ChatInput& chat, size_t n) {
        for (size_t i = 0; i < n; ++i) chat.kwargs.Set("k" + std::to_string(i), 1);
      }},
 };
@@ -119,14 +119,14 @@ constexpr ChatOf kConversations[] = {
 void ExpectLinearConversations(const std::string& name, const std::string& tokenizer_json,
                                const std::string& chat_template) {
   const SystemClock clock;
-  const auto codec = server::MakeTextCodec({.tokenizer_json = tokenizer_json,
+  const auto codec = dialog::MakeTextCodec({.tokenizer_json = tokenizer_json,
                                             .chat_template = chat_template,
                                             .tokenizer_config = json::Object()},
                                            clock);
   ASSERT_TRUE(codec.ok()) << codec.error().message;
   for (const ChatOf& one : kConversations) {
     ExpectLinear(name + ": " + std::string(one.name), one.most, [&](size_t n) -> Work {
-      auto chat = std::make_shared<server::ChatInput>();
+      auto chat = std::make_shared<dialog::ChatInput>();
       chat->messages.push_back(Said("system", "Be brief."));
       chat->messages.push_back(Said("user", "Hello."));
       one.grow(*chat, n);

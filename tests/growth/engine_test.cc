@@ -1,13 +1,13 @@
-// What a token and a prompt cost beside the model: sampling, anchors, cached prefixes.
+// What a token and a prompt cost beside the model: sampling, points, cached prefixes.
 #include <deque>
 #include <memory>
 
 #include <gtest/gtest.h>
 
 #include "cache/prefix_index.h"
+#include "dialog/prefix_points.h"
 #include "growth.h"
 #include "sample/sampler.h"
-#include "server/prompt_anchors.h"
 
 namespace mach::growth {
 namespace {
@@ -51,7 +51,7 @@ TEST(EngineGrowth, Anchors) {
     for (size_t i = 0; i < n; ++i) prompt.push_back(static_cast<TokenId>(i % 5));
     return [prompt] {
       const std::vector<TokenId> ends = {3, 4};
-      return !server::PromptAnchors(prompt, ends, true).empty();
+      return !dialog::PrefixPointsOf(prompt, ends, true).empty();
     };
   });
 }

@@ -1,13 +1,14 @@
 // What comes before a body is read, and bodies in chunks.
-#include "server/http.h"
+#include "server/http/http.h"
 
 #include <gtest/gtest.h>
 
+#include "base/printable.h"
 #include "growth.h"
-#include "server/chunked_body.h"
-#include "server/framing.h"
-#include "server/router.h"
-#include "server/security.h"
+#include "server/http/chunked_body.h"
+#include "server/http/framing.h"
+#include "server/http/router.h"
+#include "server/http/security.h"
 
 namespace mach::growth {
 namespace {
@@ -95,7 +96,7 @@ TEST(HttpGrowth, Targets) {
         const auto parsed = ParseTarget(target);
         if (!parsed) return false;
         static_cast<void>(router.Find("GET", parsed->path));
-        static_cast<void>(HeaderSafe(target));
+        static_cast<void>(PrintableAscii(target));
         return true;
       };
     });

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "growth.h"
-#include "server/output_pipeline.h"
+#include "server/protocol/output_pipeline.h"
 #include "server/scripted_engine.h"
 
 namespace mach::growth {
@@ -37,7 +37,7 @@ GenerationRequest Requesting(size_t n_properties) {
 bool RunPipeline(const std::shared_ptr<const ScriptedCodec>& codec,
                  const GenerationRequest& request, bool in_reasoning,
                  const std::vector<TokenId>& tokens) {
-  server::Prompt prompt;
+  dialog::Prompt prompt;
   prompt.ends_in_reasoning = in_reasoning;
   server::OutputPipeline pipeline(codec, request, prompt,
                                   std::make_shared<const chat::Patterns>(request.stop));

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "growth.h"
-#include "server/chat_reply.h"
-#include "server/completion_reply.h"
+#include "server/protocol/openai_chat/chat_reply.h"
+#include "server/protocol/openai_completions/completion_reply.h"
 #include "server/scripted_engine.h"
 
 namespace mach::growth {
@@ -64,7 +64,7 @@ bool RunReply(const WantedReply& wanted, size_t prompt_tokens, const std::vector
   const auto handed = std::make_shared<HandedEngine>();
   GenerationReplyOptions options;
   options.request = RequestOf(wanted);
-  Prompt prompt;
+  dialog::Prompt prompt;
   prompt.tokens.assign(prompt_tokens, 7);
   options.prompts = {prompt};
   ChoiceRuns runs;

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "requests.h"
-#include "server/completion_request.h"
-#include "server/text_request.h"
+#include "server/protocol/openai_completions/completion_request.h"
+#include "server/protocol/text/text_request.h"
 
 namespace mach::growth {
 namespace {

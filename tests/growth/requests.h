@@ -5,7 +5,7 @@
 #include <variant>
 
 #include "growth.h"
-#include "server/chat_request.h"
+#include "server/protocol/openai_chat/chat_request.h"
 
 namespace mach::growth {
 

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "chat/template.h"
 #include "growth.h"
+#include "jinja/template.h"
 #include "json/value.h"
 
 namespace mach::growth {
@@ -36,7 +36,7 @@ TEST(TemplateSourceGrowth, Parse) {
   for (const Input& source : kSources) {
     ExpectLinear(source.name, source.most, [&](size_t n) -> Work {
       return [text = source.make(n)] {
-        static_cast<void>(chat::Template::Parse(text));
+        static_cast<void>(jinja::Template::Parse(text));
         return true;
       };
     });
@@ -56,7 +56,7 @@ TEST(TemplateSourceGrowth, TrackedRanges) {
     const std::string source =
         "{% set t %}{% for m in messages %}{{ m.content }}-{% endfor %}{% endset %}" +
         std::string(use);
-    const auto parsed = chat::Template::Parse(source);
+    const auto parsed = jinja::Template::Parse(source);
     ASSERT_TRUE(parsed.ok()) << parsed.error().message;
     ExpectLinear(use, kManyParts, [&](size_t n) -> Work {
       json::Array messages;
@@ -66,7 +66,7 @@ TEST(TemplateSourceGrowth, TrackedRanges) {
       auto variables = std::make_shared<json::Object>();
       variables->Set("messages", std::move(messages));
       return [&parsed, variables] {
-        chat::RenderOptions options;
+        jinja::RenderOptions options;
         options.limits.max_steps = SIZE_MAX;
         const auto rendered = parsed->Render(*variables, options);
         return rendered.ok() && !rendered->plain.empty();

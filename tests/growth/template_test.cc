@@ -1,5 +1,5 @@
 // Templates: what they loop over, filters, methods and operators, on lists, mappings and strings.
-#include "chat/template.h"
+#include "jinja/template.h"
 
 #include <memory>
 
@@ -41,7 +41,7 @@ json::Object Variables(std::string_view source, size_t n) {
 }
 
 void ExpectLinearRender(std::string_view source) {
-  const auto parsed = chat::Template::Parse(source);
+  const auto parsed = jinja::Template::Parse(source);
   ASSERT_TRUE(parsed.ok()) << source << ": " << parsed.error().message;
   size_t most = kManyParts;
   for (const std::string_view keys : {"dict", "rows", "sort", "unique"}) {
@@ -49,7 +49,7 @@ void ExpectLinearRender(std::string_view source) {
   }
   ExpectLinear(source, most, [&](size_t n) -> Work {
     return [&parsed, variables = std::make_shared<json::Object>(Variables(source, n))] {
-      chat::RenderOptions options;
+      jinja::RenderOptions options;
       options.limits.max_steps = SIZE_MAX;
       options.limits.max_memory_bytes = size_t{1} << 40;
       options.limits.max_output_bytes = size_t{1} << 40;

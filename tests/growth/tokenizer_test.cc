@@ -135,12 +135,12 @@ TEST(TokenizerGrowth, PlainRanges) {
     const Shared tokenizer = Load(kind.file());
     ExpectLinear(std::string(kind.name) + ": one range", kManyParts, [&](size_t n) -> Work {
       return [tokenizer, text = Times(n, "<|start|> the ")] {
-        const std::vector<text::Span> all{{0, text.size()}};
+        const std::vector<Span> all{{0, text.size()}};
         return !tokenizer->Encode(text, {.plain = all}).empty();
       };
     });
     ExpectLinear(std::string(kind.name) + ": many ranges", kManyParts, [&](size_t n) -> Work {
-      std::vector<text::Span> some;
+      std::vector<Span> some;
       for (size_t i = 0; i < n; ++i) some.push_back({i * 14, i * 14 + 9});
       return [tokenizer, text = Times(n, "<|start|> the "), some] {
         return !tokenizer->Encode(text, {.plain = some}).empty();

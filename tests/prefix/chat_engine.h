@@ -13,24 +13,24 @@
 #include <gtest/gtest.h>
 
 #include "cache/prefix_cache.h"
+#include "dialog/prefix_points.h"
+#include "dialog/text_codec.h"
 #include "engine/local_engine.h"
 #include "golden_files.h"
 #include "model/loaded_model.h"
-#include "server/generation.h"
-#include "server/prompt_anchors.h"
-#include "server/text_codec.h"
+#include "server/protocol/generation.h"
 #include "spec/draft_model.h"
 
 namespace mach::test {
 
-inline std::shared_ptr<const server::Codec> TinyCodec() {
+inline std::shared_ptr<const dialog::Codec> TinyCodec() {
   static const SystemClock clock;
-  static const std::shared_ptr<const server::Codec> codec = [] {
-    server::TextCodecFiles files;
+  static const std::shared_ptr<const dialog::Codec> codec = [] {
+    dialog::TextCodecFiles files;
     files.tokenizer_json = ReadText("models/mach-tiny/tokenizer.json");
     files.chat_template = ReadText("models/mach-tiny/chat_template.jinja");
     files.tokenizer_config = GoldenJson("models/mach-tiny/tokenizer_config.json");
-    auto made = server::MakeTextCodec(files, clock);
+    auto made = dialog::MakeTextCodec(files, clock);
     EXPECT_TRUE(made.ok()) << made.error().message;
     return *made;
   }();
@@ -142,7 +142,7 @@ inline ChatAnswer Ask(engine::Engine& engine, engine::Request request) {
 // One side of a conversation; `says` are the user's turns.
 struct Conversation {
   std::string session;
-  server::ChatInput chat;
+  dialog::ChatInput chat;
   std::vector<std::string> says;
   sample::Params sampling;
   size_t max_tokens = 16;
@@ -154,8 +154,8 @@ inline engine::Request ChatRequest(const engine::Engine& engine, const Conversat
   engine::Request request;
   request.session = c.session;
   request.prompt = prompt->tokens;
-  request.anchors = server::PromptAnchors(request.prompt, engine.info().stop_tokens,
-                                          server::BeginsWithSystem(c.chat));
+  request.prefix_points = dialog::PrefixPointsOf(request.prompt, engine.info().stop_tokens,
+                                                 server::BeginsWithSystem(c.chat));
   request.sampling = c.sampling;
   request.max_tokens = c.max_tokens;
   request.stop_tokens = engine.info().stop_tokens;

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/prefix_point.h"
 #include "cache/disk_index.h"
 #include "cache/entry_file.h"
 #include "chat_engine.h"
@@ -21,7 +22,7 @@ class PrefixDamage : public testing::Test {
     for (size_t i = 0; i < kCached + 1; ++i) {
       request_.prompt.push_back(static_cast<TokenId>(20 + i * 37 % 4000));
     }
-    request_.anchors = {{kCached, engine::PrefixKind::kMessage}};
+    request_.prefix_points = {{kCached, PrefixKind::kMessage}};
     request_.sampling.temperature = 0;
     request_.max_tokens = 2;
     expected_ = Ask(*NewChatEngine({.cache = false}), request_).tokens;

@@ -2,6 +2,7 @@
 // token.
 #include <thread>
 
+#include "base/prefix_point.h"
 #include "chat_engine.h"
 
 namespace mach::test {
@@ -109,7 +110,7 @@ TEST_F(PrefixIdentity, TurnsGoOnAtMessageBoundaries) {
       if (text == c.says[turn]) answer = TinyCodec()->DecodeTokens(got.tokens);
     }
     c.chat.messages.push_back(json::Object{{"role", "user"}, {"content", c.says[turn]}});
-    boundary = ChatRequest(*engine, c).anchors.back().tokens;
+    boundary = ChatRequest(*engine, c).prefix_points.back().tokens;
     c.chat.messages.push_back(json::Object{{"role", "assistant"}, {"content", answer}});
   }
   EXPECT_GT(boundary, 100u);
@@ -131,7 +132,7 @@ TEST_F(PrefixIdentity, FourSessionsAtATime) {
   for (size_t i = 0; i < agents.size(); ++i) EXPECT_EQ(found[i], expected_[i]) << i;
 }
 
-// Prompts that part at every place of a block, before and after an anchor.
+// Prompts that part at every place of a block, before and after an point.
 TEST_F(PrefixIdentity, PartialBlocks) {
   const auto plain = NewChatEngine({.cache = false});
   const auto cached = NewChatEngine({});
@@ -146,14 +147,14 @@ TEST_F(PrefixIdentity, PartialBlocks) {
           .prompt;
   ASSERT_GT(base.size(), 140u);
   for (size_t at = 60; at < 134; at += 7) {
-    for (const size_t anchor : {at - 3, at, at + 5}) {
+    for (const size_t point : {at - 3, at, at + 5}) {
       engine::Request request;
       request.prompt.assign(base.begin(), base.begin() + 140);
       for (size_t i = at; i < request.prompt.size(); ++i) {
         request.prompt[i] =
             static_cast<TokenId>((static_cast<size_t>(request.prompt[i]) + at) % 8000);
       }
-      request.anchors = {{anchor, engine::PrefixKind::kMessage}};
+      request.prefix_points = {{point, PrefixKind::kMessage}};
       request.sampling.temperature = 0;
       request.max_tokens = 6;
       ASSERT_EQ(Ask(*cached, request).tokens, Ask(*plain, request).tokens) << at;

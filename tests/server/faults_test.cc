@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "server/api_test.h"
-#include "server/token_channel.h"
+#include "server/protocol/token_channel.h"
 
 namespace mach::server {
 namespace {

@@ -15,7 +15,7 @@ TEST(TestClient, SeparatesEventsFromComments) {
 TEST(ScriptedCodec, DecodesWhatItEncodes) {
   const ScriptedCodec codec;
   const auto decoder = codec.NewDecoder();
-  std::vector<OutputPiece> pieces;
+  std::vector<dialog::OutputPiece> pieces;
   for (const TokenId token : ScriptTokens("a</think>b")) decoder->Push(token, pieces);
   ASSERT_EQ(pieces.size(), 3u);
   EXPECT_EQ(pieces[1].text, "</think>");

@@ -1,5 +1,5 @@
 // The HTTP core, over loopback: limits, errors, framing, timeouts, shutdown.
-#include "server/http_server.h"
+#include "server/http/http_server.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

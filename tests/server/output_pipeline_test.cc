@@ -1,4 +1,4 @@
-#include "server/output_pipeline.h"
+#include "server/protocol/output_pipeline.h"
 
 #include <gtest/gtest.h>
 
@@ -10,17 +10,18 @@ namespace mach::server {
 namespace {
 
 // Tokens are any byte strings: token i is the i-th piece.
-class PieceCodec final : public Codec {
+class PieceCodec final : public dialog::Codec {
  public:
   explicit PieceCodec(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
-  Result<Prompt> RenderChat(const ChatInput&, const std::atomic<bool>*) const override {
-    return Prompt{};
+  Result<dialog::Prompt> RenderChat(const dialog::ChatInput&,
+                                    const std::atomic<bool>*) const override {
+    return dialog::Prompt{};
   }
-  Result<std::vector<TokenId>> EncodeText(std::string_view, const EncodeTextOptions&,
+  Result<std::vector<TokenId>> EncodeText(std::string_view, const dialog::EncodeTextOptions&,
                                           const std::atomic<bool>*) const override {
     return std::vector<TokenId>();
   }
-  std::unique_ptr<TokenDecoder> NewDecoder() const override {
+  std::unique_ptr<dialog::TokenDecoder> NewDecoder() const override {
     return std::make_unique<Decoder>(*this);
   }
   std::string TokenBytes(TokenId token) const override {
@@ -33,13 +34,13 @@ class PieceCodec final : public Codec {
   const chat::OutputFormat& format() const override { return format_; }
 
  private:
-  class Decoder final : public TokenDecoder {
+  class Decoder final : public dialog::TokenDecoder {
    public:
     explicit Decoder(const PieceCodec& codec) : codec_(codec) {}
-    void Push(TokenId token, std::vector<OutputPiece>& out) override {
+    void Push(TokenId token, std::vector<dialog::OutputPiece>& out) override {
       out.push_back({codec_.TokenBytes(token), false});
     }
-    void Finish(std::vector<OutputPiece>&) override {}
+    void Finish(std::vector<dialog::OutputPiece>&) override {}
 
    private:
     const PieceCodec& codec_;
@@ -59,7 +60,7 @@ struct Output {
 Output RunPipeline(const std::vector<std::string>& pieces, const GenerationRequest& request,
                    bool in_reasoning) {
   const auto codec = std::make_shared<PieceCodec>(pieces);
-  Prompt prompt;
+  dialog::Prompt prompt;
   prompt.ends_in_reasoning = in_reasoning;
   OutputPipeline pipeline(codec, request, prompt,
                           std::make_shared<const chat::Patterns>(request.stop));

@@ -1,5 +1,5 @@
 // The residency probe against servers that tell it what is wrong.
-#include "server/probe.h"
+#include "cli/probe/probe.h"
 
 #include <array>
 #include <optional>
@@ -22,27 +22,28 @@ struct Told {
 
 class ProbeTest : public ApiTest {
  protected:
-  static Result<ProbeReport> Probe(TestServerOptions options) {
+  static Result<cli::ProbeReport> Probe(TestServerOptions options) {
     options.engine.token_delay = std::chrono::microseconds(200);
     TestServer server(std::move(options));
     const auto client =
-        HttpClient::ForUrl("http://127.0.0.1:" + std::to_string(server.port()) + "/v1", "");
+        cli::HttpClient::ForUrl("http://127.0.0.1:" + std::to_string(server.port()) + "/v1", "");
     EXPECT_TRUE(client.ok());
-    return RunProbe(*client, {.requests = 2, .max_tokens = 5, .stats_limit_ms = 1e6});
+    return cli::RunProbe(*client, {.requests = 2, .max_tokens = 5, .stats_limit_ms = 1e6});
   }
   // The verdicts of all checks; "worst" of the whole.
   static std::string Judge(TestServerOptions options) {
     const auto report = Probe(std::move(options));
     if (!report) return report.error().message;
     std::string verdicts;
-    for (const ProbeCheck& check : report->checks) {
-      verdicts += check.name + "=" + std::string(VerdictName(check.verdict)) + " ";
+    for (const cli::ProbeCheck& check : report->checks) {
+      verdicts += check.name + "=" + std::string(cli::VerdictName(check.verdict)) + " ";
       EXPECT_FALSE(check.found.empty());
-      if (check.verdict == ProbeVerdict::kWarning || check.verdict == ProbeVerdict::kFailure) {
+      if (check.verdict == cli::ProbeVerdict::kWarning ||
+          check.verdict == cli::ProbeVerdict::kFailure) {
         EXPECT_FALSE(check.advice.empty()) << check.name;
       }
     }
-    return verdicts + "worst=" + std::string(VerdictName(report->verdict()));
+    return verdicts + "worst=" + std::string(cli::VerdictName(report->verdict()));
   }
   static ServingFacts Streaming() {
     ServingFacts facts;
@@ -147,7 +148,7 @@ TEST(BankAdvice, IsTheLeastBankThatHasMostOfWhatComesAgain) {
   constexpr double kGiB = 1 << 30;
   const json::Value before = CacheStats(10, 5, {1, 2, 3}, 0);
   // 100 uses since then, 20 of them the first ever: of the other 80 the second size has 76.
-  ReuseReport report = CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 0));
+  cli::ReuseReport report = cli::CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 0));
   EXPECT_EQ(report.uses, 100);
   EXPECT_EQ(report.first_uses, 20);
   ASSERT_TRUE(report.advice.has_value());
@@ -162,42 +163,43 @@ TEST(BankAdvice, IsTheLeastBankThatHasMostOfWhatComesAgain) {
               testing::MatchesRegex("--expert-cache-gb 0\\.[0-9]+ --wired-gb 0\\.[0-9]+"));
 
   // The prefix cache gets a share of the larger ceiling: a seventh of 9 MiB, of which it has 1.
-  report = CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 1 << 20));
+  report = cli::CompareReuse(before, CacheStats(110, 25, {41, 78, 83}, 1 << 20));
   EXPECT_GE(report.advice->wired_gb * kGiB, (89 << 20) + (2 << 20) / 7);
   EXPECT_LE(report.advice->wired_gb * kGiB, 1.01 * (90 << 20));
   // The bank has it already: what misses is new.
-  EXPECT_FALSE(CompareReuse(before, CacheStats(110, 25, {80, 81, 83}, 0)).advice.has_value());
+  EXPECT_FALSE(cli::CompareReuse(before, CacheStats(110, 25, {80, 81, 83}, 0)).advice.has_value());
   // Nothing came again, or nothing tells.
-  EXPECT_FALSE(CompareReuse(before, CacheStats(110, 105, {1, 2, 3}, 0)).advice.has_value());
-  EXPECT_FALSE(CompareReuse(json::Object(), json::Object()).advice.has_value());
-  EXPECT_FALSE(CompareReuse(before, json::Object()).advice.has_value());
-  EXPECT_FALSE(CompareReuse(json::Object(), before).advice.has_value());
+  EXPECT_FALSE(cli::CompareReuse(before, CacheStats(110, 105, {1, 2, 3}, 0)).advice.has_value());
+  EXPECT_FALSE(cli::CompareReuse(json::Object(), json::Object()).advice.has_value());
+  EXPECT_FALSE(cli::CompareReuse(before, json::Object()).advice.has_value());
+  EXPECT_FALSE(cli::CompareReuse(json::Object(), before).advice.has_value());
 }
 
 TEST(HttpClient, TakesBaseUrlsAndRefusesOthers) {
   for (const char* url : {"http://localhost:8080", "http://localhost:8080/", "http://h/v1",
                           "http://[::1]:80/v1/", "http://h:1"}) {
-    EXPECT_TRUE(HttpClient::ForUrl(url, "").ok()) << url;
+    EXPECT_TRUE(cli::HttpClient::ForUrl(url, "").ok()) << url;
   }
   for (const char* url :
        {"", "localhost:8080", "https://h", "http://", "http://:80", "http://h:", "http://h/x",
         "http://[::1]x", "http://[::1", "http://h:80:80", "http://h:x", "http://u@h"}) {
-    EXPECT_FALSE(HttpClient::ForUrl(url, "").ok()) << url;
+    EXPECT_FALSE(cli::HttpClient::ForUrl(url, "").ok()) << url;
   }
 }
 
 TEST(HttpClient, ReadsAnswers) {
-  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")->body, "hi");
-  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 404 X\r\n\r\n")->status, 404);
-  EXPECT_EQ(ParseHttpAnswer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n3\r\n"
-                            " ho\r\n0\r\n\r\n")
-                ->body,
-            "hi ho");
+  EXPECT_EQ(cli::ParseHttpAnswer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")->body, "hi");
+  EXPECT_EQ(cli::ParseHttpAnswer("HTTP/1.1 404 X\r\n\r\n")->status, 404);
+  EXPECT_EQ(
+      cli::ParseHttpAnswer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n3\r\n"
+                           " ho\r\n0\r\n\r\n")
+          ->body,
+      "hi ho");
   for (const char* bad :
        {"", "HTTP/1.1 200", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhi"}) {
-    EXPECT_FALSE(ParseHttpAnswer(bad).ok()) << bad;
+    EXPECT_FALSE(cli::ParseHttpAnswer(bad).ok()) << bad;
   }
 }
 

@@ -11,9 +11,9 @@ namespace {
 
 constexpr std::string_view kMarkers[] = {"<think>", "</think>", "<tool_call>", "</tool_call>"};
 
-class ByteDecoder final : public TokenDecoder {
+class ByteDecoder final : public dialog::TokenDecoder {
  public:
-  void Push(TokenId token, std::vector<OutputPiece>& out) override {
+  void Push(TokenId token, std::vector<dialog::OutputPiece>& out) override {
     if (token == kScriptFault) throw std::bad_alloc();
     if (token < kScriptMarkers) {
       out.push_back({std::string(1, static_cast<char>(token)), false});
@@ -21,7 +21,7 @@ class ByteDecoder final : public TokenDecoder {
       out.push_back({std::string(kMarkers[token - kScriptMarkers]), true});
     }
   }
-  void Finish(std::vector<OutputPiece>&) override {}
+  void Finish(std::vector<dialog::OutputPiece>&) override {}
 };
 
 }  // namespace
@@ -52,8 +52,8 @@ void ScriptedCodec::Wait(const std::atomic<bool>* cancel) const {
   ++cancelled_;
 }
 
-Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input,
-                                         const std::atomic<bool>* cancel) const {
+Result<dialog::Prompt> ScriptedCodec::RenderChat(const dialog::ChatInput& input,
+                                                 const std::atomic<bool>* cancel) const {
   std::string text;
   for (const json::Value& message : input.messages) {
     const std::string& content = message.Find("content")->AsString();
@@ -68,7 +68,7 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input,
     text += content + "\n";
   }
   if (input.continue_final) text.pop_back();
-  Prompt prompt;
+  dialog::Prompt prompt;
   prompt.text = text;
   for (const char c : text) prompt.tokens.push_back(static_cast<unsigned char>(c));
   if (const json::Value* thinking = input.kwargs.Find("enable_thinking");
@@ -80,7 +80,7 @@ Result<Prompt> ScriptedCodec::RenderChat(const ChatInput& input,
 }
 
 Result<std::vector<TokenId>> ScriptedCodec::EncodeText(std::string_view text,
-                                                       const EncodeTextOptions& options,
+                                                       const dialog::EncodeTextOptions& options,
                                                        const std::atomic<bool>* cancel) const {
   std::vector<TokenId> tokens;
   if (text == "WAIT") {
@@ -103,7 +103,7 @@ std::string ScriptedCodec::DecodeTokens(std::span<const TokenId> tokens,
   return utf8::Repair(text);
 }
 
-std::unique_ptr<TokenDecoder> ScriptedCodec::NewDecoder() const {
+std::unique_ptr<dialog::TokenDecoder> ScriptedCodec::NewDecoder() const {
   return std::make_unique<ByteDecoder>();
 }
 

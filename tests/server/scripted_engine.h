@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "dialog/codec.h"
 #include "engine/engine.h"
 #include "engine/request_queue.h"
-#include "server/codec.h"
 
 namespace mach::server {
 
@@ -39,14 +39,16 @@ std::vector<TokenId> ScriptTokens(std::string_view text);
 // "<think>\n" where kwargs say enable_thinking. A message "REFUSE" is refused, as a template does;
 // "EXHAUST" throws std::bad_alloc, as does the decoder at kScriptFault. "WAIT", as a message or a
 // text, ends when it is cancelled.
-class ScriptedCodec final : public Codec {
+class ScriptedCodec final : public dialog::Codec {
  public:
   // function_tags: see chat::OutputFormat.
   explicit ScriptedCodec(bool function_tags = true)
       : format_{"<think>", "</think>", "<tool_call>", "</tool_call>", true, function_tags} {}
-  Result<Prompt> RenderChat(const ChatInput& input, const std::atomic<bool>* cancel) const override;
-  std::unique_ptr<TokenDecoder> NewDecoder() const override;
-  Result<std::vector<TokenId>> EncodeText(std::string_view text, const EncodeTextOptions& options,
+  Result<dialog::Prompt> RenderChat(const dialog::ChatInput& input,
+                                    const std::atomic<bool>* cancel) const override;
+  std::unique_ptr<dialog::TokenDecoder> NewDecoder() const override;
+  Result<std::vector<TokenId>> EncodeText(std::string_view text,
+                                          const dialog::EncodeTextOptions& options,
                                           const std::atomic<bool>* cancel) const override;
   std::string DecodeTokens(std::span<const TokenId> tokens,
                            const std::atomic<bool>* cancel) const override;

@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "json/parse.h"
-#include "server/http_server.h"
+#include "server/endpoints/service.h"
+#include "server/http/http_server.h"
 #include "server/scripted_engine.h"
-#include "server/service.h"
 
 namespace mach::server {
 namespace {

@@ -6,9 +6,9 @@
 #include <thread>
 #include <utility>
 
-#include "server/http_server.h"
+#include "server/endpoints/service.h"
+#include "server/http/http_server.h"
 #include "server/scripted_engine.h"
-#include "server/service.h"
 
 namespace mach::server {
 

@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "json/write.h"
 
-namespace mach::chat {
+namespace mach::jinja {
 namespace {
 
 constexpr std::string_view kPieces[] = {
@@ -240,4 +240,4 @@ json::Object ConversationGenerator::Variables() {
   return variables;
 }
 
-}  // namespace mach::chat
+}  // namespace mach::jinja

@@ -8,7 +8,7 @@
 
 #include "json/value.h"
 
-namespace mach::chat {
+namespace mach::jinja {
 
 class ConversationGenerator {
  public:
@@ -38,4 +38,4 @@ class ConversationGenerator {
   uint32_t draws_ = 0;
 };
 
-}  // namespace mach::chat
+}  // namespace mach::jinja

@@ -13,13 +13,13 @@
 #include <sys/wait.h>
 
 #include "base/result.h"
-#include "chat/template.h"
 #include "conversation_generator.h"
+#include "jinja/template.h"
 #include "json/parse.h"
 #include "json/value.h"
 #include "json/write.h"
 
-namespace mach::chat {
+namespace mach::jinja {
 namespace {
 
 constexpr int kSkipped = 77;
@@ -120,12 +120,12 @@ Result<int> Run(uint64_t seed, uint64_t count) {
 }
 
 }  // namespace
-}  // namespace mach::chat
+}  // namespace mach::jinja
 
 int main(int argc, char** argv) {
   const uint64_t seed = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1;
   const uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 2000;
-  const mach::Result<int> result = mach::chat::Run(seed, count);
+  const mach::Result<int> result = mach::jinja::Run(seed, count);
   if (!result) {
     std::cerr << result.error().message << "\n";
     return 2;

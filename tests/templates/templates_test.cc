@@ -6,11 +6,11 @@
 
 #include <gtest/gtest.h>
 
-#include "chat/template.h"
+#include "jinja/template.h"
 #include "json/parse.h"
 #include "json/value.h"
 
-namespace mach::chat {
+namespace mach::jinja {
 namespace {
 
 constexpr int64_t kNow = 1770091506;  // 2026-02-03 04:05:06, as in render_reference.py
@@ -92,4 +92,4 @@ TEST(TemplatesTest, MachTinyGoldens) {
 }
 
 }  // namespace
-}  // namespace mach::chat
+}  // namespace mach::jinja

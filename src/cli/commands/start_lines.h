@@ -1,0 +1,20 @@
+// The lines that `mach serve` prints when it is ready. People and scripts search them:
+// docs/server.md has their keys.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/commands/load_model.h"
+#include "cli/options/options.h"
+
+namespace mach::cli {
+
+std::vector<std::string> StartLines(const ServeOptions& options, const ServingModel& model);
+
+// "serving on URL", and commands to try it with.
+std::vector<std::string> ReadyLines(const ServeOptions& options, uint16_t port,
+                                    const std::string& model_id);
+
+}  // namespace mach::cli

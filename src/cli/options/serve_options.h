@@ -1,0 +1,178 @@
+// The options of `mach serve` and `mach probe`, part of the option table.
+#pragma once
+
+#include <array>
+
+#include "cli/options/prefix_options.h"
+#include "cli/options/shared_options.h"
+
+namespace mach::cli {
+
+inline constexpr std::string_view kReasoningChoices[] = {"both", "reasoning_content", "reasoning",
+                                                         "none", "inline"};
+
+inline constexpr std::string_view kWhileLoading[] = {"hold", "reject"};
+
+inline constexpr auto kServeOwn = std::to_array<Option>({
+    {.name = "alias",
+     .value = "NAME",
+     .type = OptionType::kText,
+     .group = "Model",
+     .help = "A further name that clients may use for the model. Repeatable.",
+     .repeatable = true},
+    {.name = "strict-model",
+     .type = OptionType::kFlag,
+     .group = "Model",
+     .help = "Refuse requests that name another model, instead of answering with this one."},
+    {.name = "host",
+     .value = "ADDRESS",
+     .type = OptionType::kText,
+     .group = "Server",
+     .help = "Address to listen on. Beyond this machine a key is needed.",
+     .default_value = "127.0.0.1"},
+    {.name = "port",
+     .value = "PORT",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Port to listen on; 0 takes any free one and prints it.",
+     .default_value = "8080",
+     .minimum = 0,
+     .maximum = 65535},
+    {.name = "max-queue",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Requests that may wait; further ones are answered with status 429.",
+     .default_value = "64",
+     .minimum = 0,
+     .maximum = 100000},
+    {.name = "max-queue-wait",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Longest wait for a turn, then status 429.",
+     .default_value = "0",
+     .default_help = "without a limit",
+     .minimum = 0,
+     .maximum = 86400},
+    {.name = "while-loading",
+     .value = "WHAT",
+     .type = OptionType::kChoice,
+     .group = "Server",
+     .help = "Requests that come before the model is there: hold them, or reject them with status "
+             "503.",
+     .default_value = "hold",
+     .choices = kWhileLoading},
+    {.name = "hold-timeout",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Longest time to hold a request while loading, then status 503.",
+     .default_value = "600",
+     .minimum = 1,
+     .maximum = 86400},
+    {.name = "drain-timeout",
+     .value = "SECONDS",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Time for answers under way after the first SIGTERM or SIGINT. The second one ends "
+             "the server at once.",
+     .default_value = "30",
+     .minimum = 0,
+     .maximum = 86400},
+    {.name = "max-body-mb",
+     .value = "MB",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Largest request body, in MiB.",
+     .default_value = "32",
+     .minimum = 1,
+     .maximum = 1024},
+    kRequestMemory,
+    {.name = "reasoning-field",
+     .value = "WHICH",
+     .type = OptionType::kChoice,
+     .group = "Server",
+     .help = "Where answers carry the model's reasoning; inline leaves it in the content.",
+     .default_value = "both",
+     .choices = kReasoningChoices},
+    {.name = "api-key-file",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Security",
+     .help = "Keys that clients must send, one a line. The file must be readable by you alone.",
+     .excludes = "insecure-no-auth"},
+    {.name = "insecure-no-auth",
+     .type = OptionType::kFlag,
+     .group = "Security",
+     .help = "Listen beyond this machine without a key."},
+    {.name = "allow-host",
+     .value = "NAME",
+     .type = OptionType::kText,
+     .group = "Security",
+     .help = "A Host name to accept, besides this machine's and the address of --host. Repeatable.",
+     .repeatable = true},
+    {.name = "allow-origin",
+     .value = "ORIGIN",
+     .type = OptionType::kText,
+     .group = "Security",
+     .help = "An origin whose pages may use the server, such as https://app.example or "
+             "moz-extension://*. Repeatable.",
+     .repeatable = true},
+});
+inline constexpr auto kServe = Join(kModelOptions, kServeOwn, kExpertOptions, kDraftOptions,
+                                    kPrefixOptions, kComputeOptions, kLogOptions);
+
+inline constexpr Example kServeExamples[] = {
+    {"mach serve models/mach-tiny --no-streaming --port 8080",
+     "Serves on http://127.0.0.1:8080/v1. 'make serve' installs what is missing, builds, and runs "
+     "this.",
+     Runs::kUntilStopped},
+    {"mach serve models/mach-tiny --no-streaming --port 0", "Takes a free port and prints it.",
+     Runs::kUntilStopped},
+    {"mach export-sidecar models/mach-tiny && mach serve models/mach-tiny --streaming --wired-gb 1 "
+     "--port 0",
+     "Writes the experts once, then keeps a bank of them in memory, within 1 GiB for all.",
+     Runs::kUntilStopped},
+    {"(umask 077 && openssl rand -hex 24 > /tmp/mach-keys) && mach serve models/mach-tiny "
+     "--no-streaming --host 0.0.0.0 --port 0 --api-key-file /tmp/mach-keys",
+     "Serves the network, to clients with a key.", Runs::kUntilStopped},
+};
+
+inline constexpr Option kProbe[] = {
+    {.name = "url",
+     .value = "URL",
+     .type = OptionType::kText,
+     .group = "Server",
+     .help = "Base URL of the server.",
+     .default_value = "http://127.0.0.1:8080/v1"},
+    {.name = "api-key-file",
+     .value = "FILE",
+     .type = OptionType::kPath,
+     .group = "Server",
+     .help = "File whose first key is sent."},
+    {.name = "requests",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Work",
+     .help = "Requests to drive it with, one after the other.",
+     .default_value = "3",
+     .minimum = 1,
+     .maximum = 1000},
+    {.name = "max-tokens",
+     .value = "N",
+     .type = OptionType::kInteger,
+     .group = "Work",
+     .help = "Tokens of each answer.",
+     .default_value = "64",
+     .minimum = 1,
+     .maximum = 100000},
+    {.name = "json", .type = OptionType::kFlag, .group = "Output", .help = "Print a JSON object."},
+};
+
+inline constexpr Example kProbeExamples[] = {
+    {"mach probe --url http://127.0.0.1:8080/v1", "Judges a running server.", Runs::kBesideServer},
+    {"mach probe --requests 1 --json", "The same after one request, as JSON.", Runs::kBesideServer},
+};
+
+}  // namespace mach::cli

@@ -1,0 +1,21 @@
+#include "dialog/prefix_points.h"
+
+#include <algorithm>
+
+#include "base/prefix_point.h"
+
+namespace mach::dialog {
+
+std::vector<PrefixPoint> PrefixPointsOf(std::span<const TokenId> prompt,
+                                        std::span<const TokenId> ends_of_turn,
+                                        bool begins_with_system) {
+  std::vector<PrefixPoint> points;
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (std::ranges::find(ends_of_turn, prompt[i]) == ends_of_turn.end()) continue;
+    const bool system = points.empty() && begins_with_system;
+    points.push_back({i + 1, system ? PrefixKind::kSystem : PrefixKind::kMessage});
+  }
+  return points;
+}
+
+}  // namespace mach::dialog
