@@ -35,8 +35,8 @@ T OrExit(Result<T> made) {
 inline std::unique_ptr<engine::Engine> NewEngine(const std::string& checkpoint, size_t context,
                                                  std::optional<cache::PrefixCacheOptions> prefix) {
   io::FileSystem& fs = io::PosixFileSystem();
-  auto model =
-      OrExit(model::LoadedModel::Load(fs, {.checkpoint = checkpoint, .context_tokens = context}));
+  auto model = OrExit(
+      residency::LoadedModel::Load(fs, {.checkpoint = checkpoint, .context_tokens = context}));
   engine::DecoderOptions decoder;
   decoder.policy = OrExit(spec::ParsePolicy("opencode-sampled-v1"));
   decoder.prefix_cache = std::move(prefix);

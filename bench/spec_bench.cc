@@ -28,7 +28,7 @@
 #include "engine/decoder.h"
 #include "jinja/template.h"
 #include "json/parse.h"
-#include "model/headers.h"
+#include "residency/headers.h"
 #include "text/tokenizer.h"
 
 namespace mach {
@@ -177,7 +177,7 @@ struct Row {
 class Bench {
  public:
   Bench() {
-    model::LoadOptions load;
+    residency::LoadOptions load;
     load.checkpoint = Env("MACH_BENCH_MODEL", nullptr);
     load.context_tokens = 2048;
     load.threads = EnvNumber("MACH_BENCH_THREADS", "1");
@@ -186,7 +186,7 @@ class Bench {
     // A bank of its own for each way, or one would read what another has warmed.
     models_.push_back(Load(load));
     while (bank > 0 && models_.size() < kWays) models_.push_back(Load(load));
-    const auto model = [&](Way way) -> model::LoadedModel& {
+    const auto model = [&](Way way) -> residency::LoadedModel& {
       return *models_[std::min<size_t>(way, models_.size() - 1)];
     };
     const int bits = static_cast<int>(EnvNumber("MACH_BENCH_DRAFT_BITS", "8"));
@@ -271,17 +271,17 @@ class Bench {
   }
 
  private:
-  static std::unique_ptr<model::LoadedModel> Load(const model::LoadOptions& load) {
-    return Must(model::LoadedModel::Load(io::PosixFileSystem(), load));
+  static std::unique_ptr<residency::LoadedModel> Load(const residency::LoadOptions& load) {
+    return Must(residency::LoadedModel::Load(io::PosixFileSystem(), load));
   }
 
-  static void UseSidecar(model::LoadOptions& load, double bank) {
+  static void UseSidecar(residency::LoadOptions& load, double bank) {
     const std::string directory = Env("MACH_BENCH_SIDECAR", nullptr);
-    const model::Headers headers =
-        Must(model::Headers::Open(io::PosixFileSystem(), load.checkpoint));
-    const experts::Catalog catalog = model::CatalogOf(Must(
-        model::OpenSidecar(io::PosixFileSystem(), *headers.checkpoint, headers.config, directory)));
-    model::SidecarStreaming& sidecar = load.sidecar.emplace();
+    const residency::Headers headers =
+        Must(residency::Headers::Open(io::PosixFileSystem(), load.checkpoint));
+    const experts::Catalog catalog = residency::CatalogOf(Must(residency::OpenSidecar(
+        io::PosixFileSystem(), *headers.checkpoint, headers.config, directory)));
+    residency::ExpertOptions& sidecar = load.sidecar.emplace();
     sidecar.directory = directory;
     sidecar.bank_bytes =
         static_cast<size_t>(bank * static_cast<double>(catalog.RecordCount()) + 0.5) *
@@ -322,7 +322,7 @@ class Bench {
   const CpuClock cpu_;
   const Clock& clock_ =
       Env("MACH_BENCH_CLOCK", "wall") == "cpu" ? static_cast<const Clock&>(cpu_) : wall_;
-  std::vector<std::unique_ptr<model::LoadedModel>> models_;  // by way, or one for all
+  std::vector<std::unique_ptr<residency::LoadedModel>> models_;  // by way, or one for all
   std::shared_ptr<const spec::DraftModel> draft_;
   std::array<std::unique_ptr<engine::Decoder>, kWays> decoders_;
   std::vector<Chat> chats_;

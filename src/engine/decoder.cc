@@ -31,7 +31,7 @@ FinishReason ReasonOf(spec::DecodeEnd end) {
 
 }  // namespace
 
-Result<std::unique_ptr<Decoder>> Decoder::Create(model::LoadedModel& model, const Clock& clock,
+Result<std::unique_ptr<Decoder>> Decoder::Create(residency::LoadedModel& model, const Clock& clock,
                                                  const DecoderOptions& options) {
   std::unique_ptr<Decoder> made(new Decoder(model, clock));
   const bool notes = options.draft != nullptr && options.prefix_cache;

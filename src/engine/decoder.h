@@ -10,7 +10,7 @@
 #include "cache/prefix_cache.h"
 #include "engine/engine.h"
 #include "engine/prefix_run.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "spec/decode_loop.h"
 #include "spec/speculators.h"
 
@@ -26,7 +26,7 @@ struct DecoderOptions {
 class Decoder {
  public:
   // The model must outlive the decoder.
-  static Result<std::unique_ptr<Decoder>> Create(model::LoadedModel& model, const Clock& clock,
+  static Result<std::unique_ptr<Decoder>> Create(residency::LoadedModel& model, const Clock& clock,
                                                  const DecoderOptions& options = {});
 
   // Generates until a stop token, the limit, or `cancelled`; reports to the sink's OnPrefill and
@@ -45,10 +45,10 @@ class Decoder {
   cache::PrefixCache* prefix_cache() const { return prefix_cache_.get(); }
 
  private:
-  Decoder(model::LoadedModel& model, const Clock& clock) : model_(model), clock_(clock) {}
+  Decoder(residency::LoadedModel& model, const Clock& clock) : model_(model), clock_(clock) {}
   Status Prefill(const Request& request, const std::atomic<bool>& cancelled, Sink& sink);
 
-  model::LoadedModel& model_;
+  residency::LoadedModel& model_;
   const Clock& clock_;
   std::shared_ptr<const spec::DraftModel> draft_;
   std::unique_ptr<cache::PrefixCache> prefix_cache_;  // its budget pays for blocks of state_

@@ -13,7 +13,7 @@ namespace {
 
 class LocalEngine final : public Engine {
  public:
-  LocalEngine(std::unique_ptr<model::LoadedModel> model, Info info,
+  LocalEngine(std::unique_ptr<residency::LoadedModel> model, Info info,
               std::unique_ptr<Decoder> decoder, size_t max_queue, const Clock& clock)
       : model_(std::move(model)),
         info_(std::move(info)),
@@ -84,7 +84,7 @@ class LocalEngine final : public Engine {
     }
   }
 
-  const std::unique_ptr<model::LoadedModel> model_;
+  const std::unique_ptr<residency::LoadedModel> model_;
   const Info info_;
   const std::unique_ptr<Decoder> decoder_;  // used by the engine thread
   const std::shared_ptr<RequestQueue> queue_;
@@ -118,7 +118,7 @@ std::vector<PrefixInfo> LocalEngine::prefixes() const {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel>&& model,
+Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<residency::LoadedModel>&& model,
                                                 const LocalEngineOptions& options) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id, options.stop_tokens));
   static const SystemClock clock;

@@ -8,7 +8,7 @@
 
 #include "engine/decoder.h"
 #include "engine/engine.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 
 namespace mach::engine {
 
@@ -20,12 +20,12 @@ struct LocalEngineOptions {
 };
 
 // Stop tokens (stop_tokens: the tokenizer's) and the sampling defaults of generation_config.json.
-Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id,
+Result<Info> DescribeModel(const residency::LoadedModel& model, const std::string& model_id,
                            std::span<const TokenId> stop_tokens);
 
 // Takes the model when it succeeds. REQUIRES: no owner of the drafter outlives the engine or, after
 // a failure, the model: it holds a reservation of the model's ledger.
-Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<model::LoadedModel>&& model,
+Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<residency::LoadedModel>&& model,
                                                 const LocalEngineOptions& options);
 
 }  // namespace mach::engine

@@ -3,7 +3,7 @@
 
 namespace mach::engine {
 
-Result<Info> DescribeModel(const model::LoadedModel& model, const std::string& model_id,
+Result<Info> DescribeModel(const residency::LoadedModel& model, const std::string& model_id,
                            std::span<const TokenId> stop_tokens) {
   Info info;
   info.model_id = model_id;

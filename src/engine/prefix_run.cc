@@ -7,8 +7,8 @@
 
 namespace mach::engine {
 
-PrefixRun::PrefixRun(cache::PrefixCache* cache, const Request& request, model::LoadedModel& model,
-                     cache::SequenceState& state)
+PrefixRun::PrefixRun(cache::PrefixCache* cache, const Request& request,
+                     residency::LoadedModel& model, cache::SequenceState& state)
     : cache_(cache), request_(request), model_(model), state_(state) {
   if (cache_ == nullptr) return;
   hit_ = cache_->Resume(request.prompt, request.session, state);

@@ -11,7 +11,7 @@
 #include "cache/prefix_cache.h"
 #include "engine/engine.h"
 #include "engine/prefix_points.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "spec/speculator.h"
 
 namespace mach::engine {
@@ -23,7 +23,7 @@ namespace mach::engine {
 class PrefixRun {
  public:
   // cache: null: none. state: empty. All outlive this.
-  PrefixRun(cache::PrefixCache* cache, const Request& request, model::LoadedModel& model,
+  PrefixRun(cache::PrefixCache* cache, const Request& request, residency::LoadedModel& model,
             cache::SequenceState& state);
   ~PrefixRun() { FirstToken(); }
   PrefixRun(const PrefixRun&) = delete;
@@ -49,7 +49,7 @@ class PrefixRun {
 
   cache::PrefixCache* const cache_;
   const Request& request_;
-  model::LoadedModel& model_;
+  residency::LoadedModel& model_;
   cache::SequenceState& state_;
   cache::PrefixCache::Hit hit_;
   cache::SaveTrigger trigger_ = cache::SaveTrigger::kCold;

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "model/plan.h"
+#include "model/footprint.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
 

@@ -1,11 +1,12 @@
 #include "spec/memory.h"
 
+#include "model/footprint.h"
 #include "spec/drafter.h"
 #include "spec/verifier.h"
 
 namespace mach::spec {
 
-DecodeNeeds MeasureDecode(const model::ModelConfig& target, const model::PlanOptions& options,
+DecodeNeeds MeasureDecode(const model::ModelConfig& target, const residency::PlanOptions& options,
                           const std::optional<DraftModel::Needs>& draft, bool notes) {
   DecodeNeeds needs;
   const size_t taps = draft ? draft->config.taps.size() : 0;

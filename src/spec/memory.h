@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "model/plan.h"
+#include "residency/plan.h"
 #include "spec/draft_model.h"
 
 namespace mach::spec {
@@ -19,7 +19,7 @@ struct DecodeNeeds {
 };
 
 // notes: whether a prefix cache wants the drafter's.
-DecodeNeeds MeasureDecode(const model::ModelConfig& target, const model::PlanOptions& options,
+DecodeNeeds MeasureDecode(const model::ModelConfig& target, const residency::PlanOptions& options,
                           const std::optional<DraftModel::Needs>& draft, bool notes);
 
 }  // namespace mach::spec

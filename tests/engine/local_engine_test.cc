@@ -88,12 +88,13 @@ constexpr const char* kCheckpoint = MACH_SOURCE_DIR "/tests/goldens/qwen3_5_moe/
 
 // streaming: nothing keeps all experts in memory.
 std::unique_ptr<Engine> NewEngine(size_t max_queue = 4,
-                                  std::optional<model::ExpertStreaming> streaming = {}) {
-  auto model = model::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = kCheckpoint,
-                                                                .context_tokens = kContext,
-                                                                .threads = 1,
-                                                                .max_rows = 16,
-                                                                .streaming = std::move(streaming)});
+                                  std::optional<residency::StreamingSetup> streaming = {}) {
+  auto model =
+      residency::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = kCheckpoint,
+                                                           .context_tokens = kContext,
+                                                           .threads = 1,
+                                                           .max_rows = 16,
+                                                           .streaming = std::move(streaming)});
   EXPECT_TRUE(model.ok()) << model.error().message;
   auto engine = MakeLocalEngine(*std::move(model), {.model_id = "tiny", .max_queue = max_queue});
   EXPECT_TRUE(engine.ok()) << engine.error().message;
@@ -242,7 +243,7 @@ TEST(LocalEngine, TellsOfItselfWhileItWorks) {
 
 TEST(LocalEngine, StreamsWhileOthersLook) {
   const test::ExpertFiles files(kCheckpoint, "local_engine");
-  model::ExpertStreaming streaming;
+  residency::StreamingSetup streaming;
   streaming.catalog = files.catalog();
   streaming.options.bank_bytes =
       streaming.catalog.RecordCount() / 2 * streaming.catalog.record_bytes;

@@ -15,18 +15,18 @@ namespace {
 class Allocations : public StreamingTest {
  protected:
   struct Parts {
-    std::unique_ptr<model::LoadedModel> model;
+    std::unique_ptr<residency::LoadedModel> model;
     engine::DecoderOptions decoder;
   };
 
   // memory_limit: 0 is what is free. prefixes: with a prefix cache.
   static Result<Parts> LoadParts(size_t memory_limit = 0, bool prefixes = true) {
     Parts parts;
-    model::LoadOptions load =
+    residency::LoadOptions load =
         StreamingOptions(files_->catalog(), {.bank = 0.25, .mode = io::ReadMode::kPread});
     load.memory_limit = memory_limit;
     io::FileSystem& fs = io::PosixFileSystem();
-    MACH_TRY(parts.model, model::LoadedModel::Load(fs, load));
+    MACH_TRY(parts.model, residency::LoadedModel::Load(fs, load));
     MACH_TRY(parts.decoder.policy, spec::ParsePolicy("fixed-8"));
     MACH_TRY(parts.decoder.draft,
              spec::DraftModel::Load(fs, {SourcePath("models/mach-tiny-dflash"), 8},

@@ -9,10 +9,10 @@
 #include "io/fault_file_system.h"
 #include "io/output_directory.h"
 #include "io/sidecar_writer.h"
-#include "model/headers.h"
-#include "model/sidecar.h"
-#include "model/sidecar_export.h"
 #include "reference/temporary_checkpoint.h"
+#include "residency/headers.h"
+#include "residency/sidecar.h"
+#include "residency/sidecar_export.h"
 #include "test_model.h"
 
 namespace mach::test {
@@ -42,16 +42,16 @@ CheckpointSpec Hybrid(reference::Layout layout) {
 // As the command does it. Dense experts become 4-bit.
 Status Export(const std::string& checkpoint, const std::string& output, size_t threads) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto headers, model::Headers::Open(fs, checkpoint));
-  const model::SidecarExport wish{.bits = model::SidecarBits::k4};
-  MACH_TRY(const auto layout, model::ExportLayout(headers.config, headers.source, wish));
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, checkpoint));
+  const residency::SidecarExport wish{.bits = residency::SidecarBits::k4};
+  MACH_TRY(const auto layout, residency::ExportLayout(headers.config, headers.source, wish));
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *headers.checkpoint));
   MACH_TRY(const auto directory, io::OpenOutputDirectory(output));
   MACH_TRY(const auto writer,
-           io::SidecarWriter::Open(fs, *directory,
-                                   model::MakeManifest(headers.config, layout, fingerprint, "t")));
+           io::SidecarWriter::Open(
+               fs, *directory, residency::MakeManifest(headers.config, layout, fingerprint, "t")));
   ThreadPool pool(threads);
-  return model::ExportSidecar(headers.config, headers.source, layout, wish, pool, *writer);
+  return residency::ExportSidecar(headers.config, headers.source, layout, wish, pool, *writer);
 }
 
 std::map<std::string, std::string> Content(const std::string& directory) {
@@ -64,8 +64,8 @@ std::map<std::string, std::string> Content(const std::string& directory) {
   return files;
 }
 
-model::LoadOptions Streaming(const std::string& checkpoint) {
-  model::LoadOptions options{
+residency::LoadOptions Streaming(const std::string& checkpoint) {
+  residency::LoadOptions options{
       .checkpoint = checkpoint, .context_tokens = 128, .threads = 2, .max_rows = 16};
   // Half of the experts.
   options.sidecar.emplace();
@@ -74,7 +74,7 @@ model::LoadOptions Streaming(const std::string& checkpoint) {
 }
 
 // Greedy, after a prompt of 20 tokens.
-Result<std::vector<TokenId>> Answer(model::LoadedModel& model) {
+Result<std::vector<TokenId>> Answer(residency::LoadedModel& model) {
   MACH_TRY(const auto state, model.NewState());
   const size_t width = model.config().hidden;
   std::vector<float> hidden(16 * width);
@@ -154,7 +154,7 @@ TEST_F(LoadFaults, EveryOpenAndReadMayFail) {
           {.fail_open = reads ? 0 : n, .fail_read = reads ? n : 0, .persistent = persistent});
       bool failed = false;
       {
-        const auto model = model::LoadedModel::Load(faulty, Streaming(checkpoint_.directory()));
+        const auto model = residency::LoadedModel::Load(faulty, Streaming(checkpoint_.directory()));
         failed = !model.ok();
         if (failed) {
           EXPECT_NE(model.error().message.find("injected"), std::string::npos)
@@ -182,7 +182,7 @@ TEST_F(LoadFaults, EveryLargeAllocationMayFail) {
     {
       const FailingMemory memory(n, persistent);
       const auto model =
-          model::LoadedModel::Load(io::PosixFileSystem(), Streaming(checkpoint_.directory()));
+          residency::LoadedModel::Load(io::PosixFileSystem(), Streaming(checkpoint_.directory()));
       if (model.ok()) {
         const auto answer = Answer(**model);
         (*model)->streaming()->CheckIdle();

@@ -8,10 +8,10 @@
 #include "io/memory_output_directory.h"
 #include "io/sidecar_verify.h"
 #include "model/arch_registry.h"
-#include "model/sidecar.h"
-#include "model/sidecar_export.h"
 #include "reference/random_matrix.h"
 #include "reference/temporary_checkpoint.h"
+#include "residency/sidecar.h"
+#include "residency/sidecar_export.h"
 
 namespace mach {
 namespace {
@@ -65,7 +65,7 @@ TEST(SidecarV1, RecordsHoldTheExpertsOfTheCheckpoint) {
   const CheckpointSpec spec = SampleSpec();
   const auto sidecar = io::Sidecar::Open(io::PosixFileSystem(), kSample);
   ASSERT_TRUE(sidecar.ok()) << sidecar.error().message;
-  const auto layout = model::LayoutOf(sidecar->manifest());
+  const auto layout = residency::LayoutOf(sidecar->manifest());
   ASSERT_TRUE(layout.ok());
   for (uint32_t layer = 0; layer < spec.layers; ++layer) {
     const auto file = io::PosixFileSystem().Open(sidecar->LayerPath(layer));
@@ -107,15 +107,15 @@ TEST(SidecarV1, AnExportOfTodayHasTheSameRecordsAndIndex) {
   const auto config = model::ParseConfig((*checkpoint)->config());
   const auto source = io::TensorSource::Create(**checkpoint);
   ASSERT_TRUE(config.ok() && source.ok());
-  const auto layout = model::ExportLayout(*config, *source, {});
+  const auto layout = residency::ExportLayout(*config, *source, {});
   ASSERT_TRUE(layout.ok());
   io::MemoryFileSystem fs;
   io::MemoryOutputDirectory output(fs, "s", {});
   const auto writer =
-      io::SidecarWriter::Open(fs, output, model::MakeManifest(*config, *layout, "", "test"));
+      io::SidecarWriter::Open(fs, output, residency::MakeManifest(*config, *layout, "", "test"));
   ASSERT_TRUE(writer.ok());
   ThreadPool pool(1);
-  const Status exported = model::ExportSidecar(*config, *source, *layout, {}, pool, **writer);
+  const Status exported = residency::ExportSidecar(*config, *source, *layout, {}, pool, **writer);
   ASSERT_TRUE(exported.ok()) << exported.error().message;
   for (const char* name : {"index.bin", "layer-000.bin", "layer-001.bin"}) {
     const auto sample = io::ReadSmallFile(io::PosixFileSystem(), kSample + "/" + name, 1 << 20);

@@ -1,13 +1,13 @@
 // What is advised where a plan does not fit has to work.
-#include "model/ceiling.h"
+#include "residency/ceiling.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/units.h"
-#include "model/headers.h"
-#include "model/loaded_model.h"
-#include "model/residency.h"
+#include "residency/headers.h"
+#include "residency/loaded_model.h"
+#include "residency/residency.h"
 
 namespace mach::model {
 namespace {
@@ -29,45 +29,48 @@ double NumberAfter(const std::string& text, const std::string& phrase) {
 class CeilingTest : public testing::Test {
  protected:
   CeilingTest()
-      : headers_(Headers::Open(io::PosixFileSystem(), MACH_SOURCE_DIR "/models/mach-tiny")) {}
+      : headers_(
+            residency::Headers::Open(io::PosixFileSystem(), MACH_SOURCE_DIR "/models/mach-tiny")) {}
   void SetUp() override { ASSERT_TRUE(headers_.ok()) << headers_.error().message; }
 
   const ModelConfig& config() const { return headers_->config; }
-  PlanOptions Plan(size_t context) const {
+  residency::PlanOptions Plan(size_t context) const {
     return {.context_tokens = context, .max_rows = std::min<size_t>(256, context), .threads = 2};
   }
-  MemoryNeeds Needs(size_t context) const {
-    const auto needs = MeasureNeeds(config(), headers_->source, Plan(context));
+  residency::MemoryNeeds Needs(size_t context) const {
+    const auto needs = residency::MeasureNeeds(config(), headers_->source, Plan(context));
     EXPECT_TRUE(needs.ok());
     return *needs;
   }
   std::string AllResident(size_t context, size_t ceiling, size_t free) const {
-    const Status fits = CheckAllResident(config(), Needs(context), ceiling, free);
+    const Status fits = residency::CheckAllResident(config(), Needs(context), ceiling, free);
     return fits ? "" : fits.error().message;
   }
 
-  Result<Headers> headers_;
+  Result<residency::Headers> headers_;
 };
 
 TEST(HowToFit, NeverAdvisesWhatIsRefused) {
-  const Shortfall s{.least = 10 * kGib,
-                    .ceiling = 9 * kGib,
-                    .free = 12 * kGib,
-                    .kv = 2 * kGib,
-                    .context_tokens = 32768};
-  EXPECT_EQ(HowToFit(s), "raise --wired-gb to at least 10, or lower --ctx-size to at most 16384");
-  Shortfall full = s;
+  const residency::Shortfall s{.least = 10 * kGib,
+                               .ceiling = 9 * kGib,
+                               .free = 12 * kGib,
+                               .kv = 2 * kGib,
+                               .context_tokens = 32768};
+  EXPECT_EQ(residency::HowToFit(s),
+            "raise --wired-gb to at least 10, or lower --ctx-size to at most 16384");
+  residency::Shortfall full = s;
   full.free = 9 * kGib;
-  EXPECT_EQ(HowToFit(full), "lower --ctx-size to at most 16384");
+  EXPECT_EQ(residency::HowToFit(full), "lower --ctx-size to at most 16384");
   full.kv = kGib / 2;
-  EXPECT_THAT(HowToFit(full), AllOf(HasSubstr("9.00 GiB that are free"), Not(HasSubstr("--"))));
-  Shortfall large = s;
+  EXPECT_THAT(residency::HowToFit(full),
+              AllOf(HasSubstr("9.00 GiB that are free"), Not(HasSubstr("--"))));
+  residency::Shortfall large = s;
   large.kv = kGib;  // all of it is not enough to leave a token
-  EXPECT_EQ(HowToFit(large), "raise --wired-gb to at least 10");
+  EXPECT_EQ(residency::HowToFit(large), "raise --wired-gb to at least 10");
 }
 
 TEST_F(CeilingTest, AllExpertsInMemory) {
-  const MemoryNeeds needs = Needs(8192);
+  const residency::MemoryNeeds needs = Needs(8192);
   const size_t least = needs.resident() + needs.all_experts();
   EXPECT_EQ(AllResident(8192, least, kGib), "");
   const std::string message = AllResident(8192, least - kMib, kGib);
@@ -85,19 +88,20 @@ TEST_F(CeilingTest, AllExpertsInMemory) {
 }
 
 TEST_F(CeilingTest, ABank) {
-  const DiskExperts disk = ImagineDiskExperts(config(), Needs(8192).expert_layout);
+  const residency::ExpertsOnDisk disk =
+      residency::ImagineExpertsOnDisk(config(), Needs(8192).expert_layout);
   const auto fit = [&](size_t ceiling, std::optional<size_t> bank, size_t free = kGib,
                        size_t context = 8192) {
-    SidecarStreaming wish;
+    residency::ExpertOptions wish;
     wish.bank_bytes = bank;
-    MemoryNeeds needs = Needs(context);
-    EXPECT_TRUE(UseExperts(disk, config(), wish, needs).ok());
-    needs.prefix = DefaultPrefixBytes(needs, needs.least_bank, ceiling);
-    const auto found = FitBank(disk, config(), needs, ceiling, wish, free);
+    residency::MemoryNeeds needs = Needs(context);
+    EXPECT_TRUE(residency::UseExperts(disk, config(), wish, needs).ok());
+    needs.prefix = residency::DefaultPrefixBytes(needs, needs.least_bank, ceiling);
+    const auto found = residency::FitBank(disk, config(), needs, ceiling, wish, free);
     return found ? "" : found.error().message;
   };
-  MemoryNeeds needs = Needs(8192);
-  ASSERT_TRUE(UseExperts(disk, config(), {}, needs).ok());
+  residency::MemoryNeeds needs = Needs(8192);
+  ASSERT_TRUE(residency::UseExperts(disk, config(), {}, needs).ok());
   const size_t least = needs.resident() + needs.least_bank;
   EXPECT_EQ(fit(least, std::nullopt), "");
   const std::string below = fit(least - kMib, std::nullopt);
@@ -126,12 +130,12 @@ TEST_F(CeilingTest, ABank) {
 
 TEST_F(CeilingTest, TheLongestContext) {
   const auto longest = [&](size_t bytes) {
-    const auto found = LongestContext(config(), Plan(8192), bytes, nullptr);
+    const auto found = residency::LongestContext(config(), Plan(8192), bytes, nullptr);
     EXPECT_TRUE(found.ok());
     return *found;
   };
   const auto takes = [&](size_t context) {
-    const MemoryNeeds needs = Needs(context);
+    const residency::MemoryNeeds needs = Needs(context);
     return needs.state + needs.kv + needs.scratch;
   };
   EXPECT_EQ(longest(kGib), 8192u);
@@ -140,28 +144,29 @@ TEST_F(CeilingTest, TheLongestContext) {
     EXPECT_EQ(longest(takes(context)), context);
     EXPECT_EQ(longest(takes(context) - 1), context - 64);
   }
-  const auto failing = LongestContext(config(), Plan(64), kGib,
-                                      [](const ModelConfig&, const PlanOptions&) -> Result<size_t> {
-                                        return Error{Code::kIo, "no drafter"};
-                                      });
+  const auto failing = residency::LongestContext(
+      config(), Plan(64), kGib,
+      [](const ModelConfig&, const residency::PlanOptions&) -> Result<size_t> {
+        return Error{Code::kIo, "no drafter"};
+      });
   EXPECT_FALSE(failing.ok());
 }
 
 TEST_F(CeilingTest, AContextBeyondTheModel) {
-  EXPECT_TRUE(CheckContext(config(), 0).ok());
-  EXPECT_TRUE(CheckContext(config(), 8192).ok());
-  EXPECT_EQ(CheckContext(config(), 8193).error().message,
+  EXPECT_TRUE(residency::CheckContext(config(), 0).ok());
+  EXPECT_TRUE(residency::CheckContext(config(), 8192).ok());
+  EXPECT_EQ(residency::CheckContext(config(), 8193).error().message,
             "--ctx-size is 8193, but the model has 8192 positions; give at most 8192");
 }
 
 TEST(ChooseCeiling, NamesTheMostThatIsFree) {
-  const auto refused = ChooseCeiling(20 * kGib, 10 * kGib + 1);
+  const auto refused = residency::ChooseCeiling(20 * kGib, 10 * kGib + 1);
   ASSERT_FALSE(refused.ok());
   const std::string& message = refused.error().message;
   EXPECT_THAT(message, HasSubstr("--wired-gb asks for 20.00 GiB, but 10.00 GiB are free"));
-  EXPECT_TRUE(
-      ChooseCeiling(BytesOfGigabytes(NumberAfter(message, "lower it to at most ")), 10 * kGib + 1)
-          .ok());
+  EXPECT_TRUE(residency::ChooseCeiling(
+                  BytesOfGigabytes(NumberAfter(message, "lower it to at most ")), 10 * kGib + 1)
+                  .ok());
 }
 
 }  // namespace

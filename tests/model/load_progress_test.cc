@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "model/loaded_model.h"
 #include "model/synth/synth.h"
+#include "residency/loaded_model.h"
 
 namespace mach::model {
 namespace {
@@ -29,13 +29,13 @@ class LargeTensor : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
-  Result<std::unique_ptr<LoadedModel>> Load(const LoadProgress& progress) const {
-    LoadOptions options;
+  Result<std::unique_ptr<residency::LoadedModel>> Load(const LoadProgress& progress) const {
+    residency::LoadOptions options;
     options.checkpoint = directory_;
     options.context_tokens = 64;
     options.threads = 1;
     options.progress = progress;
-    return LoadedModel::Load(io::PosixFileSystem(), options);
+    return residency::LoadedModel::Load(io::PosixFileSystem(), options);
   }
 
   static constexpr size_t kVocab = 65536;

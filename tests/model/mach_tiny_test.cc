@@ -115,12 +115,12 @@ TEST_F(MachTiny, GreedyContinuations) {
 TEST_F(MachTiny, TokensDoNotDependOnThreadsChunksOrIsa) {
   const json::Value texts = GoldenJson("tests/goldens/mach-tiny/golden-4bit.json");
   const std::vector<TokenId> ids = TokenIds(*texts.AsArray()[Brief() ? 0 : 8].Find("input_ids"));
-  const auto logits = [&](const model::LoadOptions& options, size_t chunk) {
+  const auto logits = [&](const residency::LoadOptions& options, size_t chunk) {
     const auto model = TestModel::Load(options);
     const auto state = model->NewState();
     return model->Logits(ids, *state, chunk);
   };
-  model::LoadOptions options{.checkpoint = SourcePath("models/mach-tiny"), .threads = 1};
+  residency::LoadOptions options{.checkpoint = SourcePath("models/mach-tiny"), .threads = 1};
   const std::vector<float> reference = logits(options, 256);
   for (const size_t threads : {2, 3}) {
     options.threads = threads;

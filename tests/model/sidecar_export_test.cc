@@ -1,6 +1,6 @@
 // Exports of small random checkpoints: what the records hold, what is refused, and what faults and
 // interruptions leave.
-#include "model/sidecar_export.h"
+#include "residency/sidecar_export.h"
 
 #include <cmath>
 #include <fstream>
@@ -13,8 +13,8 @@
 #include "io/memory_output_directory.h"
 #include "io/xxh3.h"
 #include "model/arch_registry.h"
-#include "model/sidecar.h"
 #include "reference/temporary_checkpoint.h"
+#include "residency/sidecar.h"
 
 namespace mach::model {
 namespace {
@@ -57,19 +57,21 @@ Result<Source> OpenSource(io::FileSystem& fs, const std::string& directory) {
 
 // The whole of an export, as the command does it. back: reads what `directory` writes.
 Status Export(io::FileSystem& in, const std::string& checkpoint, io::FileSystem& back,
-              io::OutputDirectory& directory, const SidecarExport& options, size_t threads = 1) {
+              io::OutputDirectory& directory, const residency::SidecarExport& options,
+              size_t threads = 1) {
   MACH_TRY(const Source source, OpenSource(in, checkpoint));
-  MACH_TRY(const auto layout, ExportLayout(source.config, *source.tensors, options));
+  MACH_TRY(const auto layout, residency::ExportLayout(source.config, *source.tensors, options));
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(in, *source.checkpoint));
   MACH_TRY(const auto writer,
-           io::SidecarWriter::Open(back, directory,
-                                   MakeManifest(source.config, layout, fingerprint, options.tool)));
+           io::SidecarWriter::Open(
+               back, directory,
+               residency::MakeManifest(source.config, layout, fingerprint, options.tool)));
   ThreadPool pool(threads);
-  return ExportSidecar(source.config, *source.tensors, layout, options, pool, *writer);
+  return residency::ExportSidecar(source.config, *source.tensors, layout, options, pool, *writer);
 }
 
 Status Export(const std::string& checkpoint, io::MemoryFileSystem& fs,
-              const SidecarExport& options = {}, size_t threads = 1) {
+              const residency::SidecarExport& options = {}, size_t threads = 1) {
   io::MemoryOutputDirectory directory(fs, kOut, {});
   return Export(io::PosixFileSystem(), checkpoint, fs, directory, options, threads);
 }
@@ -110,7 +112,7 @@ TEST(SidecarExport, KeepsQuantizedExpertsBitForBit) {
       } else {
         EXPECT_EQ(Files(fs, kOut), first);
       }
-      const auto sidecar = OpenSidecar(fs, *source->checkpoint, source->config, kOut);
+      const auto sidecar = residency::OpenSidecar(fs, *source->checkpoint, source->config, kOut);
       // The memory holds the sidecar alone, not the checkpoint.
       EXPECT_FALSE(sidecar.ok());
       const auto opened = io::Sidecar::Open(fs, kOut);
@@ -118,7 +120,7 @@ TEST(SidecarExport, KeepsQuantizedExpertsBitForBit) {
       const auto fingerprint =
           io::FingerprintCheckpoint(io::PosixFileSystem(), *source->checkpoint);
       const Status fits =
-          CheckSidecar(*opened, source->config, *fingerprint, checkpoint.directory());
+          residency::CheckSidecar(*opened, source->config, *fingerprint, checkpoint.directory());
       EXPECT_TRUE(fits.ok()) << fits.error().message;
       size_t records = 0;
       for (uint32_t layer = 0; layer < spec.layers; ++layer) {
@@ -146,14 +148,15 @@ TEST(SidecarExport, QuantizesDenseExpertsWithinAStep) {
     const TemporaryCheckpoint checkpoint(spec);
     const auto source = OpenSource(io::PosixFileSystem(), checkpoint.directory());
     ASSERT_TRUE(source.ok());
-    for (const auto& [wanted, bits] : {std::pair(SidecarBits::k4, 4), {SidecarBits::k8, 8}}) {
+    for (const auto& [wanted, bits] :
+         {std::pair(residency::SidecarBits::k4, 4), {residency::SidecarBits::k8, 8}}) {
       io::MemoryFileSystem fs;
       const Status exported = Export(checkpoint.directory(), fs, {.bits = wanted});
       ASSERT_TRUE(exported.ok()) << exported.error().message;
       const auto sidecar = io::Sidecar::Open(fs, kOut);
       ASSERT_TRUE(sidecar.ok()) << sidecar.error().message;
       EXPECT_EQ(sidecar->manifest().weights[0].bits, bits);
-      const auto records = LayoutOf(sidecar->manifest());
+      const auto records = residency::LayoutOf(sidecar->manifest());
       ASSERT_TRUE(records.ok());
       const io::SidecarRecord r = sidecar->Record(LayerId(1), ExpertId(2));
       const std::string& file = fs.Get(sidecar->LayerPath(1));
@@ -187,7 +190,7 @@ TEST(SidecarExport, QuantizesDenseExpertsWithinAStep) {
 }
 
 TEST(SidecarExport, SaysWhatCannotBe) {
-  const auto refusal = [](const CheckpointSpec& spec, const SidecarExport& options) {
+  const auto refusal = [](const CheckpointSpec& spec, const residency::SidecarExport& options) {
     const TemporaryCheckpoint checkpoint(spec);
     io::MemoryFileSystem fs;
     const Status exported = Export(checkpoint.directory(), fs, options);
@@ -197,16 +200,16 @@ TEST(SidecarExport, SaysWhatCannotBe) {
   const CheckpointSpec affine = Small(reference::Layout::kMlxAffine);
   EXPECT_THAT(refusal(affine, {.experts = 4}),
               HasSubstr("has 3 experts in a layer, --num-experts says 4"));
-  EXPECT_EQ(refusal(affine, {.bits = SidecarBits::k4, .experts = 3}), "exported");
-  EXPECT_THAT(refusal(affine, {.bits = SidecarBits::k8}), HasSubstr("use --bits keep"));
-  EXPECT_THAT(refusal(affine, {.bits = SidecarBits::k16}), HasSubstr("use --bits keep"));
+  EXPECT_EQ(refusal(affine, {.bits = residency::SidecarBits::k4, .experts = 3}), "exported");
+  EXPECT_THAT(refusal(affine, {.bits = residency::SidecarBits::k8}), HasSubstr("use --bits keep"));
+  EXPECT_THAT(refusal(affine, {.bits = residency::SidecarBits::k16}), HasSubstr("use --bits keep"));
   CheckpointSpec dense = affine;
   dense.mlp_only_layers = 3;
   EXPECT_THAT(refusal(dense, {}), HasSubstr("no routed experts"));
   CheckpointSpec narrow = Small(reference::Layout::kHfStacked);
   narrow.expert_width = 32;
   narrow.grid = {};
-  EXPECT_THAT(refusal(narrow, {.bits = SidecarBits::k4}),
+  EXPECT_THAT(refusal(narrow, {.bits = residency::SidecarBits::k4}),
               HasSubstr("down_proj of the experts has 32 columns"));
 }
 
@@ -228,7 +231,8 @@ TEST(SidecarExport, RefusesToQuantizeWhatIsNoWeight) {
     file.write(reinterpret_cast<const char*>(&bits), sizeof bits);
     file.close();
     io::MemoryFileSystem fs;
-    const Status exported = Export(checkpoint.directory(), fs, {.bits = SidecarBits::k4});
+    const Status exported =
+        Export(checkpoint.directory(), fs, {.bits = residency::SidecarBits::k4});
     ASSERT_FALSE(exported.ok());
     EXPECT_THAT(exported.error().message,
                 ::testing::AllOf(HasSubstr("layers.1.mlp.experts.1.up_proj"),
@@ -333,7 +337,7 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   const TemporaryCheckpoint checkpoint(spec);
   io::MemoryFileSystem fs;
   // Within the second of three layers.
-  const SidecarExport stops{
+  const residency::SidecarExport stops{
       .progress = [](uint64_t done, uint64_t total) { return done <= total / 3; }};
   const Status stopped = Export(checkpoint.directory(), fs, stops);
   ASSERT_FALSE(stopped.ok());
@@ -346,13 +350,13 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   {
     const auto source = OpenSource(io::PosixFileSystem(), checkpoint.directory());
     ASSERT_TRUE(source.ok());
-    const auto layout = ExportLayout(source->config, *source->tensors, {});
+    const auto layout = residency::ExportLayout(source->config, *source->tensors, {});
     const auto fingerprint = io::FingerprintCheckpoint(io::PosixFileSystem(), *source->checkpoint);
     ASSERT_TRUE(layout.ok() && fingerprint.ok());
     io::MemoryOutputDirectory directory(fs, kOut, {});
     std::vector<uint64_t> checked;
     const auto writer = io::SidecarWriter::Open(
-        fs, directory, MakeManifest(source->config, *layout, *fingerprint, ""),
+        fs, directory, residency::MakeManifest(source->config, *layout, *fingerprint, ""),
         [&](uint64_t done, uint64_t all) {
           checked.push_back(done);
           EXPECT_EQ(all, spec.experts * layout->record_bytes());
@@ -367,7 +371,7 @@ TEST(SidecarExport, AnInterruptedExportIsTakenUp) {
   // The progress of the second run begins with the finished layer, in one step.
   std::vector<uint64_t> reported;
   uint64_t total = 0;
-  const SidecarExport rest{.progress = [&](uint64_t done, uint64_t all) {
+  const residency::SidecarExport rest{.progress = [&](uint64_t done, uint64_t all) {
     reported.push_back(done);
     total = all;
     return true;
@@ -410,7 +414,7 @@ TEST(SidecarExport, ASidecarOfAnotherCheckpointIsRefusedByName) {
     fs.Put("s/index.bin", index);
     const auto sidecar = io::Sidecar::Open(fs, kOut);
     if (!sidecar) return sidecar.error().message;
-    const Status fits = CheckSidecar(*sidecar, source->config, *fingerprint, "models/m");
+    const Status fits = residency::CheckSidecar(*sidecar, source->config, *fingerprint, "models/m");
     return fits.ok() ? "" : fits.error().message;
   };
   EXPECT_EQ(check("\"tool\"", "\"tool\""), "");

@@ -7,9 +7,9 @@
 #include <gmock/gmock.h>
 
 #include "io/fault_reader.h"
-#include "model/headers.h"
-#include "model/source_experts.h"
 #include "reference/temporary_checkpoint.h"
+#include "residency/headers.h"
+#include "residency/source_experts.h"
 #include "test_model.h"
 
 namespace mach::test {
@@ -46,7 +46,7 @@ CheckpointSpec Spec(reference::Layout layout, DType dtype, Family family,
   return spec;
 }
 
-model::LoadOptions Options(const std::string& checkpoint) {
+residency::LoadOptions Options(const std::string& checkpoint) {
   return {.checkpoint = checkpoint, .context_tokens = 128, .threads = 2, .max_rows = 64};
 }
 
@@ -101,12 +101,12 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
   ASSERT_NE(resident, nullptr);
   const std::vector<TokenId> expected = Greedy(*resident, 64);
 
-  for (const auto reads : {model::DirectReads::kIoUring, model::DirectReads::kPread}) {
+  for (const auto reads : {residency::DirectReads::kIoUring, residency::DirectReads::kPread}) {
     const auto mode =
-        reads == model::DirectReads::kPread ? io::ReadMode::kPread : io::ReadMode::kIoUring;
+        reads == residency::DirectReads::kPread ? io::ReadMode::kPread : io::ReadMode::kIoUring;
     if (!io::AsyncReader::Create(mode).ok()) continue;
     SCOPED_TRACE(io::ReadModeName(mode));
-    model::LoadOptions options = Options(checkpoint.directory());
+    residency::LoadOptions options = Options(checkpoint.directory());
     options.sidecar.emplace();
     options.sidecar->from_checkpoint = !c.fallback;
     options.sidecar->reads = reads;
@@ -115,13 +115,13 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
     options.sidecar->allow_slow = true;
     options.sidecar->prefetch = experts::Prefetch::kOn;
     // A bank of what one token uses, and one expert more.
-    const auto headers = model::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
+    const auto headers = residency::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
     ASSERT_TRUE(headers.ok());
     const auto found =
-        model::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
+        residency::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
     ASSERT_TRUE(found.ok()) << found.error().message;
     options.sidecar->bank_bytes =
-        (model::FloorSlots(headers->config) + 1) * found->catalog.record_bytes;
+        (residency::FloorSlots(headers->config) + 1) * found->catalog.record_bytes;
     options.memory_limit = size_t{256} << 20;
     const auto streamed = TestModel::Load(options);
     ASSERT_NE(streamed, nullptr);
@@ -148,16 +148,17 @@ TEST_P(SourceFaults, EveryReadMayFail) {
   const TemporaryCheckpoint checkpoint(Spec(c.layout, c.dtype, c.family, c.grid));
   const auto resident = TestModel::Load(Options(checkpoint.directory()));
   const std::vector<TokenId> expected = Greedy(*resident, 64);
-  const auto headers = model::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
+  const auto headers = residency::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
   ASSERT_TRUE(headers.ok());
-  auto found = model::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
+  auto found =
+      residency::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
   ASSERT_TRUE(found.ok());
 
   io::FaultReader* reader = nullptr;
-  model::LoadOptions options = Options(checkpoint.directory());
-  model::ExpertStreaming& streaming = options.streaming.emplace();
+  residency::LoadOptions options = Options(checkpoint.directory());
+  residency::StreamingSetup& streaming = options.streaming.emplace();
   streaming.catalog = found->catalog;
-  streaming.slices = std::make_shared<const model::SourceSlices>(found->slices);
+  streaming.slices = std::make_shared<const residency::SourceSlices>(found->slices);
   streaming.options.bank_bytes = 16 * found->catalog.record_bytes;
   streaming.options.prefetch = experts::Prefetch::kOn;
   streaming.options.in_flight_bytes = 3 * found->catalog.record_bytes;
@@ -207,24 +208,24 @@ TEST_P(SourceFaults, EveryReadMayFail) {
 TEST(SourceExperts, AreRefusedWithoutTheSwitch) {
   const TemporaryCheckpoint checkpoint(
       Spec(reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe, {4, 64}));
-  model::LoadOptions options = Options(checkpoint.directory());
+  residency::LoadOptions options = Options(checkpoint.directory());
   options.sidecar.emplace();
   for (const bool allow_slow : {false, true}) {
     options.sidecar->from_checkpoint = true;
     options.sidecar->allow_slow = allow_slow;
-    const auto loaded = model::LoadedModel::Load(io::PosixFileSystem(), options);
+    const auto loaded = residency::LoadedModel::Load(io::PosixFileSystem(), options);
     ASSERT_FALSE(loaded.ok());
     EXPECT_EQ(loaded.error().code, Code::kUnsupported);
     EXPECT_THAT(loaded.error().message, HasSubstr("the experts are 4-bit affine, group 64, but"));
   }
   options.sidecar->from_checkpoint = false;
   options.sidecar->allow_slow = false;
-  const auto missing = model::LoadedModel::Load(io::PosixFileSystem(), options);
+  const auto missing = residency::LoadedModel::Load(io::PosixFileSystem(), options);
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.error().code, Code::kNotFound);
   EXPECT_THAT(missing.error().message, HasSubstr("has no expert sidecar"));
   options.sidecar->allow_slow = true;
-  const auto slow = model::LoadedModel::Load(io::PosixFileSystem(), options);
+  const auto slow = residency::LoadedModel::Load(io::PosixFileSystem(), options);
   ASSERT_TRUE(slow.ok()) << slow.error().message;
   EXPECT_EQ("'" + checkpoint.directory() + "/expert_sidecar'",
             (*slow)->sidecar_problem().substr(0, checkpoint.directory().size() + 17));
@@ -233,10 +234,10 @@ TEST(SourceExperts, AreRefusedWithoutTheSwitch) {
 TEST(SourceExperts, AFileThatChangedIsRefused) {
   const TemporaryCheckpoint checkpoint(
       Spec(reference::Layout::kHfStacked, DType::kBF16, Family::kQwen3Moe));
-  const auto headers = model::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
+  const auto headers = residency::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
   ASSERT_TRUE(headers.ok());
   const auto found =
-      model::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
+      residency::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
   ASSERT_TRUE(found.ok());
 
   // A longer file: its size is not what the header was checked against.
@@ -244,40 +245,41 @@ TEST(SourceExperts, AFileThatChangedIsRefused) {
   std::ofstream(file, std::ios::app | std::ios::binary) << "more";
   MemoryLedger ledger(size_t{64} << 20);
   ThreadPool pool(1);
-  model::ExpertStreaming streaming;
+  residency::StreamingSetup streaming;
   streaming.catalog = found->catalog;
-  streaming.slices = std::make_shared<const model::SourceSlices>(found->slices);
+  streaming.slices = std::make_shared<const residency::SourceSlices>(found->slices);
   streaming.options.bank_bytes = size_t{8} << 20;
   streaming.read_mode = io::ReadMode::kPread;
   streaming.direct = false;
-  auto store = model::MakeStreamingStore(headers->config, found->layout, streaming, ledger, pool);
+  auto store =
+      residency::MakeStreamingStore(headers->config, found->layout, streaming, ledger, pool);
   ASSERT_FALSE(store.ok());
   EXPECT_EQ(store.error().code, Code::kCorrupt);
   EXPECT_THAT(store.error().message, HasSubstr("as when its header was read"));
   // Another config in its place.
   std::filesystem::resize_file(file, found->slices.file_bytes[0]);
-  EXPECT_TRUE(model::CheckUnchanged(io::PosixFileSystem(), checkpoint.directory(),
-                                    found->slices.fingerprint)
+  EXPECT_TRUE(residency::CheckUnchanged(io::PosixFileSystem(), checkpoint.directory(),
+                                        found->slices.fingerprint)
                   .ok());
   std::ofstream(checkpoint.directory() + "/config.json", std::ios::app) << " ";
-  const Status changed = model::CheckUnchanged(io::PosixFileSystem(), checkpoint.directory(),
-                                               found->slices.fingerprint);
+  const Status changed = residency::CheckUnchanged(io::PosixFileSystem(), checkpoint.directory(),
+                                                   found->slices.fingerprint);
   ASSERT_FALSE(changed.ok());
   EXPECT_THAT(changed.error().message, HasSubstr("fingerprint"));
 }
 
 // The weights of gate, up and down alone, as dense experts have them.
-model::ExpertSlices Dense(io::Slice gate, io::Slice up, io::Slice down) {
+residency::ExpertSlices Dense(io::Slice gate, io::Slice up, io::Slice down) {
   return {gate, {}, {}, up, {}, {}, down, {}, {}};
 }
 
 TEST(SliceCover, CoversSlicesWithAlignedSpans) {
-  const auto at = [](const model::SliceCover& cover) {
+  const auto at = [](const residency::SliceCover& cover) {
     return std::array<size_t, 3>{cover.at[0], cover.at[3], cover.at[6]};
   };
   // Gate and up touch, down lies apart.
-  const model::SliceCover apart =
-      model::CoverOf(Dense({0, 5000, 3000}, {0, 8000, 3000}, {0, 50000, 100}));
+  const residency::SliceCover apart =
+      residency::CoverOf(Dense({0, 5000, 3000}, {0, 8000, 3000}, {0, 50000, 100}));
   ASSERT_EQ(apart.count, 2u);
   EXPECT_EQ(apart.spans[0].begin, 4096u);
   EXPECT_EQ(apart.spans[0].size, 8192u);
@@ -286,14 +288,15 @@ TEST(SliceCover, CoversSlicesWithAlignedSpans) {
   EXPECT_EQ(apart.bytes, 12288u);
   EXPECT_EQ(at(apart), (std::array<size_t, 3>{5000 - 4096, 8000 - 4096, 8192 + 50000 - 49152}));
   // As files sort names: down, gate, up.
-  const model::SliceCover sorted =
-      model::CoverOf(Dense({1, 4100, 10}, {1, 4110, 10}, {1, 100, 4000}));
+  const residency::SliceCover sorted =
+      residency::CoverOf(Dense({1, 4100, 10}, {1, 4110, 10}, {1, 100, 4000}));
   ASSERT_EQ(sorted.count, 1u);
   EXPECT_EQ(sorted.spans[0].begin, 0u);
   EXPECT_EQ(sorted.bytes, 8192u);
   EXPECT_EQ(at(sorted), (std::array<size_t, 3>{4100, 4110, 100}));
   // Three files.
-  const model::SliceCover files = model::CoverOf(Dense({2, 0, 4096}, {0, 1, 4096}, {1, 0, 1}));
+  const residency::SliceCover files =
+      residency::CoverOf(Dense({2, 0, 4096}, {0, 1, 4096}, {1, 0, 1}));
   ASSERT_EQ(files.count, 3u);
   EXPECT_EQ(files.spans[0].file, 0u);
   EXPECT_EQ(files.bytes, 4096u * 4);
@@ -302,19 +305,19 @@ TEST(SliceCover, CoversSlicesWithAlignedSpans) {
 
 // Weights, scales and biases of three stacks: nine places, those that touch as one.
 TEST(SliceCover, CoversQuantizedExperts) {
-  model::ExpertSlices slices;
+  residency::ExpertSlices slices;
   for (uint64_t i = 0; i < slices.size(); ++i) slices[i] = {0, i * 100'000 + 7, 3000};
-  const model::SliceCover apart = model::CoverOf(slices);
+  const residency::SliceCover apart = residency::CoverOf(slices);
   EXPECT_EQ(apart.count, 9u);
   for (size_t i = 0; i < slices.size(); ++i) slices[i] = {0, 7 + i * 3000, 3000};
-  const model::SliceCover one = model::CoverOf(slices);
+  const residency::SliceCover one = residency::CoverOf(slices);
   ASSERT_EQ(one.count, 1u);
   EXPECT_EQ(one.spans[0].required, 7u + 27000);
   for (size_t i = 0; i < slices.size(); ++i) EXPECT_EQ(one.at[i], 7 + i * 3000);
-  model::SourceSlices source;
+  residency::SourceSlices source;
   for (uint64_t i = 0; i < slices.size(); ++i) slices[i] = {0, i * 100'000 + 7, 3000};
-  source.experts = {model::ExpertSlices{}, slices};
-  EXPECT_EQ(model::SliceReader::ReadsPerRecord(source), 9u);
+  source.experts = {residency::ExpertSlices{}, slices};
+  EXPECT_EQ(residency::SliceReader::ReadsPerRecord(source), 9u);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace mach::test {
 inline constexpr size_t kStreamingContext = 1024;
 inline constexpr size_t kMostChunk = 512;
 
-inline model::LoadOptions MachTiny(size_t threads, ops::Compute compute = ops::Compute::kInt8) {
+inline residency::LoadOptions MachTiny(size_t threads, ops::Compute compute = ops::Compute::kInt8) {
   return {.checkpoint = SourcePath("models/mach-tiny"),
           .context_tokens = kStreamingContext,
           .threads = threads,

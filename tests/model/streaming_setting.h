@@ -40,10 +40,10 @@ inline std::string Describe(const Setting& s) {
 inline constexpr size_t kFloorSlots = 36;
 
 // How to load it so. reader: set at the load.
-inline model::LoadOptions StreamingOptions(const experts::Catalog& catalog, const Setting& s,
-                                           io::FaultReader** reader = nullptr) {
-  model::LoadOptions options = MachTiny(s.threads, s.compute);
-  model::ExpertStreaming& streaming = options.streaming.emplace();
+inline residency::LoadOptions StreamingOptions(const experts::Catalog& catalog, const Setting& s,
+                                               io::FaultReader** reader = nullptr) {
+  residency::LoadOptions options = MachTiny(s.threads, s.compute);
+  residency::StreamingSetup& streaming = options.streaming.emplace();
   streaming.catalog = catalog;
   const size_t all = catalog.RecordCount();
   const auto slots = static_cast<size_t>(s.bank * static_cast<double>(all));

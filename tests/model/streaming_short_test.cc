@@ -59,27 +59,27 @@ TEST_F(StreamingShort, ACancelledRequestLeavesNothingPinned) {
 
 TEST_F(StreamingShort, AnotherModelsExpertsAndTooSmallABankAreRefused) {
   const auto load = [&](auto&& change) {
-    model::LoadOptions options = MachTiny(1);
+    residency::LoadOptions options = MachTiny(1);
     options.streaming.emplace();
     options.streaming->catalog = files_->catalog();
     options.streaming->options.bank_bytes = kFloorSlots * files_->catalog().record_bytes;
     options.streaming->read_mode = io::ReadMode::kPread;
     change(*options.streaming);
-    return model::LoadedModel::Load(io::PosixFileSystem(), options);
+    return residency::LoadedModel::Load(io::PosixFileSystem(), options);
   };
-  EXPECT_TRUE(load([](model::ExpertStreaming&) {}).ok());
-  auto below = load([](model::ExpertStreaming& s) { --s.options.bank_bytes; });
+  EXPECT_TRUE(load([](residency::StreamingSetup&) {}).ok());
+  auto below = load([](residency::StreamingSetup& s) { --s.options.bank_bytes; });
   ASSERT_FALSE(below.ok());
   EXPECT_EQ(below.error().code, Code::kInvalidArgument);
   EXPECT_NE(below.error().message.find("one token needs 36"), std::string::npos)
       << below.error().message;
-  auto layers = load([](model::ExpertStreaming& s) {
+  auto layers = load([](residency::StreamingSetup& s) {
     --s.catalog.layers;
     s.catalog.records.resize(s.catalog.keys());
   });
   ASSERT_FALSE(layers.ok());
   EXPECT_EQ(layers.error().code, Code::kCorrupt);
-  auto record = load([](model::ExpertStreaming& s) { s.catalog.records[50].bytes -= 8192; });
+  auto record = load([](residency::StreamingSetup& s) { s.catalog.records[50].bytes -= 8192; });
   ASSERT_FALSE(record.ok());
   EXPECT_NE(record.error().message.find("layer 1 expert 2 ('"), std::string::npos)
       << record.error().message;

@@ -9,20 +9,20 @@
 
 #include <gtest/gtest.h>
 
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 
 namespace mach::test {
 
 class TestModel {
  public:
-  static std::unique_ptr<TestModel> Load(model::LoadOptions options) {
+  static std::unique_ptr<TestModel> Load(residency::LoadOptions options) {
     if (options.threads == 0) options.threads = 2;
-    auto loaded = model::LoadedModel::Load(io::PosixFileSystem(), options);
+    auto loaded = residency::LoadedModel::Load(io::PosixFileSystem(), options);
     EXPECT_TRUE(loaded.ok()) << loaded.error().message;
     return std::unique_ptr<TestModel>(new TestModel(*std::move(loaded)));
   }
 
-  model::LoadedModel& loaded() { return *loaded_; }
+  residency::LoadedModel& loaded() { return *loaded_; }
   const model::ModelConfig& config() const { return loaded_->config(); }
   std::unique_ptr<cache::SequenceState> NewState() {
     auto state = loaded_->NewState();
@@ -65,8 +65,8 @@ class TestModel {
   }
 
  private:
-  explicit TestModel(std::unique_ptr<model::LoadedModel> loaded) : loaded_(std::move(loaded)) {}
-  std::unique_ptr<model::LoadedModel> loaded_;
+  explicit TestModel(std::unique_ptr<residency::LoadedModel> loaded) : loaded_(std::move(loaded)) {}
+  std::unique_ptr<residency::LoadedModel> loaded_;
 };
 
 inline TokenId Argmax(std::span<const float> logits) {

@@ -17,7 +17,7 @@
 #include "dialog/text_codec.h"
 #include "engine/local_engine.h"
 #include "golden_files.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "server/protocol/generation.h"
 #include "spec/draft_model.h"
 
@@ -67,10 +67,11 @@ struct ChatEngineOptions {
 };
 
 inline std::unique_ptr<engine::Engine> NewChatEngine(const ChatEngineOptions& options) {
-  auto model = model::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = options.checkpoint,
-                                                                .context_tokens = 4096,
-                                                                .threads = options.threads,
-                                                                .max_rows = options.max_rows});
+  auto model =
+      residency::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = options.checkpoint,
+                                                           .context_tokens = 4096,
+                                                           .threads = options.threads,
+                                                           .max_rows = options.max_rows});
   EXPECT_TRUE(model.ok()) << model.error().message;
   engine::DecoderOptions decoder;
   decoder.policy = *spec::ParsePolicy("opencode-sampled-v1");

@@ -59,7 +59,7 @@ TEST_P(ForwardCoverage, AgreesWithTheReference) {
 
   if (spec.attention_bias) {
     const auto loaded =
-        model::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = checkpoint.directory()});
+        residency::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = checkpoint.directory()});
     ASSERT_FALSE(loaded.ok());
     EXPECT_EQ(loaded.error().code, Code::kUnsupported);
     EXPECT_THAT(loaded.error().message, testing::HasSubstr("attention_bias"));

@@ -23,7 +23,7 @@ class DraftGolden : public testing::Test {
   }
   static std::unique_ptr<spec::Drafter> NewDrafter(const spec::DraftModel& draft,
                                                    ops::Compute compute) {
-    model::LoadedModel& loaded = target_->loaded();
+    residency::LoadedModel& loaded = target_->loaded();
     auto drafter = spec::Drafter::Create(draft, loaded.model(), loaded.kernels(), loaded.pool(),
                                          compute, loaded.context_tokens(), loaded.ledger());
     EXPECT_TRUE(drafter.ok()) << drafter.error().message;

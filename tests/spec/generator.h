@@ -56,7 +56,7 @@ class Generator {
   explicit Generator(size_t threads = 1, int draft_bits = 8) {
     model_ = TestModel::Load(
         {.checkpoint = SourcePath("models/mach-tiny"), .context_tokens = 2048, .threads = threads});
-    model::LoadedModel& m = model_->loaded();
+    residency::LoadedModel& m = model_->loaded();
     auto draft = spec::DraftModel::Load(io::PosixFileSystem(),
                                         {SourcePath("models/mach-tiny-dflash"), draft_bits},
                                         m.config(), m.ledger());
@@ -73,7 +73,7 @@ class Generator {
   const Clock& clock() const { return clock_; }
 
   std::unique_ptr<spec::Drafter> NewDrafter() {
-    model::LoadedModel& m = model_->loaded();
+    residency::LoadedModel& m = model_->loaded();
     auto drafter = spec::Drafter::Create(*draft_, m.model(), m.kernels(), m.pool(), m.compute(),
                                          m.context_tokens(), m.ledger());
     EXPECT_TRUE(drafter.ok()) << drafter.error().message;

@@ -4,9 +4,9 @@
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
 #include "cli/commands/load_model.h"
-#include "model/headers.h"
-#include "model/loaded_model.h"
 #include "model/trace_observer.h"
+#include "residency/headers.h"
+#include "residency/loaded_model.h"
 
 namespace mach::cli {
 namespace {
@@ -28,15 +28,15 @@ Tokens RandomTokens(size_t n, size_t vocab) {
 // A model with one sequence that goes on token by token.
 class Session {
  public:
-  static Result<Session> Load(const model::LoadOptions& options) {
+  static Result<Session> Load(const residency::LoadOptions& options) {
     Session made;
-    MACH_TRY(made.model_, model::LoadedModel::Load(io::PosixFileSystem(), options));
+    MACH_TRY(made.model_, residency::LoadedModel::Load(io::PosixFileSystem(), options));
     MACH_TRY(made.state_, made.model_->NewState());
     made.hidden_.resize(options.max_rows * made.model_->config().hidden);
     made.logits_.resize(made.model_->config().vocab);
     return made;
   }
-  model::LoadedModel& model() { return *model_; }
+  residency::LoadedModel& model() { return *model_; }
   experts::StreamingStore& store() { return *model_->streaming(); }
 
   // Seconds for a prompt in one chunk, in a sequence of its own.
@@ -65,7 +65,7 @@ class Session {
     last_ = hidden_.data() + (tokens.size() - 1) * model_->config().hidden;
     return Ok();
   }
-  std::unique_ptr<model::LoadedModel> model_;
+  std::unique_ptr<residency::LoadedModel> model_;
   std::unique_ptr<cache::SequenceState> state_;
   std::vector<float> hidden_;
   std::vector<float> logits_;
@@ -96,9 +96,9 @@ class Bench {
   }
 
  private:
-  Result<Session> Load(const model::LoadOptions& options) { return Session::Load(options); }
+  Result<Session> Load(const residency::LoadOptions& options) { return Session::Load(options); }
 
-  model::LoadOptions Options() const {
+  residency::LoadOptions Options() const {
     return {.checkpoint = o_.checkpoint,
             .context_tokens =
                 std::max(kStartTokens + o_.tokens * (o_.rounds + 1), o_.prompt_tokens) + 1,
@@ -107,12 +107,12 @@ class Bench {
   }
 
   Status Measure() {
-    MACH_TRY(const model::Headers headers,
-             model::Headers::Open(io::PosixFileSystem(), o_.checkpoint));
+    MACH_TRY(const residency::Headers headers,
+             residency::Headers::Open(io::PosixFileSystem(), o_.checkpoint));
     MACH_TRY(const io::Sidecar sidecar,
-             model::OpenSidecar(io::PosixFileSystem(), *headers.checkpoint, headers.config,
-                                o_.sidecar_dir));
-    const experts::Catalog catalog = model::CatalogOf(sidecar);
+             residency::OpenSidecar(io::PosixFileSystem(), *headers.checkpoint, headers.config,
+                                    o_.sidecar_dir));
+    const experts::Catalog catalog = residency::CatalogOf(sidecar);
     record_ = catalog.record_bytes;
     experts_ = catalog.RecordCount();
     layers_ = catalog.MoeLayers();
@@ -122,8 +122,8 @@ class Bench {
   }
 
   Result<Session> Streaming(double share) {
-    model::LoadOptions options = Options();
-    model::SidecarStreaming& sidecar = options.sidecar.emplace();
+    residency::LoadOptions options = Options();
+    residency::ExpertOptions& sidecar = options.sidecar.emplace();
     sidecar.directory = o_.sidecar_dir;
     sidecar.bank_bytes = static_cast<size_t>(share * static_cast<double>(experts_) + 0.5) * record_;
     // What a guess reads is not told from what a layer lacks.

@@ -8,8 +8,8 @@
 #include "experts/trace.h"
 #include "io/file.h"
 #include "io/lfs_pointer.h"
-#include "model/loaded_model.h"
 #include "model/trace_observer.h"
+#include "residency/loaded_model.h"
 #include "text/tokenizer.h"
 
 namespace mach::cli {
@@ -34,7 +34,8 @@ Status Record(const BenchTraceOptions& o) {
   MACH_TRY(const std::string words, io::ReadSmallFile(fs, o.text, kMostBytes));
   std::vector<TokenId> ids = tokenizer->Encode(words);
   ids.resize(std::min(ids.size(), o.tokens));
-  MACH_TRY(const auto model, model::LoadedModel::Load(fs, {.checkpoint = o.record, .max_rows = 1}));
+  MACH_TRY(const auto model,
+           residency::LoadedModel::Load(fs, {.checkpoint = o.record, .max_rows = 1}));
   MACH_TRY(const auto state, model->NewState());
   experts::Trace trace;
   model::TraceObserver observer(model->config(), trace);

@@ -11,10 +11,10 @@
 #include "cli/load_codec.h"
 #include "engine/model_defaults.h"
 #include "experts/hit_rate.h"
-#include "model/ceiling.h"
-#include "model/headers.h"
-#include "model/loaded_model.h"
-#include "model/residency.h"
+#include "residency/ceiling.h"
+#include "residency/headers.h"
+#include "residency/loaded_model.h"
+#include "residency/residency.h"
 #include "spec/memory.h"
 
 namespace mach::cli {
@@ -33,33 +33,34 @@ std::string Percent(double share) {
 
 // What the modes of a report are measured with.
 struct Sizing {
-  const model::Headers& headers;
-  model::PlanOptions options;  // its rows are those asked for, and it has no context yet
-  size_t ctx_size = 0;         // asked for; 0: each mode's default
+  const residency::Headers& headers;
+  residency::PlanOptions options;  // its rows are those asked for, and it has no context yet
+  size_t ctx_size = 0;             // asked for; 0: each mode's default
   std::optional<spec::DraftModel::Needs> drafter;
   size_t ceiling = 0;
   size_t request_bytes = 0;
 
-  spec::DecodeNeeds Decode(const model::PlanOptions& plan) const {
+  spec::DecodeNeeds Decode(const residency::PlanOptions& plan) const {
     return spec::MeasureDecode(headers.config, plan, drafter, /*notes=*/true);
   }
 
   // Chooses the context of a mode whose experts take `experts` bytes at least, as a load does, and
   // sets what depends on it.
   Status Size(bool streaming, size_t experts, ModeReport& mode) const {
-    model::PlanOptions plan = options;
+    residency::PlanOptions plan = options;
     plan.context_tokens = ctx_size;
     if (ctx_size == 0) {
       const size_t room = ceiling - std::min(ceiling, mode.needs.weights + experts);
       MACH_TRY(plan.context_tokens,
-               model::DefaultContext(headers.config, options, room, streaming,
-                                     [&](const model::ModelConfig&, const model::PlanOptions& p) {
-                                       return Result<size_t>(Decode(p).total() + request_bytes);
-                                     }));
+               residency::DefaultContext(
+                   headers.config, options, room, streaming,
+                   [&](const model::ModelConfig&, const residency::PlanOptions& p) {
+                     return Result<size_t>(Decode(p).total() + request_bytes);
+                   }));
     }
     plan.max_rows = std::min(options.max_rows, plan.context_tokens);
     mode.context_tokens = plan.context_tokens;
-    model::SetContext(headers.config, plan, mode.needs);
+    residency::SetContext(headers.config, plan, mode.needs);
     mode.decode = Decode(plan);
     mode.needs.decode = mode.decode.total() + request_bytes;
     return Ok();
@@ -95,7 +96,7 @@ Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
                   BytesText(mode.bytes - r.ceiling) + " more than the ceiling";
     return mode;
   }
-  mode.prefix_bytes = model::DefaultPrefixBytes(mode.needs, experts, r.ceiling);
+  mode.prefix_bytes = residency::DefaultPrefixBytes(mode.needs, experts, r.ceiling);
   SetMemory(sizing, experts, 0, mode);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
@@ -105,23 +106,24 @@ Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
 
 // A mode whose experts are on disk.
 Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
-                             const model::DiskExperts& disk, const model::SidecarStreaming& wish) {
+                             const residency::ExpertsOnDisk& disk,
+                             const residency::ExpertOptions& asked) {
   const model::ModelConfig& config = sizing.headers.config;
-  ModeReport mode{.mode = wish.from_checkpoint ? "bf16_streaming" : "streaming"};
+  ModeReport mode{.mode = asked.from_checkpoint ? "bf16_streaming" : "streaming"};
   if (disk.slices != nullptr) {
-    mode.slow_paths.emplace_back(wish.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
+    mode.slow_paths.emplace_back(asked.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
   }
-  model::MemoryNeeds& n = mode.needs;
+  residency::MemoryNeeds& n = mode.needs;
   n = r.needs;
-  if (Status used = model::UseExperts(disk, config, wish, n); !used) {
+  if (Status used = residency::UseExperts(disk, config, asked, n); !used) {
     mode.reason = used.error().message;
     return mode;
   }
   MACH_RETURN_IF_ERROR(sizing.Size(/*streaming=*/true, n.least_bank, mode));
-  mode.expert_format = model::FormatName(disk.layout.gate);
+  mode.expert_format = residency::FormatName(disk.layout.gate);
   mode.expert_bytes = n.expert_record;
-  n.prefix = model::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
-  const auto fit = model::FitBank(disk, config, n, r.ceiling, wish);
+  n.prefix = residency::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
+  const auto fit = residency::FitBank(disk, config, n, r.ceiling, asked);
   if (!fit) {
     mode.bytes = n.resident() - n.prefix + n.least_bank;
     mode.reason = "the least is " + BytesText(mode.bytes) + ": " +
@@ -146,27 +148,28 @@ Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
 // With the sidecar that is there, or else as if one kept the checkpoint's format.
 Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
                                const Sizing& sizing, CheckReport& r) {
-  const model::Headers& headers = sizing.headers;
-  model::SidecarStreaming wish;
-  wish.directory = options.sidecar_dir;
-  wish.allow_slow = options.allow_fallback;
+  const residency::Headers& headers = sizing.headers;
+  residency::ExpertOptions asked;
+  asked.directory = options.sidecar_dir;
+  asked.allow_slow = options.allow_fallback;
   if (r.needs.expert_count == 0) {
     return ModeReport{
         .mode = "streaming",
         .reason = "the model has no routed experts to stream; it runs with --no-streaming"};
   }
-  auto disk = model::FindDiskExperts(fs, headers.config, headers.source, wish);
+  auto disk = residency::FindExpertsOnDisk(fs, headers.config, headers.source, asked);
   r.sidecar_problem = disk ? disk->sidecar_problem : disk.error().message;
-  return Streaming(r, sizing,
-                   disk ? *disk : model::ImagineDiskExperts(headers.config, r.needs.expert_layout),
-                   wish);
+  return Streaming(
+      r, sizing,
+      disk ? *disk : residency::ImagineExpertsOnDisk(headers.config, r.needs.expert_layout), asked);
 }
 
 Result<ModeReport> CheckpointMode(io::FileSystem& fs, const CheckReport& r, const Sizing& sizing) {
-  model::SidecarStreaming wish;
-  wish.from_checkpoint = true;
-  const auto disk = model::FindDiskExperts(fs, sizing.headers.config, sizing.headers.source, wish);
-  if (disk) return Streaming(r, sizing, *disk, wish);
+  residency::ExpertOptions asked;
+  asked.from_checkpoint = true;
+  const auto disk =
+      residency::FindExpertsOnDisk(fs, sizing.headers.config, sizing.headers.source, asked);
+  if (disk) return Streaming(r, sizing, *disk, asked);
   return ModeReport{.mode = "bf16_streaming", .reason = disk.error().message};
 }
 
@@ -210,9 +213,9 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   CheckReport report;
   report.checkpoint = options.checkpoint;
   report.request_bytes = options.request_bytes;
-  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, options.checkpoint));
   const model::ModelConfig& config = headers.config;
-  if (Status possible = model::CheckContext(config, options.ctx_size); !possible) {
+  if (Status possible = residency::CheckContext(config, options.ctx_size); !possible) {
     return std::move(possible).error().In(options.checkpoint);
   }
 
@@ -228,9 +231,9 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.architecture = config.architecture;
   report.layers = config.layers.size();
   report.free_bytes = options.free_bytes;
-  MACH_TRY(const size_t ceiling, model::ChooseCeiling(std::nullopt, options.free_bytes));
+  MACH_TRY(const size_t ceiling, residency::ChooseCeiling(std::nullopt, options.free_bytes));
   report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
-  auto needs = model::MeasureTensors(config, headers.source);
+  auto needs = residency::MeasureTensors(config, headers.source);
   if (!needs) return std::move(needs).error().In(options.checkpoint);
   report.needs = *std::move(needs);
   const spec::DraftModelOptions draft = FindDraft(
@@ -246,7 +249,7 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
     }
   }
   if (report.needs.expert_count != 0) {
-    report.expert_format = model::FormatName(report.needs.expert_layout.gate);
+    report.expert_format = residency::FormatName(report.needs.expert_layout.gate);
   }
   const Sizing sizing{
       .headers = headers,
@@ -281,7 +284,7 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
 }
 
 json::Value ToJson(const CheckReport& r) {
-  const model::MemoryNeeds& n = r.needs;
+  const residency::MemoryNeeds& n = r.needs;
   const auto number = [](size_t x) { return static_cast<int64_t>(x); };
   json::Object modes;
   for (const ModeReport& mode : r.modes) {
@@ -341,7 +344,7 @@ json::Value ToJson(const CheckReport& r) {
 }
 
 std::string ToText(const CheckReport& r) {
-  const model::MemoryNeeds& n = r.needs;
+  const residency::MemoryNeeds& n = r.needs;
   std::string out =
       r.checkpoint + ": " +
       (r.loadable() ? std::string(VerdictName(r.verdict())) : "cannot be served as it is") + "\n";

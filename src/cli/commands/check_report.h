@@ -10,7 +10,7 @@
 #include "cli/options/options.h"
 #include "io/file.h"
 #include "json/value.h"
-#include "model/plan.h"
+#include "residency/plan.h"
 #include "spec/memory.h"
 
 namespace mach::cli {
@@ -38,9 +38,9 @@ CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft
                             size_t free_bytes);
 
 struct ModeReport {
-  std::string mode;           // "streaming", "stacked", "bf16_streaming"
-  size_t context_tokens = 0;  // that was asked for, else the mode's default
-  model::MemoryNeeds needs;   // with the mode's experts
+  std::string mode;              // "streaming", "stacked", "bf16_streaming"
+  size_t context_tokens = 0;     // that was asked for, else the mode's default
+  residency::MemoryNeeds needs;  // with the mode's experts
   spec::DecodeNeeds decode;
   Verdict verdict = Verdict::kWontFit;
   std::string reason;
@@ -64,8 +64,8 @@ struct CheckReport {
   std::string expert_format;  // of the checkpoint: "4-bit affine, group 64"
   size_t free_bytes = 0;
   size_t ceiling = 0;
-  size_t request_bytes = 0;  // of a server, for requests and their answers; in needs.decode
-  model::MemoryNeeds needs;  // with the checkpoint's experts and that context
+  size_t request_bytes = 0;      // of a server, for requests and their answers; in needs.decode
+  residency::MemoryNeeds needs;  // with the checkpoint's experts and that context
   spec::DecodeNeeds decode;
   // Why a conversation cannot become tokens: the tokenizer's or the chat template's fault. Empty:
   // it can.

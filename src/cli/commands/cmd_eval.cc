@@ -11,7 +11,7 @@
 #include "cli/progress.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "sample/sampler.h"
 #include "text/tokenizer.h"
 
@@ -41,7 +41,7 @@ Result<std::vector<TokenId>> ReadIds(const std::string& path, size_t vocab) {
 }
 
 Result<std::vector<TokenId>> ReadInput(const EvalOptions& options,
-                                       const model::LoadedModel& model) {
+                                       const residency::LoadedModel& model) {
   if (!options.ids_file.empty()) return ReadIds(options.ids_file, model.config().vocab);
   MACH_TRY(const std::string text,
            io::ReadSmallFile(io::PosixFileSystem(), options.text_file, kMaxInputBytes));
@@ -108,17 +108,17 @@ Status WriteExperts(const std::string& path, const Keeper& keeper, size_t tokens
 }
 
 Status Evaluate(const EvalOptions& options) {
-  MACH_TRY(model::LoadOptions load, ToLoadOptions(options.model));
+  MACH_TRY(residency::LoadOptions load, ToLoadOptions(options.model));
   auto loaded = [&] {
     Progress progress("loading", ProgressLines::kLog);
     load.progress = [&](uint64_t done, uint64_t total) {
       progress.Update(done, total);
       return true;
     };
-    return model::LoadedModel::Load(io::PosixFileSystem(), load);
+    return residency::LoadedModel::Load(io::PosixFileSystem(), load);
   }();
   if (!loaded) return std::move(loaded).error();
-  model::LoadedModel& model = **loaded;
+  residency::LoadedModel& model = **loaded;
   WarnOfSlowPaths(model);
   MACH_TRY(const std::vector<TokenId> ids, ReadInput(options, model));
   if (ids.size() < 2) return Error{Code::kInvalidArgument, "the input has fewer than 2 tokens"};

@@ -13,9 +13,9 @@
 #include "cli/progress.h"
 #include "cli/version.h"
 #include "io/writable.h"
-#include "model/headers.h"
-#include "model/sidecar.h"
-#include "model/sidecar_export.h"
+#include "residency/headers.h"
+#include "residency/sidecar.h"
+#include "residency/sidecar_export.h"
 
 namespace mach::cli {
 namespace {
@@ -24,11 +24,11 @@ std::string DefaultOutput(const std::string& checkpoint) {
   return checkpoint + "/" + std::string(io::kSidecarDirectory);
 }
 
-model::SidecarBits BitsFrom(const std::string& name) {
-  if (name == "4") return model::SidecarBits::k4;
-  if (name == "8") return model::SidecarBits::k8;
-  if (name == "16") return model::SidecarBits::k16;
-  return model::SidecarBits::kKeep;
+residency::SidecarBits BitsFrom(const std::string& name) {
+  if (name == "4") return residency::SidecarBits::k4;
+  if (name == "8") return residency::SidecarBits::k8;
+  if (name == "16") return residency::SidecarBits::k16;
+  return residency::SidecarBits::kKeep;
 }
 
 Status CheckSpace(io::OutputDirectory& directory, const io::SidecarWriter& writer,
@@ -49,20 +49,20 @@ Status CheckSpace(io::OutputDirectory& directory, const io::SidecarWriter& write
 
 Status Export(const ExportSidecarOptions& options, const std::string& output) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, options.checkpoint));
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
 
   const InterruptFlag interrupted;
   Progress progress("exporting experts");
-  model::SidecarExport wish;
-  wish.bits = BitsFrom(options.bits);
-  wish.experts = options.num_experts;
-  wish.tool = std::string("mach ") + kVersion;
-  wish.progress = [&](uint64_t done, uint64_t total) {
+  residency::SidecarExport asked;
+  asked.bits = BitsFrom(options.bits);
+  asked.experts = options.num_experts;
+  asked.tool = std::string("mach ") + kVersion;
+  asked.progress = [&](uint64_t done, uint64_t total) {
     progress.Update(done, total);
     return !interrupted.raised();
   };
-  const auto layout = model::ExportLayout(headers.config, headers.source, wish);
+  const auto layout = residency::ExportLayout(headers.config, headers.source, asked);
   if (!layout) return in_checkpoint(layout.error());
   MACH_TRY(const std::string fingerprint, io::FingerprintCheckpoint(fs, *headers.checkpoint));
   auto opened_directory = io::OpenOutputDirectory(output);
@@ -74,7 +74,7 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
   }
   MACH_TRY(const auto directory, std::move(opened_directory));
   const io::SidecarManifest manifest =
-      model::MakeManifest(headers.config, *layout, fingerprint, wish.tool);
+      residency::MakeManifest(headers.config, *layout, fingerprint, asked.tool);
   auto opened = [&] {
     Progress checking("checking what was exported before");
     return io::SidecarWriter::Open(fs, *directory, manifest, [&](uint64_t done, uint64_t total) {
@@ -87,7 +87,7 @@ Status Export(const ExportSidecarOptions& options, const std::string& output) {
   const std::string slow = TooManyThreads("--jobs", options.jobs, AvailableCpus());
   if (!slow.empty()) std::fputs(("mach export-sidecar: " + slow + "\n").c_str(), stderr);
   ThreadPool pool(options.jobs != 0 ? options.jobs : AvailableCpus());
-  return model::ExportSidecar(headers.config, headers.source, *layout, wish, pool, *writer);
+  return residency::ExportSidecar(headers.config, headers.source, *layout, asked, pool, *writer);
 }
 
 }  // namespace

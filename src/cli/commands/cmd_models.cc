@@ -8,8 +8,8 @@
 #include "io/path.h"
 #include "io/recognise.h"
 #include "json/write.h"
-#include "model/headers.h"
-#include "model/plan.h"
+#include "residency/headers.h"
+#include "residency/plan.h"
 
 namespace mach::cli {
 namespace {
@@ -40,11 +40,11 @@ InstalledModel Describe(io::FileSystem& fs, const std::string& name, const std::
     return model;
   }
   if (checkpoint) model.bytes = (*checkpoint)->tensor_bytes();
-  const auto headers = model::Headers::Open(fs, path);
+  const auto headers = residency::Headers::Open(fs, path);
   if (!headers) return ended(StateOf(headers.error()), headers.error());
   model.architecture = headers->config.architecture;
-  const auto needs = model::MeasureNeeds(headers->config, headers->source,
-                                         {.context_tokens = 1, .max_rows = 1, .threads = 1});
+  const auto needs = residency::MeasureNeeds(headers->config, headers->source,
+                                             {.context_tokens = 1, .max_rows = 1, .threads = 1});
   if (!needs) return ended(StateOf(needs.error()), needs.error());
   if (!headers->checkpoint->HasFile("tokenizer.json")) {
     return ended("incomplete", {Code::kNotFound, path + ": there is no tokenizer.json"});

@@ -7,9 +7,9 @@
 #include "cli/progress.h"
 #include "io/checkpoint_verify.h"
 #include "io/sidecar_verify.h"
-#include "model/headers.h"
-#include "model/plan.h"
-#include "model/sidecar.h"
+#include "residency/headers.h"
+#include "residency/plan.h"
+#include "residency/sidecar.h"
 
 namespace mach::cli {
 namespace {
@@ -40,10 +40,10 @@ Result<size_t> VerifyWeights(const io::Checkpoint& checkpoint, const InterruptFl
 
 Result<Findings> Verify(const VerifyOptions& options) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto headers, model::Headers::Open(fs, options.checkpoint));
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, options.checkpoint));
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
-  const auto needs = model::MeasureNeeds(headers.config, headers.source,
-                                         {.context_tokens = 1, .max_rows = 1, .threads = 1});
+  const auto needs = residency::MeasureNeeds(headers.config, headers.source,
+                                             {.context_tokens = 1, .max_rows = 1, .threads = 1});
   if (!needs) return in_checkpoint(needs.error());
   std::printf("checkpoint ok: every tensor of %s is there\n", headers.config.architecture.c_str());
   const InterruptFlag interrupted;
@@ -56,7 +56,7 @@ Result<Findings> Verify(const VerifyOptions& options) {
   if (needs->expert_count == 0) return found;
 
   MACH_TRY(const io::Sidecar sidecar,
-           model::OpenSidecar(fs, *headers.checkpoint, headers.config, options.sidecar_dir));
+           residency::OpenSidecar(fs, *headers.checkpoint, headers.config, options.sidecar_dir));
   std::printf("sidecar ok: %s matches the checkpoint\n", sidecar.directory().c_str());
   if (!options.all) return found;
   Progress progress("verifying experts");
@@ -92,7 +92,7 @@ int RunVerify(const VerifyOptions& options) {
   }
   if (found->records != 0) {
     say(std::to_string(found->records) + " records are damaged; write the sidecar again with '" +
-        model::ExportCommand(options.checkpoint, options.sidecar_dir) + "'");
+        residency::ExportCommand(options.checkpoint, options.sidecar_dir) + "'");
   }
   return found->tensors + found->records == 0 ? kExitOk : kExitFailure;
 }

@@ -14,8 +14,8 @@
 #include "io/file.h"
 #include "io/model_name.h"
 #include "io/writable.h"
-#include "model/headers.h"
-#include "model/loaded_model.h"
+#include "residency/headers.h"
+#include "residency/loaded_model.h"
 #include "spec/block_policy.h"
 #include "spec/draft_model.h"
 #include "spec/memory.h"
@@ -28,7 +28,7 @@ namespace {
 // load, or asked for. machine_free: the highest ceiling there can be. Nothing where the default
 // finds no room.
 Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
-    const PrefixOptions& options, model::LoadedModel& model, size_t decode_bytes,
+    const PrefixOptions& options, residency::LoadedModel& model, size_t decode_bytes,
     std::optional<size_t> planned, size_t machine_free,
     std::shared_ptr<const dialog::Codec> codec) {
   const cache::StateShape shape = model.StateShape();
@@ -48,7 +48,7 @@ Result<std::optional<cache::PrefixCacheOptions>> PrefixCacheFor(
                                     : "")};
   }
   const size_t bytes =
-      planned ? std::min(*planned, room) : model::DefaultPrefixBytes({}, taken, free);
+      planned ? std::min(*planned, room) : residency::DefaultPrefixBytes({}, taken, free);
   // The state of one prompt, at least.
   if (bytes < shape.RecurrentBytes() + 2 * shape.BlockBytes()) {
     LogWarning("the ceiling (--wired-gb) leaves no memory for the prefix cache; it is off");
@@ -75,7 +75,7 @@ Result<std::shared_ptr<const dialog::Codec>> CheckBeforeLoad(const ServingOption
                                                              const spec::DraftModelOptions& drafter,
                                                              const Clock& clock) {
   io::FileSystem& fs = io::PosixFileSystem();
-  MACH_TRY(const auto headers, model::Headers::Open(fs, serving.model.checkpoint));
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, serving.model.checkpoint));
   MACH_TRY(auto codec, LoadCodec(*headers.checkpoint, clock));
   if (auto defaults = engine::ReadModelDefaults(headers.checkpoint->config(),
                                                 headers.checkpoint->generation_config(),
@@ -109,14 +109,14 @@ spec::DraftModelOptions FindDraft(io::FileSystem& fs, const ModelOptions& option
   return found;
 }
 
-model::DirectReads DirectReadsOf(std::string_view choice) {
-  if (choice == "io_uring") return model::DirectReads::kIoUring;
-  if (choice == "pread") return model::DirectReads::kPread;
-  return choice == "off" ? model::DirectReads::kOff : model::DirectReads::kAuto;
+residency::DirectReads DirectReadsOf(std::string_view choice) {
+  if (choice == "io_uring") return residency::DirectReads::kIoUring;
+  if (choice == "pread") return residency::DirectReads::kPread;
+  return choice == "off" ? residency::DirectReads::kOff : residency::DirectReads::kAuto;
 }
 
-Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
-  model::LoadOptions load;
+Result<residency::LoadOptions> ToLoadOptions(const ModelOptions& options) {
+  residency::LoadOptions load;
   const std::string slow = TooManyThreads("--threads", options.threads, AvailableCpus());
   if (!slow.empty()) LogWarning(slow);
   load.checkpoint = options.checkpoint;
@@ -129,7 +129,7 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
   std::optional<size_t> wired;
   if (options.wired_gb) wired = BytesOfGigabytes(*options.wired_gb);
   MACH_TRY(const size_t free, FreeMemoryBytes());
-  MACH_TRY(load.memory_limit, model::ChooseCeiling(wired, free));
+  MACH_TRY(load.memory_limit, residency::ChooseCeiling(wired, free));
   load.free_memory = free;
   if (!options.streaming) {
     if (!options.bf16_streaming) return load;
@@ -143,7 +143,7 @@ Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options) {
                  "sidecar; give one of them"};
   }
 
-  model::SidecarStreaming& sidecar = load.sidecar.emplace();
+  residency::ExpertOptions& sidecar = load.sidecar.emplace();
   sidecar.directory = options.sidecar_dir;
   sidecar.from_checkpoint = options.bf16_streaming;
   if (options.expert_cache_gb) sidecar.bank_bytes = BytesOfGigabytes(*options.expert_cache_gb);
@@ -160,11 +160,11 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   const ModelOptions& options = serving.model;
   const DraftOptions& draft = serving.draft;
   MACH_TRY(const spec::PolicyOptions policy, spec::ParsePolicy(draft.block_policy));
-  MACH_TRY(model::LoadOptions load, ToLoadOptions(options));
+  MACH_TRY(residency::LoadOptions load, ToLoadOptions(options));
   const spec::DraftModelOptions drafter = FindDraft(io::PosixFileSystem(), options, draft);
   std::optional<spec::DraftModel::Needs> draft_needs;  // measured once, by the first who asks
   const auto decode_needs = [&](const model::ModelConfig& target,
-                                const model::PlanOptions& plan) -> Result<spec::DecodeNeeds> {
+                                const residency::PlanOptions& plan) -> Result<spec::DecodeNeeds> {
     if (!drafter.directory.empty() && !draft_needs) {
       MACH_TRY(draft_needs, spec::DraftModel::Measure(io::PosixFileSystem(), drafter, target));
     }
@@ -178,7 +178,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     return !progress || progress(done, total + draft_bytes());
   };
   load.later_needs = [&](const model::ModelConfig& target,
-                         const model::PlanOptions& plan) -> Result<size_t> {
+                         const residency::PlanOptions& plan) -> Result<size_t> {
     MACH_TRY(const spec::DecodeNeeds needs, decode_needs(target, plan));
     return needs.total() + options.request_bytes;
   };
@@ -186,23 +186,23 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
   if (serving.prefix.max_gb) prefix_bytes = BytesOfGigabytes(*serving.prefix.max_gb);
   load.prefix_asked = prefix_bytes.value_or(0);
   if (serving.prefix.enabled) {
-    load.prefix_bytes = [&](const model::MemoryNeeds& needs) {
+    load.prefix_bytes = [&](const residency::MemoryNeeds& needs) {
       if (!prefix_bytes) {
-        prefix_bytes = model::DefaultPrefixBytes(needs, needs.least_bank, load.memory_limit);
+        prefix_bytes = residency::DefaultPrefixBytes(needs, needs.least_bank, load.memory_limit);
       }
       return *prefix_bytes;
     };
   }
   ServingModel model;
   MACH_TRY(model.codec, CheckBeforeLoad(serving, drafter, clock));
-  MACH_TRY(auto loaded, model::LoadedModel::Load(io::PosixFileSystem(), load));
+  MACH_TRY(auto loaded, residency::LoadedModel::Load(io::PosixFileSystem(), load));
 
   engine::DecoderOptions decoder{.policy = policy};
   model.isa = kernels::IsaName(loaded->kernels().isa);
   model.compute = options.compute_f32 ? "f32" : "int8";
   model.threads = loaded->threads();
   if (!loaded->thread_choice().timings.empty()) {
-    LogInfo(model::ToText(loaded->thread_choice(), loaded->pool().threads()) +
+    LogInfo(residency::ToText(loaded->thread_choice(), loaded->pool().threads()) +
             "; --threads N sets the number");
   }
   model.facts = FactsOf(options, *loaded);
@@ -234,7 +234,7 @@ Result<ServingModel> LoadServingModel(const ServingOptions& serving,
     model.block_policy = spec::PolicyName(decoder.policy);
     model.block_size = std::min(decoder.draft->config().block_size, spec::kMaxBlock);
   }
-  model::LoadedModel& kept = *loaded;
+  residency::LoadedModel& kept = *loaded;
   MACH_TRY(model.engine, engine::MakeLocalEngine(std::move(loaded),
                                                  {.model_id = io::ModelName(options.checkpoint),
                                                   .stop_tokens = model.codec->end_tokens(),

@@ -10,7 +10,7 @@
 #include "cli/options/options.h"
 #include "dialog/codec.h"
 #include "engine/engine.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "server/status/serving_facts.h"
 #include "spec/draft_model.h"
 
@@ -33,10 +33,10 @@ struct ServingModel {
 
 // What a load is told by the options of every command that loads a model. Looks at the free memory
 // for the ceiling; fails when an explicit one does not fit.
-Result<model::LoadOptions> ToLoadOptions(const ModelOptions& options);
+Result<residency::LoadOptions> ToLoadOptions(const ModelOptions& options);
 
 // Of a value of --direct-pread.
-model::DirectReads DirectReadsOf(std::string_view choice);
+residency::DirectReads DirectReadsOf(std::string_view choice);
 
 // The drafter that was asked for, else the checkpoint's own; an empty directory: none.
 spec::DraftModelOptions FindDraft(io::FileSystem& fs, const ModelOptions& options,

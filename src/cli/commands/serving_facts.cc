@@ -12,24 +12,25 @@ std::string ResidencyOf(const ModelOptions& options) {
 }
 
 // Nothing: there is none that could be used, and none is.
-std::optional<bool> SidecarValid(const ModelOptions& options, const model::LoadedModel& model) {
+std::optional<bool> SidecarValid(const ModelOptions& options, const residency::LoadedModel& model) {
   if (!model.sidecar_problem().empty()) return false;
   if (model.streaming() != nullptr && !model.streams_from_checkpoint()) return true;
-  const bool valid = model::OpenSidecar(io::PosixFileSystem(), model.checkpoint(), model.config(),
-                                        options.sidecar_dir)
+  const bool valid = residency::OpenSidecar(io::PosixFileSystem(), model.checkpoint(),
+                                            model.config(), options.sidecar_dir)
                          .ok();
   return valid ? std::optional(true) : std::nullopt;
 }
 
 // "none" where nothing is read from disk, or direct reads are switched off.
-std::string DirectMode(const ModelOptions& options, const model::LoadedModel& model) {
+std::string DirectMode(const ModelOptions& options, const residency::LoadedModel& model) {
   const experts::StreamingStore* store = model.streaming();
   if (store == nullptr) return "none";
   if (model.direct_reads()) return std::string(io::ReadModeName(store->read_mode()));
   return options.direct_pread == "off" ? "none" : "buffered";
 }
 
-std::vector<std::string> SlowPaths(const ModelOptions& options, const model::LoadedModel& model) {
+std::vector<std::string> SlowPaths(const ModelOptions& options,
+                                   const residency::LoadedModel& model) {
   std::vector<std::string> paths;
   if (model.streaming() != nullptr && !model.direct_reads()) paths.emplace_back("buffered_reads");
   if (!model.sidecar_problem().empty()) paths.emplace_back("checkpoint_experts");
@@ -52,7 +53,7 @@ server::ConfiguredServing ConfiguredFrom(const ModelOptions& options, const Draf
   return configured;
 }
 
-server::ServingFacts FactsOf(const ModelOptions& options, const model::LoadedModel& model) {
+server::ServingFacts FactsOf(const ModelOptions& options, const residency::LoadedModel& model) {
   server::ServingFacts facts;
   facts.slow_paths = SlowPaths(options, model);
   if (!facts.slow_paths.empty()) facts.profile = "diagnostic";
@@ -71,7 +72,7 @@ server::ServingFacts FactsOf(const ModelOptions& options, const model::LoadedMod
   return facts;
 }
 
-void WarnOfSlowPaths(const model::LoadedModel& model) {
+void WarnOfSlowPaths(const residency::LoadedModel& model) {
   if (model.streaming() != nullptr && !model.direct_reads()) {
     LogWarning(
         "diagnostic fallback: experts are read through the page cache, which is slow and takes "

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "cli/options/options.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 #include "server/status/serving_facts.h"
 
 namespace mach::cli {
@@ -13,9 +13,9 @@ namespace mach::cli {
 server::ConfiguredServing ConfiguredFrom(const ModelOptions& options, const DraftOptions& draft);
 
 // After it, without the memory. Looks at the sidecar even where none is used.
-server::ServingFacts FactsOf(const ModelOptions& options, const model::LoadedModel& model);
+server::ServingFacts FactsOf(const ModelOptions& options, const residency::LoadedModel& model);
 
 // A warning for each slow path that the diagnostic switch allowed.
-void WarnOfSlowPaths(const model::LoadedModel& model);
+void WarnOfSlowPaths(const residency::LoadedModel& model);
 
 }  // namespace mach::cli

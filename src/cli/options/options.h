@@ -44,7 +44,7 @@ struct DraftOptions {
 struct PrefixOptions {
   bool enabled = false;
   size_t max_entries = 256;
-  std::optional<double> max_gb;  // unset: model::DefaultPrefixBytes
+  std::optional<double> max_gb;  // unset: residency::DefaultPrefixBytes
   size_t block_size = 64;
   std::string disk_directory;  // empty: none
   double disk_budget_gb = 0;

@@ -1,11 +1,11 @@
-#include "model/residency.h"
+#include "residency/residency.h"
 
 #include <algorithm>
 
 #include "base/units.h"
-#include "model/ceiling.h"
+#include "residency/ceiling.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 struct Reads {
@@ -14,9 +14,9 @@ struct Reads {
 };
 
 // another_way: --direct-pread alone stands in the way of reads that work.
-Error NotDirect(const std::string& found, const SidecarStreaming& wish, bool another_way) {
+Error NotDirect(const std::string& found, const ExpertOptions& asked, bool another_way) {
   const char* mend = another_way ? "start with --direct-pread auto"
-                     : wish.from_checkpoint
+                     : asked.from_checkpoint
                          ? "put the checkpoint on a local disk (ext4, xfs, btrfs)"
                          : "put the sidecar on a local disk (ext4, xfs, btrfs) "
                            "with --output and --sidecar-dir";
@@ -25,46 +25,46 @@ Error NotDirect(const std::string& found, const SidecarStreaming& wish, bool ano
                                   "--allow-diagnostic-fallback"};
 }
 
-Result<Reads> ChooseReads(const std::string& file, const SidecarStreaming& wish) {
-  if (wish.reads == DirectReads::kOff) {
-    if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
-    return NotDirect("they are switched off (--direct-pread off)", wish, true);
+Result<Reads> ChooseReads(const std::string& file, const ExpertOptions& asked) {
+  if (asked.reads == DirectReads::kOff) {
+    if (asked.allow_slow) return Reads{io::ReadMode::kPread, false};
+    return NotDirect("they are switched off (--direct-pread off)", asked, true);
   }
   const io::ReadProbe probe = io::ProbeReaders(file);
-  const bool uring = wish.reads != DirectReads::kPread && probe.io_uring.empty();
-  const bool pread = wish.reads != DirectReads::kIoUring && probe.pread.empty();
+  const bool uring = asked.reads != DirectReads::kPread && probe.io_uring.empty();
+  const bool pread = asked.reads != DirectReads::kIoUring && probe.pread.empty();
   if (uring) return Reads{io::ReadMode::kIoUring, true};
   if (pread) return Reads{io::ReadMode::kPread, true};
-  if (wish.allow_slow) return Reads{io::ReadMode::kPread, false};
-  if (wish.reads == DirectReads::kIoUring) {
-    return NotDirect("io_uring: " + probe.io_uring, wish, probe.pread.empty());
+  if (asked.allow_slow) return Reads{io::ReadMode::kPread, false};
+  if (asked.reads == DirectReads::kIoUring) {
+    return NotDirect("io_uring: " + probe.io_uring, asked, probe.pread.empty());
   }
-  if (wish.reads == DirectReads::kPread) {
-    return NotDirect("pread: " + probe.pread, wish, probe.io_uring.empty());
+  if (asked.reads == DirectReads::kPread) {
+    return NotDirect("pread: " + probe.pread, asked, probe.io_uring.empty());
   }
-  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread, wish, false);
+  return NotDirect("io_uring: " + probe.io_uring + "; pread: " + probe.pread, asked, false);
 }
 
-experts::StreamingOptions OptionsOf(const ModelConfig& config, const SidecarStreaming& wish) {
+experts::StreamingOptions OptionsOf(const model::ModelConfig& config, const ExpertOptions& asked) {
   experts::StreamingOptions options;
-  options.eviction = wish.eviction;
-  options.pin_hot = wish.pin_hot;
-  options.transient_prefill = wish.transient_prefill;
-  options.prefetch = wish.prefetch;
+  options.eviction = asked.eviction;
+  options.pin_hot = asked.pin_hot;
+  options.transient_prefill = asked.transient_prefill;
+  options.prefetch = asked.prefetch;
   options.floor_slots = FloorSlots(config);
-  options.bank_bytes = wish.bank_bytes.value_or(SIZE_MAX);
+  options.bank_bytes = asked.bank_bytes.value_or(SIZE_MAX);
   return options;
 }
 
-size_t SliceBytes(const DiskExperts& disk, const experts::StreamingPlan& plan) {
+size_t SliceBytes(const ExpertsOnDisk& disk, const experts::StreamingPlan& plan) {
   if (disk.slices == nullptr) return 0;
   return SliceReader::StagingBytes(*disk.slices, SliceRecords(plan));
 }
 
-Result<DiskExperts> ExpertsOfCheckpoint(io::FileSystem& fs, const ModelConfig& config,
-                                        const io::TensorSource& source) {
+Result<ExpertsOnDisk> ExpertsOfCheckpoint(io::FileSystem& fs, const model::ModelConfig& config,
+                                          const io::TensorSource& source) {
   MACH_TRY(SourceExperts experts, FindSourceExperts(fs, config, source));
-  DiskExperts found;
+  ExpertsOnDisk found;
   found.catalog = std::move(experts.catalog);
   found.layout = experts.layout;
   found.slices = std::make_shared<const SourceSlices>(std::move(experts.slices));
@@ -72,14 +72,14 @@ Result<DiskExperts> ExpertsOfCheckpoint(io::FileSystem& fs, const ModelConfig& c
 }
 
 // No bank of one token's experts fits.
-Error BelowFloor(const DiskExperts& disk, const ModelConfig& config, const MemoryNeeds& needs,
-                 size_t ceiling, const SidecarStreaming& wish, size_t free, size_t available,
-                 size_t taken) {
+Error BelowFloor(const ExpertsOnDisk& disk, const model::ModelConfig& config,
+                 const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& asked, size_t free,
+                 size_t available, size_t taken) {
   const size_t record = disk.catalog.record_bytes;
   const size_t floor = std::min(FloorSlots(config), needs.expert_count);
   const size_t least = needs.resident() + needs.least_bank;
   std::string mend;
-  if (wish.bank_bytes && *wish.bank_bytes / record < floor) {
+  if (asked.bank_bytes && *asked.bank_bytes / record < floor) {
     mend = "raise --expert-cache-gb to at least " + GigabytesUp(floor * record);
   }
   if (least > ceiling) {
@@ -92,7 +92,7 @@ Error BelowFloor(const DiskExperts& disk, const ModelConfig& config, const Memor
   const std::string one_token = "one token needs " + std::to_string(floor) + " experts of " +
                                 BytesText(record) + " (" + BytesText(floor * record) + ")";
   if (least <= ceiling) {
-    return {Code::kNoMemory, "--expert-cache-gb gives the bank " + BytesText(*wish.bank_bytes) +
+    return {Code::kNoMemory, "--expert-cache-gb gives the bank " + BytesText(*asked.bank_bytes) +
                                  ", but " + one_token + "; " + mend};
   }
   return {Code::kNoMemory, "the ceiling of " + BytesText(ceiling) + " leaves " +
@@ -102,7 +102,7 @@ Error BelowFloor(const DiskExperts& disk, const ModelConfig& config, const Memor
 }
 
 // The bank that was asked for does not fit, a smaller one does.
-Error BankBeyondCeiling(const DiskExperts& disk, const MemoryNeeds& needs,
+Error BankBeyondCeiling(const ExpertsOnDisk& disk, const MemoryNeeds& needs,
                         experts::StreamingOptions asked, const experts::StreamingPlan& fits,
                         size_t ceiling, size_t free, size_t taken) {
   const std::string lower = GigabytesDown(fits.bank_bytes);
@@ -132,41 +132,43 @@ Error BankBeyondCeiling(const DiskExperts& disk, const MemoryNeeds& needs,
 
 }  // namespace
 
-Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& config,
-                                    const io::TensorSource& source, const SidecarStreaming& wish) {
+Result<ExpertsOnDisk> FindExpertsOnDisk(io::FileSystem& fs, const model::ModelConfig& config,
+                                        const io::TensorSource& source,
+                                        const ExpertOptions& asked) {
   bool any = false;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     any = any || std::holds_alternative<ops::MoeShape>(layer.ffn);
   }
   if (!any) {
     return Error{Code::kInvalidArgument,
                  "the model has no routed experts to stream; use --no-streaming"};
   }
-  if (wish.from_checkpoint) {
-    MACH_TRY(DiskExperts found, ExpertsOfCheckpoint(fs, config, source));
+  if (asked.from_checkpoint) {
+    MACH_TRY(ExpertsOnDisk found, ExpertsOfCheckpoint(fs, config, source));
     MACH_RETURN_IF_ERROR(CheckFullPrecision(found.layout));
     return found;
   }
-  auto sidecar = OpenSidecar(fs, source.checkpoint(), config, wish.directory);
-  if (!sidecar && wish.allow_slow) {
-    MACH_TRY(DiskExperts found, ExpertsOfCheckpoint(fs, config, source));
+  auto sidecar = OpenSidecar(fs, source.checkpoint(), config, asked.directory);
+  if (!sidecar && asked.allow_slow) {
+    MACH_TRY(ExpertsOnDisk found, ExpertsOfCheckpoint(fs, config, source));
     found.sidecar_problem = sidecar.error().message;
     return found;
   }
   if (!sidecar) return std::move(sidecar).error();
-  DiskExperts found;
+  ExpertsOnDisk found;
   MACH_TRY(found.layout, LayoutOf(sidecar->manifest()));
   found.catalog = CatalogOf(*sidecar);
   return found;
 }
 
-DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout) {
-  DiskExperts made{.catalog = {}, .layout = layout};
+ExpertsOnDisk ImagineExpertsOnDisk(const model::ModelConfig& config,
+                                   const ops::ExpertLayout& layout) {
+  ExpertsOnDisk made{.catalog = {}, .layout = layout};
   experts::Catalog& catalog = made.catalog;
   catalog.record_bytes = layout.record_bytes();
   catalog.layers = config.layers.size();
   catalog.files = {""};
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
     if (moe != nullptr) catalog.experts = std::max(catalog.experts, moe->experts);
   }
@@ -180,28 +182,28 @@ DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayou
   return made;
 }
 
-Status UseExperts(const DiskExperts& disk, const ModelConfig& config, const SidecarStreaming& wish,
-                  MemoryNeeds& needs) {
+Status UseExperts(const ExpertsOnDisk& disk, const model::ModelConfig& config,
+                  const ExpertOptions& asked, MemoryNeeds& needs) {
   needs.expert_layout = disk.layout;
   needs.expert_record = disk.catalog.record_bytes;
-  experts::StreamingOptions least = OptionsOf(config, wish);
+  experts::StreamingOptions least = OptionsOf(config, asked);
   least.bank_bytes = needs.floor_slots * needs.expert_record;
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, least));
   needs.least_bank = plan.memory_bytes() + SliceBytes(disk, plan);
   return Ok();
 }
 
-size_t AskedBankMemory(const DiskExperts& disk, const ModelConfig& config,
-                       const SidecarStreaming& wish) {
-  if (!wish.bank_bytes) return 0;
-  const auto plan = experts::PlanStreaming(disk.catalog, OptionsOf(config, wish));
+size_t AskedBankMemory(const ExpertsOnDisk& disk, const model::ModelConfig& config,
+                       const ExpertOptions& asked) {
+  if (!asked.bank_bytes) return 0;
+  const auto plan = experts::PlanStreaming(disk.catalog, OptionsOf(config, asked));
   return plan ? plan->memory_bytes() + SliceBytes(disk, *plan) : 0;
 }
 
-Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
-                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish,
+Result<BankFit> FitBank(const ExpertsOnDisk& disk, const model::ModelConfig& config,
+                        const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& asked,
                         size_t free) {
-  const experts::StreamingOptions options = OptionsOf(config, wish);
+  const experts::StreamingOptions options = OptionsOf(config, asked);
   const size_t record = disk.catalog.record_bytes;
   // The window, which decides it, does not depend on the bank.
   experts::StreamingOptions largest = options;
@@ -212,8 +214,8 @@ Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
   const size_t taken = needs.resident() + fit.slice_bytes;
   const size_t available = ceiling - std::min(ceiling, taken);
   const auto plan = experts::FitStreaming(disk.catalog, options, available);
-  if (!plan) return BelowFloor(disk, config, needs, ceiling, wish, free, available, taken);
-  if (wish.bank_bytes && plan->bank_bytes + record <= *wish.bank_bytes &&
+  if (!plan) return BelowFloor(disk, config, needs, ceiling, asked, free, available, taken);
+  if (asked.bank_bytes && plan->bank_bytes + record <= *asked.bank_bytes &&
       plan->bank_slots < disk.catalog.RecordCount()) {
     return BankBeyondCeiling(disk, needs, options, *plan, ceiling, free, taken);
   }
@@ -221,15 +223,15 @@ Result<BankFit> FitBank(const DiskExperts& disk, const ModelConfig& config,
   return fit;
 }
 
-Result<ExpertStreaming> PrepareStreaming(DiskExperts disk, const ModelConfig& config,
-                                         const MemoryNeeds& needs, size_t ceiling,
-                                         const SidecarStreaming& wish, size_t free) {
-  ExpertStreaming made;
-  MACH_TRY(const Reads reads, ChooseReads(disk.catalog.files.front(), wish));
+Result<StreamingSetup> PrepareStreaming(ExpertsOnDisk disk, const model::ModelConfig& config,
+                                        const MemoryNeeds& needs, size_t ceiling,
+                                        const ExpertOptions& asked, size_t free) {
+  StreamingSetup made;
+  MACH_TRY(const Reads reads, ChooseReads(disk.catalog.files.front(), asked));
   made.read_mode = reads.mode;
   made.direct = reads.direct;
-  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, wish, free));
-  made.options = OptionsOf(config, wish);
+  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, asked, free));
+  made.options = OptionsOf(config, asked);
   made.options.bank_bytes = fit.plan.bank_bytes;
   made.options.staging_bytes = fit.plan.staging_bytes;
   made.catalog = std::move(disk.catalog);
@@ -238,4 +240,4 @@ Result<ExpertStreaming> PrepareStreaming(DiskExperts disk, const ModelConfig& co
   return made;
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,15 +1,15 @@
-#include "model/sidecar.h"
+#include "residency/sidecar.h"
 
 #include <algorithm>
 
 #include "base/shell_words.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
-size_t MostExperts(const ModelConfig& config) {
+size_t MostExperts(const model::ModelConfig& config) {
   size_t most = 0;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) {
       most = std::max(most, moe->experts);
     }
@@ -17,8 +17,8 @@ size_t MostExperts(const ModelConfig& config) {
   return most;
 }
 
-const ops::MoeShape* FirstMoe(const ModelConfig& config) {
-  for (const LayerConfig& layer : config.layers) {
+const ops::MoeShape* FirstMoe(const model::ModelConfig& config) {
+  for (const model::LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) return moe;
   }
   return nullptr;
@@ -44,7 +44,7 @@ std::string ExportCommand(const std::string& checkpoint, const std::string& dire
   return own ? command : command + " --output " + ShellQuoted(directory);
 }
 
-io::SidecarManifest MakeManifest(const ModelConfig& config, const ops::ExpertLayout& layout,
+io::SidecarManifest MakeManifest(const model::ModelConfig& config, const ops::ExpertLayout& layout,
                                  const std::string& fingerprint, const std::string& tool) {
   io::SidecarManifest m;
   m.architecture = config.architecture;
@@ -61,7 +61,7 @@ io::SidecarManifest MakeManifest(const ModelConfig& config, const ops::ExpertLay
   return m;
 }
 
-Status CheckSidecar(const io::Sidecar& sidecar, const ModelConfig& config,
+Status CheckSidecar(const io::Sidecar& sidecar, const model::ModelConfig& config,
                     const std::string& fingerprint, const std::string& checkpoint) {
   const io::SidecarManifest& m = sidecar.manifest();
   const auto differs = [&](std::string_view field, const std::string& found,
@@ -140,7 +140,7 @@ experts::Catalog CatalogOf(const io::Sidecar& sidecar) {
 }
 
 Result<io::Sidecar> OpenSidecar(io::FileSystem& fs, const io::Checkpoint& checkpoint,
-                                const ModelConfig& config, const std::string& directory) {
+                                const model::ModelConfig& config, const std::string& directory) {
   const std::string where = !directory.empty() ? directory : OwnSidecar(checkpoint.directory());
   auto sidecar = io::Sidecar::Open(fs, where);
   if (!sidecar) {
@@ -153,4 +153,4 @@ Result<io::Sidecar> OpenSidecar(io::FileSystem& fs, const io::Checkpoint& checkp
   return sidecar;
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,11 +1,11 @@
-#include "model/thread_choice.h"
+#include "residency/thread_choice.h"
 
 #include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 using testing::ElementsAre;
@@ -66,4 +66,4 @@ TEST(ChooseThreads, IsSaidWithWhatWasMeasured) {
 }
 
 }  // namespace
-}  // namespace mach::model
+}  // namespace mach::residency

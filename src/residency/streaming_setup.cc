@@ -1,16 +1,16 @@
-#include "model/expert_streaming.h"
+#include "residency/streaming_setup.h"
 
 #include <algorithm>
 
 #include "base/units.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 constexpr size_t kLeastDepth = 64;
 constexpr size_t kMostDepth = 2048;
 
-Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
+Status CheckCatalog(const model::ModelConfig& config, const ops::ExpertLayout& layout,
                     const experts::Catalog& catalog) {
   const auto mismatch = [](const std::string& message) {
     return Error{Code::kCorrupt, "the experts on disk are not this model's: " + message +
@@ -41,10 +41,10 @@ Status CheckCatalog(const ModelConfig& config, const ops::ExpertLayout& layout,
 
 }  // namespace
 
-size_t FloorSlots(const ModelConfig& config) {
+size_t FloorSlots(const model::ModelConfig& config) {
   size_t slots = 0;
   size_t most = 0;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) {
       slots += moe->top_k;
       most = std::max(most, moe->top_k);
@@ -57,8 +57,8 @@ size_t FloorSlots(const ModelConfig& config) {
 size_t SliceRecords(const experts::StreamingPlan& plan) { return 2 * plan.window; }
 
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
-    const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
-    MemoryLedger& ledger, ThreadPool& pool) {
+    const model::ModelConfig& config, const ops::ExpertLayout& layout,
+    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool) {
   static const SystemClock clock;
   experts::StreamingOptions options = streaming.options;
   options.floor_slots = std::max(options.floor_slots, FloorSlots(config));
@@ -86,4 +86,4 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
                                          clock, &pool);
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

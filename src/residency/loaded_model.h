@@ -11,13 +11,13 @@
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
 #include "io/checkpoint.h"
-#include "model/expert_streaming.h"
 #include "model/model.h"
-#include "model/plan.h"
-#include "model/residency.h"
-#include "model/thread_choice.h"
+#include "residency/plan.h"
+#include "residency/residency.h"
+#include "residency/streaming_setup.h"
+#include "residency/thread_choice.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 struct LoadOptions {
   std::string checkpoint;           // directory
@@ -29,16 +29,16 @@ struct LoadOptions {
   ops::Compute compute = ops::Compute::kInt8;
   size_t memory_limit = 0;  // bytes; 0: what is free
   size_t free_memory = 0;   // bytes, the most that a limit may be advised to be; 0: what is free
-  LoadProgress progress;    // of all bytes that are read
+  model::LoadProgress progress;  // of all bytes that are read
   // Bytes that will be reserved after the load, which the expert bank must leave.
-  std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)> later_needs;
+  std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)> later_needs;
   // Of the prefix cache, which the bank must leave too; given the needs without it.
   std::function<size_t(const MemoryNeeds&)> prefix_bytes;
   size_t prefix_asked =
       0;  // bytes that the prefix cache was told to have; a longer context leaves them
   // At most one of these; none: all experts in memory.
-  std::optional<SidecarStreaming> sidecar;
-  std::optional<ExpertStreaming> streaming;  // from a catalog made by hand
+  std::optional<ExpertOptions> sidecar;
+  std::optional<StreamingSetup> streaming;  // from a catalog made by hand
 };
 
 // Reads headers and config, checks that everything fits, then loads. Destroyed in reverse order.
@@ -47,9 +47,9 @@ class LoadedModel {
   static Result<std::unique_ptr<LoadedModel>> Load(io::FileSystem& fs, const LoadOptions& options);
 
   const io::Checkpoint& checkpoint() const { return *checkpoint_; }
-  const ModelConfig& config() const { return model_->config(); }
-  const Model& model() const { return *model_; }
-  Workspace& workspace() { return *workspace_; }
+  const model::ModelConfig& config() const { return model_->config(); }
+  const model::Model& model() const { return *model_; }
+  model::Workspace& workspace() { return *workspace_; }
   MemoryLedger& ledger() { return *ledger_; }
   // Claims bytes of the ledger for as long as the model lives.
   Status Reserve(MemoryTag tag, size_t bytes);
@@ -89,17 +89,17 @@ class LoadedModel {
   std::unique_ptr<ThreadPool> pool_;
   ThreadChoice thread_choice_;
   const kernels::KernelTable* kernels_ = nullptr;
-  std::unique_ptr<Model> model_;
+  std::unique_ptr<model::Model> model_;
   std::unique_ptr<experts::ExpertStore> experts_;
   experts::StreamingStore* streaming_ = nullptr;  // experts_, when it is one
   bool direct_reads_ = false;
   bool streams_from_checkpoint_ = false;
   std::string sidecar_problem_;
-  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<model::Workspace> workspace_;
   size_t context_tokens_ = 0;
   size_t most_context_tokens_ = 0;
   PlanOptions plan_;
   ops::Compute compute_ = ops::Compute::kInt8;
 };
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,12 +1,12 @@
-#include "model/ceiling.h"
+#include "residency/ceiling.h"
 
 #include <algorithm>
 
 #include "base/units.h"
 #include "cache/kv_block.h"
-#include "model/residency.h"
+#include "residency/residency.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 size_t Blocks(size_t tokens) { return (tokens + cache::kBlockTokens - 1) / cache::kBlockTokens; }
@@ -22,11 +22,11 @@ size_t ShorterContext(const Shortfall& s) {
 
 // What streaming takes at least with a sidecar in the checkpoint's format; nothing where there is
 // nothing to stream.
-std::optional<size_t> LeastStreaming(const ModelConfig& config, const MemoryNeeds& needs) {
+std::optional<size_t> LeastStreaming(const model::ModelConfig& config, const MemoryNeeds& needs) {
   if (needs.expert_count == 0) return std::nullopt;
   MemoryNeeds streaming = needs;
-  const SidecarStreaming wish;
-  if (!UseExperts(ImagineDiskExperts(config, needs.expert_layout), config, wish, streaming)) {
+  const ExpertOptions any;
+  if (!UseExperts(ImagineExpertsOnDisk(config, needs.expert_layout), config, any, streaming)) {
     return std::nullopt;
   }
   return streaming.resident() + streaming.least_bank;
@@ -47,7 +47,7 @@ std::string HowToFit(const Shortfall& s) {
          "smaller model";
 }
 
-Status CheckAllResident(const ModelConfig& config, const MemoryNeeds& needs, size_t ceiling,
+Status CheckAllResident(const model::ModelConfig& config, const MemoryNeeds& needs, size_t ceiling,
                         size_t free) {
   const size_t least = needs.resident() + needs.all_experts();
   if (least <= ceiling) return Ok();
@@ -66,7 +66,7 @@ Status CheckAllResident(const ModelConfig& config, const MemoryNeeds& needs, siz
                                     "; " + mend};
 }
 
-Status CheckContext(const ModelConfig& config, size_t tokens) {
+Status CheckContext(const model::ModelConfig& config, size_t tokens) {
   if (tokens <= config.max_positions) return Ok();
   return Error{Code::kInvalidArgument,
                "--ctx-size is " + std::to_string(tokens) + ", but the model has " +
@@ -75,8 +75,8 @@ Status CheckContext(const ModelConfig& config, size_t tokens) {
 }
 
 Result<size_t> LongestContext(
-    const ModelConfig& config, const PlanOptions& options, size_t bytes,
-    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later) {
+    const model::ModelConfig& config, const PlanOptions& options, size_t bytes,
+    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later) {
   const auto takes = [&](size_t tokens) -> Result<size_t> {
     PlanOptions plan = options;
     plan.context_tokens = tokens;
@@ -102,8 +102,8 @@ Result<size_t> LongestContext(
 }
 
 Result<size_t> DefaultContext(
-    const ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
-    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later) {
+    const model::ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
+    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later) {
   constexpr size_t kStep = 1024;
   const size_t most = config.max_positions;
   const size_t usual = std::min<size_t>(most, 32768);
@@ -133,4 +133,4 @@ Result<size_t> DefaultContext(
   return std::max(std::min(all, small), least);
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -5,16 +5,16 @@
 #include <optional>
 #include <string>
 
-#include "model/expert_streaming.h"
-#include "model/plan.h"
-#include "model/sidecar.h"
-#include "model/source_experts.h"
+#include "residency/plan.h"
+#include "residency/sidecar.h"
+#include "residency/source_experts.h"
+#include "residency/streaming_setup.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 enum class DirectReads : unsigned char { kAuto, kIoUring, kPread, kOff };
 
-struct SidecarStreaming {
+struct ExpertOptions {
   std::string directory;  // of the sidecar; empty: in the checkpoint
   // No sidecar: experts are read from the checkpoint's own tensors (bf16_streaming).
   bool from_checkpoint = false;
@@ -30,30 +30,32 @@ struct SidecarStreaming {
 };
 
 // Experts on disk.
-struct DiskExperts {
+struct ExpertsOnDisk {
   experts::Catalog catalog;
   ops::ExpertLayout layout;                    // of the records
   std::shared_ptr<const SourceSlices> slices;  // of the checkpoint; null: a sidecar's
-  std::string sidecar_problem;                 // as in ExpertStreaming
+  std::string sidecar_problem;                 // as in StreamingSetup
 };
 
 // Opens and checks the sidecar, or finds the experts in the checkpoint. Errors name what is wrong
 // and the command or option that mends it, as below.
-Result<DiskExperts> FindDiskExperts(io::FileSystem& fs, const ModelConfig& config,
-                                    const io::TensorSource& source, const SidecarStreaming& wish);
+Result<ExpertsOnDisk> FindExpertsOnDisk(io::FileSystem& fs, const model::ModelConfig& config,
+                                        const io::TensorSource& source,
+                                        const ExpertOptions& options);
 
 // What the experts of a sidecar that is not written yet would be, if it kept the checkpoint's
 // format.
-DiskExperts ImagineDiskExperts(const ModelConfig& config, const ops::ExpertLayout& layout);
+ExpertsOnDisk ImagineExpertsOnDisk(const model::ModelConfig& config,
+                                   const ops::ExpertLayout& layout);
 
 // Makes the needs those of a model whose experts are these.
-Status UseExperts(const DiskExperts& experts, const ModelConfig& config,
-                  const SidecarStreaming& wish, MemoryNeeds& needs);
+Status UseExperts(const ExpertsOnDisk& experts, const model::ModelConfig& config,
+                  const ExpertOptions& options, MemoryNeeds& needs);
 
 // Bytes of the bank that was asked for, with all that it needs to read; 0 where none was, or one
 // that is too small.
-size_t AskedBankMemory(const DiskExperts& experts, const ModelConfig& config,
-                       const SidecarStreaming& wish);
+size_t AskedBankMemory(const ExpertsOnDisk& experts, const model::ModelConfig& config,
+                       const ExpertOptions& options);
 
 // How the ceiling is shared.
 struct BankFit {
@@ -64,13 +66,13 @@ struct BankFit {
 
 // Fits the bank into what a ceiling leaves beside the rest of the model. free: of the machine's
 // memory; no higher ceiling is advised. REQUIRES: UseExperts.
-Result<BankFit> FitBank(const DiskExperts& experts, const ModelConfig& config,
-                        const MemoryNeeds& needs, size_t ceiling, const SidecarStreaming& wish,
+Result<BankFit> FitBank(const ExpertsOnDisk& experts, const model::ModelConfig& config,
+                        const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& options,
                         size_t free = SIZE_MAX);
 
 // What streaming will do: fits the bank, and finds the reads that work where the experts are.
-Result<ExpertStreaming> PrepareStreaming(DiskExperts experts, const ModelConfig& config,
-                                         const MemoryNeeds& needs, size_t ceiling,
-                                         const SidecarStreaming& wish, size_t free = SIZE_MAX);
+Result<StreamingSetup> PrepareStreaming(ExpertsOnDisk experts, const model::ModelConfig& config,
+                                        const MemoryNeeds& needs, size_t ceiling,
+                                        const ExpertOptions& options, size_t free = SIZE_MAX);
 
-}  // namespace mach::model
+}  // namespace mach::residency

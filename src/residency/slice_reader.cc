@@ -1,4 +1,4 @@
-#include "model/slice_reader.h"
+#include "residency/slice_reader.h"
 
 #include <algorithm>
 #include <numeric>
@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/units.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 // Tiles that one thread packs at a time: some tens of microseconds of work.
@@ -244,4 +244,4 @@ size_t SliceReader::Wait(std::vector<io::ReadCompletion>& out) {
   return 0;
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -8,12 +8,12 @@
 #include "io/tensor_source.h"
 #include "model/config.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 // Const after Open. The source refers to the checkpoint.
 struct Headers {
   std::unique_ptr<io::Checkpoint> checkpoint;
-  ModelConfig config;
+  model::ModelConfig config;
   io::TensorSource source;
 
   // Errors name the directory. What the config.json rules out (a drafter, an architecture or a
@@ -21,4 +21,4 @@ struct Headers {
   static Result<Headers> Open(io::FileSystem& fs, const std::string& directory);
 };
 
-}  // namespace mach::model
+}  // namespace mach::residency

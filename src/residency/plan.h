@@ -9,7 +9,7 @@
 #include "io/tensor_source.h"
 #include "model/config.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 struct PlanOptions {
   size_t context_tokens = 0;  // of the one sequence
@@ -33,8 +33,8 @@ struct MemoryNeeds {
   size_t expert_count = 0;   // of all layers
   size_t experts = 0;        // of one layer, at most
   size_t moe_layers = 0;
-  size_t floor_slots = 0;  // one token's working set (model::FloorSlots)
-  size_t least_bank = 0;   // of that many experts, with staging; set by model::UseExperts
+  size_t floor_slots = 0;  // one token's working set (FloorSlots)
+  size_t least_bank = 0;   // of that many experts, with staging; set by UseExperts
 
   size_t resident() const { return weights + state + kv + scratch + decode + prefix; }
   size_t all_experts() const { return expert_count * expert_record; }
@@ -42,10 +42,11 @@ struct MemoryNeeds {
 
 // The part that does not depend on the context. Checks every tensor that the config asks for by its
 // header; reads none of them.
-Result<MemoryNeeds> MeasureTensors(const ModelConfig& config, const io::TensorSource& source);
+Result<MemoryNeeds> MeasureTensors(const model::ModelConfig& config,
+                                   const io::TensorSource& source);
 
 // With the part that does.
-Result<MemoryNeeds> MeasureNeeds(const ModelConfig& config, const io::TensorSource& source,
+Result<MemoryNeeds> MeasureNeeds(const model::ModelConfig& config, const io::TensorSource& source,
                                  const PlanOptions& options);
 
 // The part of it that depends on the context.
@@ -54,17 +55,8 @@ struct ContextNeeds {
   size_t kv = 0;
   size_t scratch = 0;
 };
-ContextNeeds MeasureContext(const ModelConfig& config, const PlanOptions& options);
-void SetContext(const ModelConfig& config, const PlanOptions& options, MemoryNeeds& needs);
-
-// What a sequence of at most max_tokens remembers.
-cache::StateShape StateShapeOf(const ModelConfig& config, size_t max_tokens, bool kv_f16);
-
-// Passes of more rows ask for nearly all experts: there is nothing to guess.
-inline constexpr size_t kMostPredictedRows = 32;
-
-// Scratch of a forward pass of `rows` tokens at `context` positions.
-size_t ForwardScratchBytes(const ModelConfig& config, size_t rows, size_t context, size_t threads);
+ContextNeeds MeasureContext(const model::ModelConfig& config, const PlanOptions& options);
+void SetContext(const model::ModelConfig& config, const PlanOptions& options, MemoryNeeds& needs);
 
 inline constexpr size_t kDefaultCeiling = size_t{9} << 30;
 
@@ -74,9 +66,9 @@ inline constexpr size_t kMostDefaultPrefix = size_t{1} << 30;
 // needs and `experts` bytes of experts, at most 1 GiB. It never keeps a model from fitting.
 size_t DefaultPrefixBytes(const MemoryNeeds& needs, size_t experts, size_t ceiling);
 
-// The ceiling on all that the process keeps, of `free` bytes of memory. Without a wish the default,
-// or what is free less a reserve for the system where that is smaller. A wish beyond what is free
-// is refused with kNoMemory and both numbers.
+// The ceiling on all that the process keeps, of `free` bytes of memory. Without `asked` the
+// default, or what is free less a reserve for the system where that is smaller. More than what is
+// free is refused with kNoMemory and both numbers.
 Result<size_t> ChooseCeiling(std::optional<size_t> asked, size_t free);
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,27 +1,27 @@
-#include "model/source_experts.h"
+#include "residency/source_experts.h"
 
 #include <algorithm>
 
 #include "io/sidecar.h"
 #include "model/weights.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 std::string FormatName(const quant::TiledLayout& layout) {
   if (!layout.affine()) return std::string(tensor::DTypeName(layout.type));
   return std::to_string(layout.bits) + "-bit affine, group " + std::to_string(layout.group);
 }
 
-Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const ModelConfig& config,
+Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const model::ModelConfig& config,
                                         const io::TensorSource& source) {
   SourceExperts made;
-  MACH_TRY(made.layout, FindExpertLayout(config, source));
+  MACH_TRY(made.layout, model::FindExpertLayout(config, source));
   const io::Checkpoint& checkpoint = source.checkpoint();
   experts::Catalog& catalog = made.catalog;
   catalog.checksums = false;
   catalog.record_bytes = made.layout.record_bytes();
   catalog.layers = config.layers.size();
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
     if (moe != nullptr) catalog.experts = std::max(catalog.experts, moe->experts);
   }
@@ -75,4 +75,4 @@ Status CheckUnchanged(io::FileSystem& fs, const std::string& directory,
                                    "when it is complete"};
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,4 +1,4 @@
-#include "model/thread_choice.h"
+#include "residency/thread_choice.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -6,7 +6,7 @@
 
 #include "experts/expert_store.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 // Within this of the fastest, more threads win: prompts gain from each, and a measurement is noisy.
@@ -61,17 +61,18 @@ class ZeroStore final : public experts::ExpertStore {
   AlignedBuffer memory_;
 };
 
-size_t MostExpertsOfAToken(const ModelConfig& config) {
+size_t MostExpertsOfAToken(const model::ModelConfig& config) {
   size_t most = 0;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) most = std::max(most, moe->top_k);
   }
   return most;
 }
 
 // The median of passes over one token after another.
-Result<int64_t> TimePasses(const Model& model, Workspace& workspace, cache::SequenceState& state,
-                           std::span<float> hidden, std::span<float> logits, const Clock& clock) {
+Result<int64_t> TimePasses(const model::Model& model, model::Workspace& workspace,
+                           cache::SequenceState& state, std::span<float> hidden,
+                           std::span<float> logits, const Clock& clock) {
   std::vector<int64_t> passes;
   const int64_t begin = clock.NowNs();
   for (int i = 0; i <= kMostPasses; ++i) {
@@ -112,12 +113,12 @@ ThreadChoice ChooseThreads(size_t most, const std::function<int64_t(size_t)>& to
   return choice;
 }
 
-Result<ThreadChoice> MeasureThreads(const Model& model, const kernels::KernelTable& kernels,
+Result<ThreadChoice> MeasureThreads(const model::Model& model, const kernels::KernelTable& kernels,
                                     ops::Compute compute, ThreadPool& pool, MemoryLedger& ledger,
                                     const Clock& clock) {
   const ThreadChoice all{.threads = pool.threads()};
   if (pool.threads() == 1) return all;
-  const ModelConfig& config = model.config();
+  const model::ModelConfig& config = model.config();
   const size_t record = model.expert_layout().record_bytes();
   const size_t least = MostExpertsOfAToken(config);
   const size_t records = least == 0 ? 0 : std::max(least, ZeroStore::kMostBytes / record);
@@ -128,7 +129,8 @@ Result<ThreadChoice> MeasureThreads(const Model& model, const kernels::KernelTab
   };
   auto experts = ZeroStore::Create(records, record, ledger);
   if (!experts) return no_memory(experts.error());
-  auto workspace = Workspace::Create(model, kernels, pool, **experts, compute, 1, kContext, ledger);
+  auto workspace =
+      model::Workspace::Create(model, kernels, pool, **experts, compute, 1, kContext, ledger);
   if (!workspace) return no_memory(workspace.error());
   std::vector<float> hidden(config.hidden);
   std::vector<float> logits(config.vocab);
@@ -166,4 +168,4 @@ std::string ToText(const ThreadChoice& choice, size_t most) {
   return text;
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

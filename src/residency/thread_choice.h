@@ -13,7 +13,7 @@
 #include "model/model.h"
 #include "ops/context.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 struct ThreadTiming {
   size_t threads = 0;
@@ -34,11 +34,11 @@ ThreadChoice ChooseThreads(size_t most, const std::function<int64_t(size_t)>& to
 // zeros of the same size, and limits the pool to the choice. Takes some tenths of a second, of
 // which a large model needs a few passes. Reserves memory for the time of the measurement; where
 // the ledger has none left, all threads stay and nothing is measured.
-Result<ThreadChoice> MeasureThreads(const Model& model, const kernels::KernelTable& kernels,
+Result<ThreadChoice> MeasureThreads(const model::Model& model, const kernels::KernelTable& kernels,
                                     ops::Compute compute, ThreadPool& pool, MemoryLedger& ledger,
                                     const Clock& clock);
 
 // "2 of 4 threads (4: 1.31 ms, 2: 0.80 ms, 1: 1.02 ms a token)".
 std::string ToText(const ThreadChoice& choice, size_t most);
 
-}  // namespace mach::model
+}  // namespace mach::residency

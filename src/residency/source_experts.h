@@ -5,9 +5,9 @@
 #include "experts/catalog.h"
 #include "io/tensor_source.h"
 #include "model/config.h"
-#include "model/slice_reader.h"
+#include "residency/slice_reader.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 struct SourceExperts {
   experts::Catalog catalog;  // of records as SliceReader gives them: without checksums
@@ -17,7 +17,7 @@ struct SourceExperts {
 
 // Finds every expert by the headers alone, in any layout of experts that io::TensorSource knows and
 // any format that a sidecar can hold.
-Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const ModelConfig& config,
+Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const model::ModelConfig& config,
                                         const io::TensorSource& source);
 
 // kUnsupported for quantized experts, which --bf16-streaming does not read.
@@ -31,4 +31,4 @@ Status CheckUnchanged(io::FileSystem& fs, const std::string& directory,
 // "BF16", "4-bit affine, group 64".
 std::string FormatName(const quant::TiledLayout& layout);
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "io/xxh3.h"
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 constexpr uint64_t kSampleEvery = uint64_t{4} << 20;
@@ -46,4 +46,4 @@ Result<std::string> LoadedModel::StateIdentity() const {
          Describe(experts.up) + "," + Describe(experts.down);
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

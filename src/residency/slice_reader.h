@@ -16,7 +16,7 @@
 #include "io/checkpoint.h"
 #include "ops/ffn.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 // Where gate, up and down of one expert lie, in this order: of each the weights, its scales and its
 // biases. A dense matrix is row-major and has the first alone; the other two are empty.
@@ -114,4 +114,4 @@ class SliceReader final : public io::AsyncReader {
   size_t in_flight_ = 0;
 };
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,12 +1,12 @@
-#include "model/loaded_model.h"
+#include "residency/loaded_model.h"
 
 #include <algorithm>
 
 #include "base/topology.h"
-#include "model/ceiling.h"
-#include "model/headers.h"
+#include "residency/ceiling.h"
+#include "residency/headers.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 namespace {
 
@@ -14,21 +14,21 @@ namespace {
 struct Arrangement {
   PlanOptions plan;         // with the context that was chosen
   size_t most_context = 0;  // what the context could be under the ceiling
-  std::optional<ExpertStreaming> streaming;
+  std::optional<StreamingSetup> streaming;
   std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
 };
 
 // plan: with the threads. free: of the machine's memory.
 Result<Arrangement> Arrange(io::FileSystem& fs, const Headers& headers, const LoadOptions& options,
                             size_t limit, size_t free, const PlanOptions& plan) {
-  const ModelConfig& config = headers.config;
+  const model::ModelConfig& config = headers.config;
   MACH_RETURN_IF_ERROR(CheckContext(config, options.context_tokens));
   Arrangement made{.plan = plan, .streaming = options.streaming};
   MACH_TRY(MemoryNeeds needs, MeasureTensors(config, headers.source));
-  std::optional<DiskExperts> disk;
+  std::optional<ExpertsOnDisk> disk;
   size_t experts = needs.all_experts();  // bytes of them in memory, at least
   if (options.sidecar) {
-    MACH_TRY(disk, FindDiskExperts(fs, config, headers.source, *options.sidecar));
+    MACH_TRY(disk, FindExpertsOnDisk(fs, config, headers.source, *options.sidecar));
     MACH_RETURN_IF_ERROR(UseExperts(*disk, config, *options.sidecar, needs));
     made.layout = disk->layout;
     experts = std::max(needs.least_bank, AskedBankMemory(*disk, config, *options.sidecar));
@@ -70,7 +70,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
                                                        const LoadOptions& options) {
   std::unique_ptr<LoadedModel> made(new LoadedModel);
   MACH_TRY(Headers headers, Headers::Open(fs, options.checkpoint));
-  const ModelConfig& config = headers.config;
+  const model::ModelConfig& config = headers.config;
   const io::TensorSource& source = headers.source;
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
   MACH_TRY(made->kernels_, kernels::SelectKernels(options.isa));
@@ -94,17 +94,17 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   made->plan_ = arranged->plan;
   made->context_tokens_ = arranged->plan.context_tokens;
   made->most_context_tokens_ = arranged->most_context;
-  const std::optional<ExpertStreaming>& streaming = arranged->streaming;
+  const std::optional<StreamingSetup>& streaming = arranged->streaming;
   made->checkpoint_ = std::move(headers.checkpoint);
 
   // Progress runs over weights and experts together; those that stream are not loaded.
   uint64_t total = made->checkpoint_->tensor_bytes();
   uint64_t before = 0;
-  const LoadProgress progress = [&](uint64_t done, uint64_t of_part) {
+  const model::LoadProgress progress = [&](uint64_t done, uint64_t of_part) {
     if (streaming) total = of_part;
     return !options.progress || options.progress(std::min(before + done, total), total);
   };
-  auto model = Model::Load(config, source, arranged->layout, *made->ledger_, progress);
+  auto model = model::Model::Load(config, source, arranged->layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
@@ -130,17 +130,17 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     made->experts_ = *std::move(experts);
   } else {
     auto experts =
-        LoadExperts(config, source, made->model_->expert_layout(), *made->ledger_, progress);
+        model::LoadExperts(config, source, made->model_->expert_layout(), *made->ledger_, progress);
     if (!experts) return in_checkpoint(std::move(experts).error());
     made->experts_ = *std::move(experts);
   }
   if (options.progress && !options.progress(total, total))
     return Error{Code::kCancelled, "loading was cancelled"};
 
-  MACH_TRY(made->workspace_,
-           Workspace::Create(*made->model_, *made->kernels_, *made->pool_, *made->experts_,
-                             options.compute, std::min(options.max_rows, made->context_tokens_),
-                             made->context_tokens_, *made->ledger_));
+  MACH_TRY(made->workspace_, model::Workspace::Create(
+                                 *made->model_, *made->kernels_, *made->pool_, *made->experts_,
+                                 options.compute, std::min(options.max_rows, made->context_tokens_),
+                                 made->context_tokens_, *made->ledger_));
   return made;
 }
 
@@ -160,4 +160,4 @@ Result<std::unique_ptr<cache::SequenceState>> LoadedModel::NewState(size_t note_
   return cache::SequenceState::Create(shape, *ledger_);
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -7,11 +7,11 @@
 
 #include "experts/streaming_store.h"
 #include "model/config.h"
-#include "model/slice_reader.h"
+#include "residency/slice_reader.h"
 
-namespace mach::model {
+namespace mach::residency {
 
-struct ExpertStreaming {
+struct StreamingSetup {
   experts::Catalog catalog;
   // When the catalog's experts are read from the checkpoint's tensors.
   std::shared_ptr<const SourceSlices> slices;
@@ -27,14 +27,14 @@ struct ExpertStreaming {
 
 // Experts of one token: top_k of every layer, and of one layer more, whose reads run while the
 // token's other layers stay. Fewer would make each layer evict what the next token needs first.
-size_t FloorSlots(const ModelConfig& config);
+size_t FloorSlots(const model::ModelConfig& config);
 
 // Experts of the checkpoint's tensors that may be on their way at a time.
 size_t SliceRecords(const experts::StreamingPlan& plan);
 
 // Checks that the catalog has every expert of the config in this layout, and opens the store.
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
-    const ModelConfig& config, const ops::ExpertLayout& layout, const ExpertStreaming& streaming,
-    MemoryLedger& ledger, ThreadPool& pool);
+    const model::ModelConfig& config, const ops::ExpertLayout& layout,
+    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool);
 
-}  // namespace mach::model
+}  // namespace mach::residency

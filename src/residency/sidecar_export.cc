@@ -1,4 +1,4 @@
-#include "model/sidecar_export.h"
+#include "residency/sidecar_export.h"
 
 #include <algorithm>
 #include <atomic>
@@ -8,7 +8,7 @@
 
 #include "quant/quantize.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 constexpr int kGroup = 64;
@@ -74,7 +74,7 @@ class Packer {
  private:
   Status Matrix(const io::MatrixSource& from, const quant::TiledLayout& to, std::byte* out,
                 const Advance& advance) {
-    const quant::TiledLayout found = MatrixReader::LayoutOf(from);
+    const quant::TiledLayout found = model::MatrixReader::LayoutOf(from);
     if (found == to) {
       uint64_t before = 0;
       return reader_.Read(from, out, [&](uint64_t packed) {
@@ -108,17 +108,18 @@ class Packer {
 
   const io::TensorSource& source_;
   const ops::ExpertLayout& layout_;
-  MatrixReader reader_;
+  model::MatrixReader reader_;
   AlignedBuffer dense_;
   AlignedBuffer floats_;
 };
 
 }  // namespace
 
-Result<ops::ExpertLayout> ExportLayout(const ModelConfig& config, const io::TensorSource& source,
+Result<ops::ExpertLayout> ExportLayout(const model::ModelConfig& config,
+                                       const io::TensorSource& source,
                                        const SidecarExport& options) {
   bool any = false;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
     if (moe == nullptr) continue;
     any = true;
@@ -133,7 +134,7 @@ Result<ops::ExpertLayout> ExportLayout(const ModelConfig& config, const io::Tens
                  "the model has no routed experts, and needs no sidecar; serve it with "
                  "--no-streaming"};
   }
-  MACH_TRY(const ops::ExpertLayout found, FindExpertLayout(config, source));
+  MACH_TRY(const ops::ExpertLayout found, model::FindExpertLayout(config, source));
   ops::ExpertLayout layout;
   MACH_TRY(layout.gate, Convert(found.gate, "gate_proj of the experts", options.bits));
   MACH_TRY(layout.up, Convert(found.up, "up_proj of the experts", options.bits));
@@ -141,7 +142,7 @@ Result<ops::ExpertLayout> ExportLayout(const ModelConfig& config, const io::Tens
   return layout;
 }
 
-Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
+Status ExportSidecar(const model::ModelConfig& config, const io::TensorSource& source,
                      const ops::ExpertLayout& layout, const SidecarExport& options,
                      ThreadPool& pool, io::SidecarWriter& writer) {
   const size_t record = layout.record_bytes();
@@ -154,7 +155,7 @@ Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
   std::vector<Status> outcomes(batch, Ok());
 
   uint64_t total = 0;
-  for (const LayerConfig& layer : config.layers) {
+  for (const model::LayerConfig& layer : config.layers) {
     if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) total += moe->experts * record;
   }
   // Of what is made of a record, packing is one half and writing the other.
@@ -208,4 +209,4 @@ Status ExportSidecar(const ModelConfig& config, const io::TensorSource& source,
   return writer.Publish();
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

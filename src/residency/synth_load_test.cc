@@ -1,6 +1,4 @@
 // Synthetic checkpoints written to a directory, read back and run.
-#include "model/synth/synth.h"
-
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -10,9 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "model/loaded_model.h"
+#include "model/synth/synth.h"
+#include "residency/loaded_model.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,7 +19,7 @@ using testing::HasSubstr;
 
 constexpr size_t kTokens = 48;
 
-class ChosenExperts final : public ForwardObserver {
+class ChosenExperts final : public model::ForwardObserver {
  public:
   explicit ChosenExperts(size_t layers) : used(layers), times(layers) {}
   void OnHidden(size_t, const float*, size_t) override {}
@@ -44,8 +43,8 @@ class SynthTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(base_); }
 
-  SynthOptions Options(const std::string& name) const {
-    SynthOptions options;
+  model::SynthOptions Options(const std::string& name) const {
+    model::SynthOptions options;
     options.output = base_ + "/" + name;
     options.shape.hidden = 128;
     options.shape.width = 64;
@@ -54,10 +53,10 @@ class SynthTest : public testing::Test {
     options.shape.context = 256;
     return options;
   }
-  static SynthSummary Write(const SynthOptions& options) {
-    const auto written = WriteSynthetic(options, nullptr);
+  static model::SynthSummary Write(const model::SynthOptions& options) {
+    const auto written = model::WriteSynthetic(options, nullptr);
     EXPECT_TRUE(written.ok()) << written.error().message;
-    return written.ok() ? *written : SynthSummary{};
+    return written.ok() ? *written : model::SynthSummary{};
   }
   // Every tensor of a checkpoint by name.
   static std::map<std::string, std::vector<std::byte>> Contents(const std::string& directory) {
@@ -88,7 +87,7 @@ void RunModel(const std::string& directory, ops::Compute compute) {
                                                           .compute = compute});
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   LoadedModel& model = **loaded;
-  const ModelConfig& config = model.config();
+  const model::ModelConfig& config = model.config();
   auto state = model.NewState();
   ASSERT_TRUE(state.ok());
   ChosenExperts chosen(config.layers.size());
@@ -128,9 +127,11 @@ void RunModel(const std::string& directory, ops::Compute compute) {
 }
 
 TEST_F(SynthTest, EveryFamilyAndLayoutRuns) {
-  for (const SynthFamily family : {SynthFamily::kQwen3Moe, SynthFamily::kQwen35Moe}) {
+  for (const model::SynthFamily family :
+       {model::SynthFamily::kQwen3Moe, model::SynthFamily::kQwen35Moe}) {
     for (const int bits : {4, 8, 16}) {
-      SynthOptions options = Options(std::string(SynthFamilyName(family)) + std::to_string(bits));
+      model::SynthOptions options =
+          Options(std::string(model::SynthFamilyName(family)) + std::to_string(bits));
       SCOPED_TRACE(options.output);
       options.shape.family = family;
       options.bits = bits;
@@ -142,16 +143,16 @@ TEST_F(SynthTest, EveryFamilyAndLayoutRuns) {
 }
 
 TEST_F(SynthTest, TensorsDependOnTheSeedAlone) {
-  SynthOptions options = Options("one");
+  model::SynthOptions options = Options("one");
   options.shape.vocab = 16384;  // tensors of more than one block
-  const SynthSummary one = Write(options);
+  const model::SynthSummary one = Write(options);
   EXPECT_EQ(one.shards, 1u);
   const auto contents = Contents(options.output);
   EXPECT_EQ(contents.size(), one.tensors);
 
   options.output = base_ + "/many";
   options.shard_bytes = 300 << 10;
-  const SynthSummary many = Write(options);
+  const model::SynthSummary many = Write(options);
   EXPECT_GT(many.shards, 5u);
   EXPECT_EQ(many.tensor_bytes, one.tensor_bytes);
   EXPECT_EQ(Contents(options.output), contents);
@@ -169,7 +170,7 @@ TEST_F(SynthTest, TensorsDependOnTheSeedAlone) {
 }
 
 TEST_F(SynthTest, WritesTheFilesBeside) {
-  SynthOptions options = Options("new");
+  model::SynthOptions options = Options("new");
   options.files = {{"tokenizer.json", "{}"}};
   Write(options);
   for (const char* name : {"config.json", "generation_config.json", "tokenizer.json",
@@ -180,18 +181,18 @@ TEST_F(SynthTest, WritesTheFilesBeside) {
 }
 
 TEST_F(SynthTest, LeavesNothingWhenItFails) {
-  const auto message = [&](const SynthOptions& options, Code code,
-                           const LoadProgress& progress = nullptr) -> std::string {
-    const auto written = WriteSynthetic(options, progress);
+  const auto message = [&](const model::SynthOptions& options, Code code,
+                           const model::LoadProgress& progress = nullptr) -> std::string {
+    const auto written = model::WriteSynthetic(options, progress);
     EXPECT_FALSE(written.ok());
     if (written.ok()) return "";
     EXPECT_EQ(written.error().code, code);
     return written.error().message;
   };
-  SynthOptions options = Options("new");
+  model::SynthOptions options = Options("new");
   uint64_t most = 0;
   uint64_t all = 0;
-  const LoadProgress stop = [&](uint64_t done, uint64_t total) {
+  const model::LoadProgress stop = [&](uint64_t done, uint64_t total) {
     most = done;
     all = total;
     return done < total / 2;
@@ -221,4 +222,4 @@ TEST_F(SynthTest, LeavesNothingWhenItFails) {
 }
 
 }  // namespace
-}  // namespace mach::model
+}  // namespace mach::residency

@@ -1,11 +1,11 @@
-#include "model/headers.h"
+#include "residency/headers.h"
 
 #include "io/lfs_pointer.h"
 #include "io/path.h"
 #include "io/recognise.h"
 #include "model/arch_registry.h"
 
-namespace mach::model {
+namespace mach::residency {
 namespace {
 
 // Files that are read later, when much has been done.
@@ -25,10 +25,10 @@ Status CheckFetched(io::FileSystem& fs, const std::string& directory) {
 }  // namespace
 
 Result<Headers> Headers::Open(io::FileSystem& fs, const std::string& directory) {
-  ModelConfig config;
+  model::ModelConfig config;
   const auto check = [&](const json::Value& value) -> Status {
     if (auto role = io::RecogniseRole(fs, directory, value, io::Wanted::kModel)) return *role;
-    auto parsed = ParseConfig(value);
+    auto parsed = model::ParseConfig(value);
     if (!parsed) return std::move(parsed).error().In(directory);
     config = *std::move(parsed);
     if (auto other = io::RecogniseQuantization(fs, directory, value)) return *other;
@@ -41,4 +41,4 @@ Result<Headers> Headers::Open(io::FileSystem& fs, const std::string& directory) 
   return Headers{std::move(checkpoint), std::move(config), *std::move(source)};
 }
 
-}  // namespace mach::model
+}  // namespace mach::residency

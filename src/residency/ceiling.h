@@ -4,9 +4,9 @@
 #include <functional>
 #include <string>
 
-#include "model/plan.h"
+#include "residency/plan.h"
 
-namespace mach::model {
+namespace mach::residency {
 
 // A plan that takes more than the ceiling.
 struct Shortfall {
@@ -22,11 +22,11 @@ struct Shortfall {
 std::string HowToFit(const Shortfall& shortfall);
 
 // Whether all experts fit beside the rest. kNoMemory says what is missing and what mends it.
-Status CheckAllResident(const ModelConfig& config, const MemoryNeeds& needs, size_t ceiling,
+Status CheckAllResident(const model::ModelConfig& config, const MemoryNeeds& needs, size_t ceiling,
                         size_t free);
 
 // A context that the model cannot have is kInvalidArgument. 0 is any.
-Status CheckContext(const ModelConfig& config, size_t tokens);
+Status CheckContext(const model::ModelConfig& config, size_t tokens);
 
 // The context of a sequence when none is asked for: what the model has, up to what memory allows.
 // Agents want a long one, but keys and values take memory from the bank of experts: beyond 32,768
@@ -35,14 +35,14 @@ Status CheckContext(const ModelConfig& config, size_t tokens);
 // and at least one. room: bytes of the ceiling that weights and experts leave, with the least bank
 // where experts stream. options and later as for LongestContext.
 Result<size_t> DefaultContext(
-    const ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
-    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later);
+    const model::ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
+    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later);
 
 // The longest context of at most the model's positions, in whole KV blocks or all positions, whose
 // state, cache, scratch and `later` (LoadOptions::later_needs) take no more than `bytes`; 0 when
 // none does. options: of the load; its context is not looked at.
 Result<size_t> LongestContext(
-    const ModelConfig& config, const PlanOptions& options, size_t bytes,
-    const std::function<Result<size_t>(const ModelConfig&, const PlanOptions&)>& later);
+    const model::ModelConfig& config, const PlanOptions& options, size_t bytes,
+    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later);
 
-}  // namespace mach::model
+}  // namespace mach::residency
