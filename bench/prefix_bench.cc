@@ -19,8 +19,8 @@ constexpr size_t kContext = 8192;
 
 TokenId More() { return static_cast<TokenId>(std::stoi(Setting("MACH_MORE", "1"))); }
 
-cache::PrefixCacheOptions Cache(const std::string& directory) {
-  cache::PrefixCacheOptions prefix;
+engine::PrefixOptions Cache(const std::string& directory) {
+  engine::PrefixOptions prefix;
   prefix.max_bytes = size_t{1} << 30;
   prefix.block_tokens = static_cast<size_t>(std::stoul(Setting("MACH_BLOCK", "64")));
   prefix.disk.emplace();
@@ -38,11 +38,13 @@ double FirstToken(engine::Engine& engine, const std::vector<TokenId>& prefix, To
   request.prefix_points = {{prefix.size(), PrefixKind::kMessage}};
   request.sampling.temperature = 0;
   request.max_tokens = 1;
-  auto sink = std::make_shared<EndSink>();
   const auto start = std::chrono::steady_clock::now();
-  auto generation = engine.Submit(request, sink);
-  cached = sink->Wait().cached_tokens;
-  return std::chrono::duration<double, std::milli>(sink->first - start).count();
+  auto first = start;
+  const engine::Answer answer = OrExit(engine::Collect(
+      engine, request,
+      {.on_token = [&](const engine::TokenEvent&) { first = std::chrono::steady_clock::now(); }}));
+  cached = answer.timings.cached_tokens;
+  return std::chrono::duration<double, std::milli>(first - start).count();
 }
 
 double Median(std::vector<double> values) {

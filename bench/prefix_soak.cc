@@ -47,8 +47,8 @@ uint64_t FileBytes(const std::string& directory) {
   return bytes;
 }
 
-cache::PrefixCacheOptions Cache(const std::string& directory) {
-  cache::PrefixCacheOptions prefix;
+engine::PrefixOptions Cache(const std::string& directory) {
+  engine::PrefixOptions prefix;
   prefix.max_bytes = kMemory;
   prefix.max_entries = 64;
   prefix.disk.emplace();
@@ -82,16 +82,16 @@ class Traffic {
     Say(request.prompt, 3);
     request.sampling.seed = draws_;
     request.max_tokens = 8;
-    auto sink = std::make_shared<EndSink>();
-    auto generation = engine_.Submit(request, sink);
-    if (!generation) return false;
-    if (kind == 2) (*generation)->Cancel();
-    sink->Wait();
+    const auto answer = engine::Collect(engine_, request, {.cancelled = [&] { return kind == 2; }});
+    if (!answer) {
+      std::fprintf(stderr, "%s\n", answer.error().message.c_str());
+      return false;
+    }
     if (kind != 0) {
       text = request.prompt;
-      text.insert(text.end(), sink->tokens.begin(), sink->tokens.end());
+      text.insert(text.end(), answer->tokens.begin(), answer->tokens.end());
     }
-    return !sink->failed;
+    return true;
   }
 
  private:

@@ -281,7 +281,7 @@ class Bench {
         Must(residency::Headers::Open(io::PosixFileSystem(), load.checkpoint));
     const experts::Catalog catalog = residency::CatalogOf(Must(residency::OpenSidecar(
         io::PosixFileSystem(), *headers.checkpoint, headers.config, directory)));
-    residency::ExpertOptions& sidecar = load.sidecar.emplace();
+    residency::ExpertOptions& sidecar = load.experts.emplace();
     sidecar.directory = directory;
     sidecar.bank_bytes =
         static_cast<size_t>(bank * static_cast<double>(catalog.RecordCount()) + 0.5) *

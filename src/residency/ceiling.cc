@@ -74,17 +74,16 @@ Status CheckContext(const model::ModelConfig& config, size_t tokens) {
                    std::to_string(config.max_positions)};
 }
 
-Result<size_t> LongestContext(
-    const model::ModelConfig& config, const PlanOptions& options, size_t bytes,
-    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later) {
+Result<size_t> LongestContext(const model::ModelConfig& config, const PlanOptions& options,
+                              size_t bytes, const OtherNeeds& other) {
   const auto takes = [&](size_t tokens) -> Result<size_t> {
     PlanOptions plan = options;
     plan.context_tokens = tokens;
     plan.max_rows = std::min(options.max_rows, tokens);
     const ContextNeeds needs = MeasureContext(config, plan);
     size_t total = needs.state + needs.kv + needs.scratch;
-    if (later) {
-      MACH_TRY(const size_t more, later(config, plan));
+    if (other) {
+      MACH_TRY(const size_t more, other(plan));
       total += more;
     }
     return total;
@@ -101,9 +100,8 @@ Result<size_t> LongestContext(
   return std::min(low * cache::kBlockTokens, config.max_positions);
 }
 
-Result<size_t> DefaultContext(
-    const model::ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
-    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later) {
+Result<size_t> DefaultContext(const model::ModelConfig& config, const PlanOptions& options,
+                              size_t room, bool streaming, const OtherNeeds& other) {
   constexpr size_t kStep = 1024;
   const size_t most = config.max_positions;
   const size_t usual = std::min<size_t>(most, 32768);
@@ -114,15 +112,15 @@ Result<size_t> DefaultContext(
   shortest.max_rows = std::min(options.max_rows, least);
   const ContextNeeds fixed = MeasureContext(config, shortest);
   size_t fixed_bytes = fixed.state + fixed.scratch;
-  if (later) {
-    MACH_TRY(const size_t more, later(config, shortest));
+  if (other) {
+    MACH_TRY(const size_t more, other(shortest));
     fixed_bytes += more;
   }
   // With at most one part in `parts` of what the fixed bytes leave.
   const auto longest = [&](size_t parts) -> Result<size_t> {
     const size_t left = room - std::min(room, fixed_bytes);
     MACH_TRY(const size_t tokens,
-             LongestContext(config, options, std::min(room, fixed_bytes) + left / parts, later));
+             LongestContext(config, options, std::min(room, fixed_bytes) + left / parts, other));
     return tokens == most ? most : tokens / kStep * kStep;
   };
   MACH_TRY(const size_t free_choice, longest(streaming ? 4 : 2));

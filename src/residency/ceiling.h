@@ -8,6 +8,10 @@
 
 namespace mach::residency {
 
+// Bytes that the caller reserves beside the model (its decode loop, a drafter, requests) for a
+// sequence and passes of this plan. Null: none.
+using OtherNeeds = std::function<Result<size_t>(const PlanOptions&)>;
+
 // A plan that takes more than the ceiling.
 struct Shortfall {
   size_t least = 0;    // bytes that the plan takes at least
@@ -33,16 +37,14 @@ Status CheckContext(const model::ModelConfig& config, size_t tokens);
 // tokens they may take a quarter of the room (half where no experts stream), up to there half of
 // it, and up to 8,192 all of it. A multiple of 1,024 where it is not all of the model's positions,
 // and at least one. room: bytes of the ceiling that weights and experts leave, with the least bank
-// where experts stream. options and later as for LongestContext.
-Result<size_t> DefaultContext(
-    const model::ModelConfig& config, const PlanOptions& options, size_t room, bool streaming,
-    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later);
+// where experts stream. options and other as for LongestContext.
+Result<size_t> DefaultContext(const model::ModelConfig& config, const PlanOptions& options,
+                              size_t room, bool streaming, const OtherNeeds& other);
 
 // The longest context of at most the model's positions, in whole KV blocks or all positions, whose
-// state, cache, scratch and `later` (LoadOptions::later_needs) take no more than `bytes`; 0 when
+// state, cache, scratch and `other` needs take no more than `bytes`; 0 when
 // none does. options: of the load; its context is not looked at.
-Result<size_t> LongestContext(
-    const model::ModelConfig& config, const PlanOptions& options, size_t bytes,
-    const std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)>& later);
+Result<size_t> LongestContext(const model::ModelConfig& config, const PlanOptions& options,
+                              size_t bytes, const OtherNeeds& other);
 
 }  // namespace mach::residency

@@ -3,98 +3,66 @@
 #include <algorithm>
 
 #include "base/topology.h"
-#include "residency/ceiling.h"
-#include "residency/headers.h"
 
 namespace mach::residency {
 
-namespace {
-
-// What is decided before anything large is read.
-struct Arrangement {
-  PlanOptions plan;         // with the context that was chosen
-  size_t most_context = 0;  // what the context could be under the ceiling
-  std::optional<StreamingSetup> streaming;
-  std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
-};
-
-// plan: with the threads. free: of the machine's memory.
-Result<Arrangement> Arrange(io::FileSystem& fs, const Headers& headers, const LoadOptions& options,
-                            size_t limit, size_t free, const PlanOptions& plan) {
-  const model::ModelConfig& config = headers.config;
-  MACH_RETURN_IF_ERROR(CheckContext(config, options.context_tokens));
-  Arrangement made{.plan = plan, .streaming = options.streaming};
-  MACH_TRY(MemoryNeeds needs, MeasureTensors(config, headers.source));
-  std::optional<ExpertsOnDisk> disk;
-  size_t experts = needs.all_experts();  // bytes of them in memory, at least
-  if (options.sidecar) {
-    MACH_TRY(disk, FindExpertsOnDisk(fs, config, headers.source, *options.sidecar));
-    MACH_RETURN_IF_ERROR(UseExperts(*disk, config, *options.sidecar, needs));
-    made.layout = disk->layout;
-    experts = std::max(needs.least_bank, AskedBankMemory(*disk, config, *options.sidecar));
-  }
-  PlanOptions any_context = plan;
-  any_context.max_rows = options.max_rows;
-  const auto room = [&](size_t prefix) {
-    return limit - std::min(limit, needs.weights + experts + prefix);
-  };
-  made.plan.context_tokens = options.context_tokens;
-  if (options.context_tokens == 0) {
-    MACH_TRY(made.plan.context_tokens,
-             DefaultContext(config, any_context, room(options.prefix_asked), disk.has_value(),
-                            options.later_needs));
-  }
-  made.plan.max_rows = std::min(options.max_rows, made.plan.context_tokens);
-  SetContext(config, made.plan, needs);
-  if (options.later_needs) {
-    MACH_TRY(needs.decode, options.later_needs(config, made.plan));
-  }
-  if (disk) {
-    if (options.prefix_bytes) needs.prefix = options.prefix_bytes(needs);
-    MACH_TRY(made.streaming,
-             PrepareStreaming(*std::move(disk), config, needs, limit, *options.sidecar, free));
-  } else if (!options.streaming) {
-    MACH_RETURN_IF_ERROR(CheckAllResident(config, needs, limit, free));
-  }
-  if (options.sidecar) experts = needs.least_bank;
-  MACH_TRY(const size_t most,
-           LongestContext(config, any_context, room(std::max(needs.prefix, options.prefix_asked)),
-                          options.later_needs));
-  made.most_context = std::max(most, made.plan.context_tokens);
-  return made;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
                                                        const LoadOptions& options) {
-  std::unique_ptr<LoadedModel> made(new LoadedModel);
   MACH_TRY(Headers headers, Headers::Open(fs, options.checkpoint));
+  const model::ModelConfig& config = headers.config;
+  MACH_TRY(const size_t free, FreeMemoryBytes());
+  ArrangeOptions arrange{
+      .pass = {.context_tokens = options.context_tokens,
+               .max_rows = options.max_rows,
+               .threads = options.threads != 0 ? options.threads : AvailableCpus(),
+               .kv_f16 = options.compute == ops::Compute::kInt8},
+      .ceiling = options.memory_limit != 0 ? options.memory_limit : free,
+      .free = free};
+  std::optional<ExpertsOnDisk> disk;
+  const auto arranged = [&]() -> Result<Arrangement> {
+    MACH_TRY(const MemoryNeeds tensors, MeasureTensors(config, headers.source));
+    if (options.experts) {
+      arrange.experts = *options.experts;
+      MACH_TRY(disk, FindExpertsOnDisk(fs, config, headers.source, *options.experts));
+    }
+    return Arrange(config, tensors, disk ? &*disk : nullptr, arrange);
+  }();
+  if (!arranged) return Error(arranged.error()).In(options.checkpoint);
+  return Load(fs, std::move(headers), *arranged, std::move(disk), options);
+}
+
+Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs, Headers headers,
+                                                       const Arrangement& arrangement,
+                                                       std::optional<ExpertsOnDisk> disk,
+                                                       const LoadOptions& options) {
+  std::unique_ptr<LoadedModel> made(new LoadedModel);
   const model::ModelConfig& config = headers.config;
   const io::TensorSource& source = headers.source;
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
   MACH_TRY(made->kernels_, kernels::SelectKernels(options.isa));
   MACH_RETURN_IF_ERROR(kernels::SelfTest(*made->kernels_));
 
+  std::optional<ops::ExpertLayout> layout;  // nothing: the checkpoint's
+  std::optional<StreamingSetup> streaming = options.streaming;
+  if (disk) {
+    layout = disk->layout;
+    auto prepared = PrepareStreaming(*std::move(disk), config, *options.experts);
+    if (!prepared) return in_checkpoint(std::move(prepared).error());
+    streaming = *std::move(prepared);
+  }
+  if (arrangement.misfit && !options.streaming) return in_checkpoint(*arrangement.misfit);
+  if (arrangement.bank) SetBank(*arrangement.bank, *streaming);
+
   size_t limit = options.memory_limit;
-  size_t free = options.free_memory;
-  if (limit == 0 || free == 0) {
-    MACH_TRY(const size_t found, FreeMemoryBytes());
-    if (limit == 0) limit = found;
-    if (free == 0) free = found;
+  if (limit == 0) {
+    MACH_TRY(limit, FreeMemoryBytes());
   }
   made->ledger_ = std::make_unique<MemoryLedger>(limit);
-  made->pool_ =
-      std::make_unique<ThreadPool>(options.threads != 0 ? options.threads : AvailableCpus());
+  made->pool_ = std::make_unique<ThreadPool>(arrangement.pass.threads);
   made->compute_ = options.compute;
-  auto arranged = Arrange(
-      fs, headers, options, limit, free,
-      {.threads = made->pool_->threads(), .kv_f16 = options.compute == ops::Compute::kInt8});
-  if (!arranged) return in_checkpoint(std::move(arranged).error());
-  made->plan_ = arranged->plan;
-  made->context_tokens_ = arranged->plan.context_tokens;
-  made->most_context_tokens_ = arranged->most_context;
-  const std::optional<StreamingSetup>& streaming = arranged->streaming;
+  made->plan_ = arrangement.pass;
+  made->context_tokens_ = arrangement.pass.context_tokens;
+  made->most_context_tokens_ = arrangement.most_context_tokens;
   made->checkpoint_ = std::move(headers.checkpoint);
 
   // Progress runs over weights and experts together; those that stream are not loaded.
@@ -104,7 +72,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
     if (streaming) total = of_part;
     return !options.progress || options.progress(std::min(before + done, total), total);
   };
-  auto model = model::Model::Load(config, source, arranged->layout, *made->ledger_, progress);
+  auto model = model::Model::Load(config, source, layout, *made->ledger_, progress);
   if (!model) return in_checkpoint(std::move(model).error());
   made->model_ = *std::move(model);
   before = made->model_->weights().bytes();
@@ -137,10 +105,10 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs,
   if (options.progress && !options.progress(total, total))
     return Error{Code::kCancelled, "loading was cancelled"};
 
-  MACH_TRY(made->workspace_, model::Workspace::Create(
-                                 *made->model_, *made->kernels_, *made->pool_, *made->experts_,
-                                 options.compute, std::min(options.max_rows, made->context_tokens_),
-                                 made->context_tokens_, *made->ledger_));
+  MACH_TRY(made->workspace_,
+           model::Workspace::Create(*made->model_, *made->kernels_, *made->pool_, *made->experts_,
+                                    options.compute, made->plan_.max_rows, made->context_tokens_,
+                                    *made->ledger_));
   return made;
 }
 

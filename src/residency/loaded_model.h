@@ -2,7 +2,6 @@
 // one owner.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +11,8 @@
 #include "base/thread_pool.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
+#include "residency/arrangement.h"
+#include "residency/headers.h"
 #include "residency/plan.h"
 #include "residency/residency.h"
 #include "residency/streaming_setup.h"
@@ -27,17 +28,11 @@ struct LoadOptions {
   size_t max_rows = 256;            // tokens of one forward pass
   std::optional<kernels::Isa> isa;  // nothing: the best
   ops::Compute compute = ops::Compute::kInt8;
-  size_t memory_limit = 0;  // bytes; 0: what is free
-  size_t free_memory = 0;   // bytes, the most that a limit may be advised to be; 0: what is free
+  size_t memory_limit = 0;       // bytes; 0: what is free
   model::LoadProgress progress;  // of all bytes that are read
-  // Bytes that will be reserved after the load, which the expert bank must leave.
-  std::function<Result<size_t>(const model::ModelConfig&, const PlanOptions&)> later_needs;
-  // Of the prefix cache, which the bank must leave too; given the needs without it.
-  std::function<size_t(const MemoryNeeds&)> prefix_bytes;
-  size_t prefix_asked =
-      0;  // bytes that the prefix cache was told to have; a longer context leaves them
-  // At most one of these; none: all experts in memory.
-  std::optional<ExpertOptions> sidecar;
+  // Where experts stream; nothing: all experts in memory.
+  std::optional<ExpertOptions> experts;
+  // Instead of `experts`: a store over a catalog that is not a checkpoint's, as tests make one.
   std::optional<StreamingSetup> streaming;  // from a catalog made by hand
 };
 
@@ -45,12 +40,19 @@ struct LoadOptions {
 class LoadedModel {
  public:
   static Result<std::unique_ptr<LoadedModel>> Load(io::FileSystem& fs, const LoadOptions& options);
+  // Of headers whose arrangement was made before, with the experts on disk that it was made for.
+  // Its pass, not the options', decides context, rows and threads. Errors name the checkpoint.
+  static Result<std::unique_ptr<LoadedModel>> Load(io::FileSystem& fs, Headers headers,
+                                                   const Arrangement& arrangement,
+                                                   std::optional<ExpertsOnDisk> disk,
+                                                   const LoadOptions& options);
 
   const io::Checkpoint& checkpoint() const { return *checkpoint_; }
   const model::ModelConfig& config() const { return model_->config(); }
   const model::Model& model() const { return *model_; }
   model::Workspace& workspace() { return *workspace_; }
   MemoryLedger& ledger() { return *ledger_; }
+  const MemoryLedger& ledger() const { return *ledger_; }
   // Claims bytes of the ledger for as long as the model lives.
   Status Reserve(MemoryTag tag, size_t bytes);
   // The experts' store when they stream from disk, else null. Its counters are for any thread.
@@ -68,7 +70,7 @@ class LoadedModel {
   bool streams_from_checkpoint() const { return streams_from_checkpoint_; }
   const std::string& sidecar_problem() const { return sidecar_problem_; }
   size_t context_tokens() const { return context_tokens_; }
-  // What LoadOptions::context_tokens could be at most under this limit, everything else equal.
+  // What the context could be at most under this limit, everything else equal.
   size_t most_context_tokens() const { return most_context_tokens_; }
   const PlanOptions& plan() const { return plan_; }  // of what it was loaded for
   ops::Compute compute() const { return compute_; }

@@ -224,20 +224,21 @@ Result<BankFit> FitBank(const ExpertsOnDisk& disk, const model::ModelConfig& con
 }
 
 Result<StreamingSetup> PrepareStreaming(ExpertsOnDisk disk, const model::ModelConfig& config,
-                                        const MemoryNeeds& needs, size_t ceiling,
-                                        const ExpertOptions& asked, size_t free) {
+                                        const ExpertOptions& asked) {
   StreamingSetup made;
   MACH_TRY(const Reads reads, ChooseReads(disk.catalog.files.front(), asked));
   made.read_mode = reads.mode;
   made.direct = reads.direct;
-  MACH_TRY(const BankFit fit, FitBank(disk, config, needs, ceiling, asked, free));
   made.options = OptionsOf(config, asked);
-  made.options.bank_bytes = fit.plan.bank_bytes;
-  made.options.staging_bytes = fit.plan.staging_bytes;
   made.catalog = std::move(disk.catalog);
   made.slices = std::move(disk.slices);
   made.sidecar_problem = std::move(disk.sidecar_problem);
   return made;
+}
+
+void SetBank(const BankFit& bank, StreamingSetup& setup) {
+  setup.options.bank_bytes = bank.plan.bank_bytes;
+  setup.options.staging_bytes = bank.plan.staging_bytes;
 }
 
 }  // namespace mach::residency

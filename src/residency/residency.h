@@ -70,9 +70,9 @@ Result<BankFit> FitBank(const ExpertsOnDisk& experts, const model::ModelConfig& 
                         const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& options,
                         size_t free = SIZE_MAX);
 
-// What streaming will do: fits the bank, and finds the reads that work where the experts are.
+// How the store is set up: finds the reads that work where the experts are. SetBank sets the bank.
 Result<StreamingSetup> PrepareStreaming(ExpertsOnDisk experts, const model::ModelConfig& config,
-                                        const MemoryNeeds& needs, size_t ceiling,
-                                        const ExpertOptions& options, size_t free = SIZE_MAX);
+                                        const ExpertOptions& asked);
+void SetBank(const BankFit& bank, StreamingSetup& setup);
 
 }  // namespace mach::residency

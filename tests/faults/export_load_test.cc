@@ -68,8 +68,8 @@ residency::LoadOptions Streaming(const std::string& checkpoint) {
   residency::LoadOptions options{
       .checkpoint = checkpoint, .context_tokens = 128, .threads = 2, .max_rows = 16};
   // Half of the experts.
-  options.sidecar.emplace();
-  options.sidecar->bank_bytes = size_t{8} * 2 * 64 * 64 * 3 / 2;
+  options.experts.emplace();
+  options.experts->bank_bytes = size_t{8} * 2 * 64 * 64 * 3 / 2;
   return options;
 }
 

@@ -145,8 +145,7 @@ TEST_F(CeilingTest, TheLongestContext) {
     EXPECT_EQ(longest(takes(context) - 1), context - 64);
   }
   const auto failing = residency::LongestContext(
-      config(), Plan(64), kGib,
-      [](const ModelConfig&, const residency::PlanOptions&) -> Result<size_t> {
+      config(), Plan(64), kGib, [](const residency::PlanOptions&) -> Result<size_t> {
         return Error{Code::kIo, "no drafter"};
       });
   EXPECT_FALSE(failing.ok());

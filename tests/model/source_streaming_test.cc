@@ -107,20 +107,20 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
     if (!io::AsyncReader::Create(mode).ok()) continue;
     SCOPED_TRACE(io::ReadModeName(mode));
     residency::LoadOptions options = Options(checkpoint.directory());
-    options.sidecar.emplace();
-    options.sidecar->from_checkpoint = !c.fallback;
-    options.sidecar->reads = reads;
+    options.experts.emplace();
+    options.experts->from_checkpoint = !c.fallback;
+    options.experts->reads = reads;
     // The fallback is allowed by it; and buffered reads, where the directory for tests lies on a
     // tmpfs.
-    options.sidecar->allow_slow = true;
-    options.sidecar->prefetch = experts::Prefetch::kOn;
+    options.experts->allow_slow = true;
+    options.experts->prefetch = experts::Prefetch::kOn;
     // A bank of what one token uses, and one expert more.
     const auto headers = residency::Headers::Open(io::PosixFileSystem(), checkpoint.directory());
     ASSERT_TRUE(headers.ok());
     const auto found =
         residency::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
     ASSERT_TRUE(found.ok()) << found.error().message;
-    options.sidecar->bank_bytes =
+    options.experts->bank_bytes =
         (residency::FloorSlots(headers->config) + 1) * found->catalog.record_bytes;
     options.memory_limit = size_t{256} << 20;
     const auto streamed = TestModel::Load(options);
@@ -209,22 +209,22 @@ TEST(SourceExperts, AreRefusedWithoutTheSwitch) {
   const TemporaryCheckpoint checkpoint(
       Spec(reference::Layout::kMlxAffine, DType::kBF16, Family::kQwen3Moe, {4, 64}));
   residency::LoadOptions options = Options(checkpoint.directory());
-  options.sidecar.emplace();
+  options.experts.emplace();
   for (const bool allow_slow : {false, true}) {
-    options.sidecar->from_checkpoint = true;
-    options.sidecar->allow_slow = allow_slow;
+    options.experts->from_checkpoint = true;
+    options.experts->allow_slow = allow_slow;
     const auto loaded = residency::LoadedModel::Load(io::PosixFileSystem(), options);
     ASSERT_FALSE(loaded.ok());
     EXPECT_EQ(loaded.error().code, Code::kUnsupported);
     EXPECT_THAT(loaded.error().message, HasSubstr("the experts are 4-bit affine, group 64, but"));
   }
-  options.sidecar->from_checkpoint = false;
-  options.sidecar->allow_slow = false;
+  options.experts->from_checkpoint = false;
+  options.experts->allow_slow = false;
   const auto missing = residency::LoadedModel::Load(io::PosixFileSystem(), options);
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.error().code, Code::kNotFound);
   EXPECT_THAT(missing.error().message, HasSubstr("has no expert sidecar"));
-  options.sidecar->allow_slow = true;
+  options.experts->allow_slow = true;
   const auto slow = residency::LoadedModel::Load(io::PosixFileSystem(), options);
   ASSERT_TRUE(slow.ok()) << slow.error().message;
   EXPECT_EQ("'" + checkpoint.directory() + "/expert_sidecar'",

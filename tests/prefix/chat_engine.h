@@ -1,10 +1,8 @@
 // An engine over mach-tiny with a prefix cache, and conversations with it.
 #pragma once
 
-#include <condition_variable>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,14 +10,13 @@
 
 #include <gtest/gtest.h>
 
-#include "cache/prefix_cache.h"
+#include "base/topology.h"
 #include "dialog/prefix_points.h"
 #include "dialog/text_codec.h"
-#include "engine/local_engine.h"
+#include "engine/collect.h"
+#include "engine/open.h"
 #include "golden_files.h"
-#include "residency/loaded_model.h"
 #include "server/protocol/generation.h"
-#include "spec/draft_model.h"
 
 namespace mach::test {
 
@@ -66,78 +63,36 @@ struct ChatEngineOptions {
   std::string checkpoint = SourcePath("models/mach-tiny");
 };
 
-inline std::unique_ptr<engine::Engine> NewChatEngine(const ChatEngineOptions& options) {
-  auto model =
-      residency::LoadedModel::Load(io::PosixFileSystem(), {.checkpoint = options.checkpoint,
-                                                           .context_tokens = 4096,
-                                                           .threads = options.threads,
-                                                           .max_rows = options.max_rows});
-  EXPECT_TRUE(model.ok()) << model.error().message;
-  engine::DecoderOptions decoder;
-  decoder.policy = *spec::ParsePolicy("opencode-sampled-v1");
-  if (options.draft) {
-    auto draft =
-        spec::DraftModel::Load(io::PosixFileSystem(), {SourcePath("models/mach-tiny-dflash"), 8},
-                               (*model)->config(), (*model)->ledger());
-    EXPECT_TRUE(draft.ok()) << draft.error().message;
-    decoder.draft = *std::move(draft);
-  }
+inline std::shared_ptr<engine::Engine> NewChatEngine(const ChatEngineOptions& options) {
+  static const SystemClock clock;
+  engine::OpenOptions open;
+  open.checkpoint = options.checkpoint;
+  open.model_id = "tiny";
+  open.context_tokens = 4096;
+  open.threads = options.threads;
+  open.chunk_tokens = options.max_rows;
+  open.memory_bytes = *FreeMemoryBytes();
+  open.draft.enabled = options.draft;
+  open.draft.directory = SourcePath("models/mach-tiny-dflash");
   if (options.cache) {
-    auto& prefix = decoder.prefix_cache.emplace();
+    engine::PrefixOptions& prefix = open.prefix.emplace();
     prefix.max_entries = options.max_entries;
     prefix.max_bytes = options.max_bytes;
-    prefix.append_text = [codec = TinyCodec()](TokenId token, std::string& text) {
-      text += codec->TokenBytes(token);
-    };
     if (!options.disk.empty()) {
       prefix.disk.emplace();
       prefix.disk->directory = options.disk;
       prefix.disk->budget_bytes = options.disk_budget;
     }
   }
-  auto made = engine::MakeLocalEngine(*std::move(model), {.model_id = "tiny", .decoder = decoder});
-  EXPECT_TRUE(made.ok()) << made.error().message;
-  return *std::move(made);
+  auto opened = engine::Open(io::PosixFileSystem(), open, nullptr, clock);
+  EXPECT_TRUE(opened.ok()) << opened.error().message;
+  return opened->engine;
 }
 
-struct ChatAnswer {
-  std::vector<TokenId> tokens;
-  std::optional<Result<engine::FinishReason>> end;
-  engine::Timings timings;
-};
-
-class WaitingSink final : public engine::Sink {
- public:
-  void OnPrefill(size_t, size_t) override {}
-  void OnToken(const engine::TokenEvent& event) override {
-    const std::lock_guard lock(mu_);
-    answer_.tokens.push_back(event.token);
-  }
-  void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
-    const std::lock_guard lock(mu_);
-    answer_.end.emplace(std::move(result));
-    answer_.timings = timings;
-    done_.notify_all();
-  }
-  ChatAnswer Wait() {
-    std::unique_lock lock(mu_);
-    done_.wait(lock, [&] { return answer_.end.has_value(); });
-    return answer_;
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable done_;
-  ChatAnswer answer_;
-};
-
-inline ChatAnswer Ask(engine::Engine& engine, engine::Request request) {
-  auto sink = std::make_shared<WaitingSink>();
-  auto generation = engine.Submit(std::move(request), sink);
-  EXPECT_TRUE(generation.ok()) << generation.error().message;
-  ChatAnswer answer = sink->Wait();
-  EXPECT_TRUE(answer.end->ok()) << answer.end->error().message;
-  return answer;
+inline engine::Answer Ask(engine::Engine& engine, engine::Request request) {
+  auto answer = engine::Collect(engine, std::move(request));
+  EXPECT_TRUE(answer.ok()) << answer.error().message;
+  return *std::move(answer);
 }
 
 // One side of a conversation; `says` are the user's turns.
@@ -164,8 +119,8 @@ inline engine::Request ChatRequest(const engine::Engine& engine, const Conversat
 }
 
 // The answers of all turns; what the model says becomes part of the conversation.
-inline std::vector<ChatAnswer> Converse(engine::Engine& engine, Conversation c) {
-  std::vector<ChatAnswer> answers;
+inline std::vector<engine::Answer> Converse(engine::Engine& engine, Conversation c) {
+  std::vector<engine::Answer> answers;
   for (const std::string& text : c.says) {
     c.chat.messages.push_back(json::Object{{"role", "user"}, {"content", text}});
     answers.push_back(Ask(engine, ChatRequest(engine, c)));
@@ -209,9 +164,9 @@ inline std::vector<Conversation> Agents(size_t n) {
   return all;
 }
 
-inline std::vector<std::vector<TokenId>> TokensOf(const std::vector<ChatAnswer>& answers) {
+inline std::vector<std::vector<TokenId>> TokensOf(const std::vector<engine::Answer>& answers) {
   std::vector<std::vector<TokenId>> tokens;
-  for (const ChatAnswer& answer : answers) tokens.push_back(answer.tokens);
+  for (const engine::Answer& answer : answers) tokens.push_back(answer.tokens);
   return tokens;
 }
 

@@ -49,11 +49,11 @@ class PrefixDamage : public testing::Test {
   }
 
   // Asks when the cache has nothing but a file of this content, as if another process had left it.
-  ChatAnswer AskWith(std::string_view content) {
+  engine::Answer AskWith(std::string_view content) {
     engine_->ClearPrefixes();
     std::ofstream(Path(), std::ios::binary | std::ios::trunc) << content;
     EXPECT_TRUE(index_->Put(row_).ok());
-    ChatAnswer answer = Ask(*engine_, request_);
+    engine::Answer answer = Ask(*engine_, request_);
     WaitForDisk();
     return answer;
   }
@@ -63,7 +63,7 @@ class PrefixDamage : public testing::Test {
     const uint64_t before = Counters().disk.quarantined;
     // A look-up that finds the index busy does without it: the file was not looked at, ask again.
     for (int attempt = 0; attempt < 20 && Counters().disk.quarantined == before; ++attempt) {
-      const ChatAnswer answer = AskWith(content);
+      const engine::Answer answer = AskWith(content);
       ASSERT_EQ(answer.tokens, expected_);
       ASSERT_EQ(answer.timings.cached_tokens, 0u);
     }
@@ -75,14 +75,14 @@ class PrefixDamage : public testing::Test {
   const TemporaryDirectory directory_;
   engine::Request request_;
   std::vector<TokenId> expected_;
-  std::unique_ptr<engine::Engine> engine_;
+  std::shared_ptr<engine::Engine> engine_;
   std::unique_ptr<cache::DiskIndex> index_;
   cache::DiskRow row_;
   std::string whole_;
 };
 
 TEST_F(PrefixDamage, WholeFilesServe) {
-  const ChatAnswer answer = AskWith(whole_);
+  const engine::Answer answer = AskWith(whole_);
   EXPECT_EQ(answer.tokens, expected_);
   EXPECT_EQ(answer.timings.cached_tokens, kCached);
   EXPECT_EQ(Counters().disk_hits, 1u);

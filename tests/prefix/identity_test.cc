@@ -66,7 +66,7 @@ TEST_F(PrefixIdentity, FromDiskAfterARestart) {
     SCOPED_TRACE("conversation " + std::to_string(i));
     const auto answers = Converse(*engine, agents[i]);
     ASSERT_EQ(TokensOf(answers), expected_[i]);
-    for (const ChatAnswer& a : answers) EXPECT_GT(a.timings.cached_tokens, 0u);
+    for (const engine::Answer& a : answers) EXPECT_GT(a.timings.cached_tokens, 0u);
   }
   const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
   EXPECT_GT(stats.disk_hits, 10u);
@@ -103,7 +103,7 @@ TEST_F(PrefixIdentity, TurnsGoOnAtMessageBoundaries) {
       Conversation asked = c;
       asked.chat.messages.push_back(json::Object{{"role", "user"}, {"content", text}});
       const engine::Request request = ChatRequest(*engine, asked);
-      const ChatAnswer got = Ask(*engine, request);
+      const engine::Answer got = Ask(*engine, request);
       EXPECT_EQ(got.tokens, Ask(*plain, request).tokens);
       // All of the turn before, and of the edited turn all before the edit.
       EXPECT_GE(got.timings.cached_tokens, boundary);

@@ -3,7 +3,7 @@
 #include "base/random.h"
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
-#include "cli/commands/load_model.h"
+#include "cli/commands/open_options.h"
 #include "model/trace_observer.h"
 #include "residency/headers.h"
 #include "residency/loaded_model.h"
@@ -123,7 +123,7 @@ class Bench {
 
   Result<Session> Streaming(double share) {
     residency::LoadOptions options = Options();
-    residency::ExpertOptions& sidecar = options.sidecar.emplace();
+    residency::ExpertOptions& sidecar = options.experts.emplace();
     sidecar.directory = o_.sidecar_dir;
     sidecar.bank_bytes = static_cast<size_t>(share * static_cast<double>(experts_) + 0.5) * record_;
     // What a guess reads is not told from what a layer lacks.

@@ -5,10 +5,9 @@
 #include <cstdio>
 
 #include "base/clock.h"
-#include "base/topology.h"
 #include "base/units.h"
-#include "cli/commands/load_model.h"
-#include "cli/load_codec.h"
+#include "cli/commands/open_options.h"
+#include "engine/load_codec.h"
 #include "engine/model_defaults.h"
 #include "experts/hit_rate.h"
 #include "residency/ceiling.h"
@@ -31,110 +30,63 @@ std::string Percent(double share) {
   return text;
 }
 
-// What the modes of a report are measured with.
-struct Sizing {
-  const residency::Headers& headers;
-  residency::PlanOptions options;  // its rows are those asked for, and it has no context yet
-  size_t ctx_size = 0;             // asked for; 0: each mode's default
-  std::optional<spec::DraftModel::Needs> drafter;
-  size_t ceiling = 0;
-  size_t request_bytes = 0;
-
-  spec::DecodeNeeds Decode(const residency::PlanOptions& plan) const {
-    return spec::MeasureDecode(headers.config, plan, drafter, /*notes=*/true);
-  }
-
-  // Chooses the context of a mode whose experts take `experts` bytes at least, as a load does, and
-  // sets what depends on it.
-  Status Size(bool streaming, size_t experts, ModeReport& mode) const {
-    residency::PlanOptions plan = options;
-    plan.context_tokens = ctx_size;
-    if (ctx_size == 0) {
-      const size_t room = ceiling - std::min(ceiling, mode.needs.weights + experts);
-      MACH_TRY(plan.context_tokens,
-               residency::DefaultContext(
-                   headers.config, options, room, streaming,
-                   [&](const model::ModelConfig&, const residency::PlanOptions& p) {
-                     return Result<size_t>(Decode(p).total() + request_bytes);
-                   }));
-    }
-    plan.max_rows = std::min(options.max_rows, plan.context_tokens);
-    mode.context_tokens = plan.context_tokens;
-    residency::SetContext(headers.config, plan, mode.needs);
-    mode.decode = Decode(plan);
-    mode.needs.decode = mode.decode.total() + request_bytes;
-    return Ok();
-  }
-};
-
-// What a mode reserves, with experts and staging as given.
-void SetMemory(const Sizing& sizing, size_t experts, size_t staging, ModeReport& mode) {
-  const auto set = [&](MemoryTag tag, size_t bytes) {
-    mode.memory[static_cast<size_t>(tag)] = bytes;
-  };
-  set(MemoryTag::kWeights, mode.needs.weights);
-  set(MemoryTag::kExperts, experts);
-  set(MemoryTag::kKv, mode.needs.kv + mode.decode.notes);
-  set(MemoryTag::kState, mode.needs.state + mode.decode.state);
-  set(MemoryTag::kPrefix, mode.prefix_bytes);
-  set(MemoryTag::kScratch, mode.needs.scratch + mode.decode.scratch);
-  set(MemoryTag::kStaging, staging);
-  set(MemoryTag::kDraft, mode.decode.draft);
-  set(MemoryTag::kRequests, sizing.request_bytes);
+// Plans a mode, whose experts stream from `disk` where it is not null.
+Result<engine::MemoryPlan> PlanMode(const CheckReport& r, const engine::PlanInputs& inputs,
+                                    const residency::ExpertsOnDisk* disk,
+                                    const engine::OpenOptions& open, ModeReport& mode) {
+  MACH_TRY(engine::MemoryPlan plan, engine::Plan(inputs, disk, open));
+  mode.needs = plan.model.needs;
+  mode.context_tokens = plan.model.pass.context_tokens;
+  mode.decode = plan.decode;
+  mode.prefix_bytes = plan.prefix_bytes;
+  mode.memory = plan.memory;
+  mode.expert_format = disk == nullptr ? r.expert_format : residency::FormatName(disk->layout.gate);
+  mode.expert_bytes = plan.model.needs.expert_record;
+  return plan;
 }
 
-Result<ModeReport> Stacked(const CheckReport& r, const Sizing& sizing) {
+Result<ModeReport> Stacked(const CheckReport& r, const engine::PlanInputs& inputs,
+                           engine::OpenOptions open) {
   ModeReport mode{.mode = "stacked"};
-  mode.needs = r.needs;
-  mode.expert_format = r.expert_format;
-  mode.expert_bytes = r.needs.expert_record;
-  const size_t experts = r.needs.all_experts();
-  MACH_RETURN_IF_ERROR(sizing.Size(/*streaming=*/false, experts, mode));
-  mode.bytes = mode.needs.resident() + experts;
+  open.experts.reset();
+  MACH_RETURN_IF_ERROR(PlanMode(r, inputs, nullptr, open, mode));
+  mode.bytes = mode.needs.resident() + mode.needs.all_experts();
   if (mode.bytes > r.ceiling) {
     mode.reason = "all experts in memory take " + BytesText(mode.bytes) + ", " +
                   BytesText(mode.bytes - r.ceiling) + " more than the ceiling";
     return mode;
   }
-  mode.prefix_bytes = residency::DefaultPrefixBytes(mode.needs, experts, r.ceiling);
-  SetMemory(sizing, experts, 0, mode);
   const double left = 1 - static_cast<double>(mode.bytes) / static_cast<double>(r.ceiling);
   mode.verdict = left < kHeadroom ? Verdict::kTight : Verdict::kFits;
   mode.reason = "all experts in memory; " + BytesText(r.ceiling - mode.bytes) + " are left";
   return mode;
 }
 
-// A mode whose experts are on disk.
-Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
-                             const residency::ExpertsOnDisk& disk,
-                             const residency::ExpertOptions& asked) {
-  const model::ModelConfig& config = sizing.headers.config;
-  ModeReport mode{.mode = asked.from_checkpoint ? "bf16_streaming" : "streaming"};
+// A mode whose experts are on disk, as open.experts asks for.
+ModeReport Streaming(const CheckReport& r, const engine::PlanInputs& inputs,
+                     const residency::ExpertsOnDisk& disk, const engine::OpenOptions& open) {
+  const bool from_checkpoint = open.experts->from_checkpoint;
+  ModeReport mode{.mode = from_checkpoint ? "bf16_streaming" : "streaming"};
   if (disk.slices != nullptr) {
-    mode.slow_paths.emplace_back(asked.from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
+    mode.slow_paths.emplace_back(from_checkpoint ? "bf16_streaming" : "checkpoint_experts");
   }
-  residency::MemoryNeeds& n = mode.needs;
-  n = r.needs;
-  if (Status used = residency::UseExperts(disk, config, asked, n); !used) {
-    mode.reason = used.error().message;
+  mode.needs = r.needs;
+  const auto plan = PlanMode(r, inputs, &disk, open, mode);
+  if (!plan) {
+    mode.reason = plan.error().message;
     return mode;
   }
-  MACH_RETURN_IF_ERROR(sizing.Size(/*streaming=*/true, n.least_bank, mode));
-  mode.expert_format = residency::FormatName(disk.layout.gate);
-  mode.expert_bytes = n.expert_record;
-  n.prefix = residency::DefaultPrefixBytes(n, n.least_bank, r.ceiling);
-  const auto fit = residency::FitBank(disk, config, n, r.ceiling, asked);
-  if (!fit) {
+  const residency::MemoryNeeds& n = mode.needs;
+  if (!plan->model.bank) {
     mode.bytes = n.resident() - n.prefix + n.least_bank;
     mode.reason = "the least is " + BytesText(mode.bytes) + ": " +
                   BytesText(n.resident() - n.prefix) + " resident and a bank of " +
                   std::to_string(n.floor_slots) + " experts, what one token uses";
     return mode;
   }
-  mode.prefix_bytes = n.prefix;
-  mode.bank_slots = fit->plan.bank_slots;
-  mode.bytes = n.resident() + fit->plan.bank_bytes + fit->staging_bytes();
-  SetMemory(sizing, fit->plan.bank_bytes, fit->staging_bytes(), mode);
+  const residency::BankFit& bank = *plan->model.bank;
+  mode.bank_slots = bank.plan.bank_slots;
+  mode.bytes = n.resident() + bank.plan.bank_bytes + bank.staging_bytes();
   mode.bank_share = static_cast<double>(mode.bank_slots) / static_cast<double>(n.expert_count);
   mode.hit_rate = experts::EstimateHitRate(
       n.experts, static_cast<double>(mode.bank_slots) / static_cast<double>(n.moe_layers));
@@ -146,10 +98,11 @@ Result<ModeReport> Streaming(const CheckReport& r, const Sizing& sizing,
 }
 
 // With the sidecar that is there, or else as if one kept the checkpoint's format.
-Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
-                               const Sizing& sizing, CheckReport& r) {
-  const residency::Headers& headers = sizing.headers;
-  residency::ExpertOptions asked;
+ModeReport SidecarMode(io::FileSystem& fs, const CheckOptions& options,
+                       const engine::PlanInputs& inputs, CheckReport& r) {
+  const residency::Headers& headers = *inputs.headers;
+  engine::OpenOptions open = options.open;
+  residency::ExpertOptions& asked = open.experts.emplace();
   asked.directory = options.sidecar_dir;
   asked.allow_slow = options.allow_fallback;
   if (r.needs.expert_count == 0) {
@@ -160,16 +113,17 @@ Result<ModeReport> SidecarMode(io::FileSystem& fs, const CheckOptions& options,
   auto disk = residency::FindExpertsOnDisk(fs, headers.config, headers.source, asked);
   r.sidecar_problem = disk ? disk->sidecar_problem : disk.error().message;
   return Streaming(
-      r, sizing,
-      disk ? *disk : residency::ImagineExpertsOnDisk(headers.config, r.needs.expert_layout), asked);
+      r, inputs,
+      disk ? *disk : residency::ImagineExpertsOnDisk(headers.config, r.needs.expert_layout), open);
 }
 
-Result<ModeReport> CheckpointMode(io::FileSystem& fs, const CheckReport& r, const Sizing& sizing) {
-  residency::ExpertOptions asked;
-  asked.from_checkpoint = true;
-  const auto disk =
-      residency::FindExpertsOnDisk(fs, sizing.headers.config, sizing.headers.source, asked);
-  if (disk) return Streaming(r, sizing, *disk, asked);
+ModeReport CheckpointMode(io::FileSystem& fs, const CheckOptions& options,
+                          const engine::PlanInputs& inputs, const CheckReport& r) {
+  engine::OpenOptions open = options.open;
+  open.experts.emplace().from_checkpoint = true;
+  const auto disk = residency::FindExpertsOnDisk(fs, inputs.headers->config, inputs.headers->source,
+                                                 *open.experts);
+  if (disk) return Streaming(r, inputs, *disk, open);
   return ModeReport{.mode = "bf16_streaming", .reason = disk.error().message};
 }
 
@@ -194,33 +148,27 @@ Verdict CheckReport::verdict() const {
 
 CheckOptions CheckOptionsOf(const ModelOptions& model, const DraftOptions& draft,
                             size_t free_bytes) {
-  CheckOptions check;
-  check.checkpoint = model.checkpoint;
-  if (model.wired_gb) check.wired_bytes = BytesOfGigabytes(*model.wired_gb);
-  check.ctx_size = model.ctx_size;
-  check.threads = model.threads;
-  check.chunk = model.chunk;
+  CheckOptions check{.open = PlanOptionsFrom(model, draft)};
+  check.open.prefix.emplace();
   check.sidecar_dir = model.sidecar_dir;
-  check.draft = draft;
-  check.request_bytes = model.request_bytes;
-  check.compute_f32 = model.compute_f32;
   check.allow_fallback = model.allow_fallback;
   check.free_bytes = free_bytes;
   return check;
 }
 
 Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& options) {
+  const engine::OpenOptions& open = options.open;
   CheckReport report;
-  report.checkpoint = options.checkpoint;
-  report.request_bytes = options.request_bytes;
-  MACH_TRY(const auto headers, residency::Headers::Open(fs, options.checkpoint));
+  report.checkpoint = open.checkpoint;
+  report.request_bytes = open.request_bytes;
+  MACH_TRY(const auto headers, residency::Headers::Open(fs, open.checkpoint));
   const model::ModelConfig& config = headers.config;
-  if (Status possible = residency::CheckContext(config, options.ctx_size); !possible) {
-    return std::move(possible).error().In(options.checkpoint);
+  if (Status possible = residency::CheckContext(config, open.context_tokens); !possible) {
+    return std::move(possible).error().In(open.checkpoint);
   }
 
   const SystemClock clock;
-  if (const auto codec = LoadCodec(*headers.checkpoint, clock); !codec) {
+  if (const auto codec = engine::LoadCodec(*headers.checkpoint, clock); !codec) {
     report.text_problem = codec.error().message;
   } else if (const auto defaults = engine::ReadModelDefaults(
                  headers.checkpoint->config(), headers.checkpoint->generation_config(),
@@ -232,18 +180,20 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.layers = config.layers.size();
   report.free_bytes = options.free_bytes;
   MACH_TRY(const size_t ceiling, residency::ChooseCeiling(std::nullopt, options.free_bytes));
-  report.ceiling = std::min(options.wired_bytes.value_or(ceiling), options.free_bytes);
+  report.ceiling = std::min(open.memory_bytes.value_or(ceiling), options.free_bytes);
   auto needs = residency::MeasureTensors(config, headers.source);
-  if (!needs) return std::move(needs).error().In(options.checkpoint);
+  if (!needs) return std::move(needs).error().In(open.checkpoint);
   report.needs = *std::move(needs);
-  const spec::DraftModelOptions draft = FindDraft(
-      fs, {.checkpoint = options.checkpoint, .compute_f32 = options.compute_f32}, options.draft);
-  std::optional<spec::DraftModel::Needs> drafter;
+  engine::PlanInputs inputs{.headers = &headers,
+                            .tensors = report.needs,
+                            .ceiling = report.ceiling,
+                            .free = options.free_bytes};
+  const spec::DraftModelOptions draft = engine::FindDraft(fs, open);
   report.drafter = draft.directory;
   if (!report.drafter.empty()) {
     auto paired = spec::DraftModel::Measure(fs, draft, config);
     if (paired) {
-      drafter = *std::move(paired);
+      inputs.draft = *std::move(paired);
     } else {
       report.drafter_problem = paired.error().message;
     }
@@ -251,17 +201,8 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   if (report.needs.expert_count != 0) {
     report.expert_format = residency::FormatName(report.needs.expert_layout.gate);
   }
-  const Sizing sizing{
-      .headers = headers,
-      .options = {.max_rows = options.chunk,
-                  .threads = options.threads != 0 ? options.threads : AvailableCpus(),
-                  .kv_f16 = !options.compute_f32},
-      .ctx_size = options.ctx_size,
-      .drafter = drafter,
-      .ceiling = report.ceiling,
-      .request_bytes = options.request_bytes};
-  MACH_TRY(ModeReport streaming, SidecarMode(fs, options, sizing, report));
-  MACH_TRY(ModeReport stacked, Stacked(report, sizing));
+  ModeReport streaming = SidecarMode(fs, options, inputs, report);
+  MACH_TRY(ModeReport stacked, Stacked(report, inputs, open));
   // The numbers of the whole are those of the mode that a user would choose.
   const ModeReport& shown =
       stacked.verdict == Verdict::kWontFit && streaming.bytes != 0 ? streaming : stacked;
@@ -274,10 +215,9 @@ Result<CheckReport> CheckCheckpoint(io::FileSystem& fs, const CheckOptions& opti
   report.needs.decode = shown.needs.decode;
   report.modes = {std::move(streaming), std::move(stacked)};
   if (report.needs.expert_count != 0) {
-    MACH_TRY(ModeReport checkpoint, CheckpointMode(fs, report, sizing));
-    report.modes.push_back(std::move(checkpoint));
+    report.modes.push_back(CheckpointMode(fs, options, inputs, report));
   }
-  if (options.compute_f32) {
+  if (open.compute == ops::Compute::kF32) {
     for (ModeReport& mode : report.modes) mode.slow_paths.emplace_back("f32_compute");
   }
   return report;

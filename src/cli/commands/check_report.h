@@ -8,6 +8,7 @@
 
 #include "base/memory_ledger.h"
 #include "cli/options/options.h"
+#include "engine/plan.h"
 #include "io/file.h"
 #include "json/value.h"
 #include "residency/plan.h"
@@ -20,15 +21,9 @@ enum class Verdict : unsigned char { kFits = 0, kTight = 1, kWontFit = 2 };
 std::string_view VerdictName(Verdict verdict);  // "fits", "tight", "wont_fit"
 
 struct CheckOptions {
-  std::string checkpoint;
-  std::optional<size_t> wired_bytes;  // nothing: the default
-  size_t ctx_size = 0;                // 0: as when serving
-  size_t threads = 0;                 // 0: the processors there are
-  size_t chunk = 0;
-  std::string sidecar_dir;  // empty: in the checkpoint
-  DraftOptions draft;
-  size_t request_bytes = 0;  // a server's, for requests and their answers
-  bool compute_f32 = false;
+  // As a server would open it, with a prefix cache; `experts` is each mode's own.
+  engine::OpenOptions open;
+  std::string sidecar_dir;      // empty: in the checkpoint
   bool allow_fallback = false;  // as if started with the diagnostic switch
   size_t free_bytes = 0;        // of memory, on this machine
 };

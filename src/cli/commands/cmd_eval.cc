@@ -5,9 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "cli/commands/load_model.h"
+#include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
-#include "cli/commands/serving_facts.h"
 #include "cli/progress.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
@@ -108,18 +107,18 @@ Status WriteExperts(const std::string& path, const Keeper& keeper, size_t tokens
 }
 
 Status Evaluate(const EvalOptions& options) {
-  MACH_TRY(residency::LoadOptions load, ToLoadOptions(options.model));
+  DraftOptions none;
+  none.target_only = true;
+  MACH_TRY(const engine::OpenOptions open, OpenOptionsFrom(options.model, none, nullptr, 0));
   auto loaded = [&] {
     Progress progress("loading", ProgressLines::kLog);
-    load.progress = [&](uint64_t done, uint64_t total) {
+    return engine::OpenModel(io::PosixFileSystem(), open, [&](uint64_t done, uint64_t total) {
       progress.Update(done, total);
       return true;
-    };
-    return residency::LoadedModel::Load(io::PosixFileSystem(), load);
+    });
   }();
   if (!loaded) return std::move(loaded).error();
   residency::LoadedModel& model = **loaded;
-  WarnOfSlowPaths(model);
   MACH_TRY(const std::vector<TokenId> ids, ReadInput(options, model));
   if (ids.size() < 2) return Error{Code::kInvalidArgument, "the input has fewer than 2 tokens"};
 

@@ -1,19 +1,20 @@
 #include "cli/commands/cmd_generate.h"
 
 #include <algorithm>
-#include <condition_variable>
+#include <atomic>
 #include <cstdio>
-#include <mutex>
 
 #include "base/random.h"
 #include "base/units.h"
-#include "cli/commands/load_model.h"
+#include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "dialog/messages.h"
+#include "engine/collect.h"
+#include "engine/open.h"
 #include "io/file.h"
 #include "json/parse.h"
 #include "json/write.h"
@@ -100,41 +101,23 @@ sample::Params Sampling(const GenerateOptions& o, sample::Params p) {
   return p;
 }
 
-// Collects the output on the engine thread; prints it as it comes unless quiet.
-class Printer final : public engine::Sink {
+// The text of the output, printed as it comes unless quiet. On the engine's thread until the answer
+// has ended; output_failed is for any.
+class Printer {
  public:
   Printer(std::unique_ptr<dialog::TokenDecoder> decoder, bool quiet)
       : decoder_(std::move(decoder)), quiet_(quiet) {}
 
-  void OnPrefill(size_t, size_t) override {}
-  void OnToken(const engine::TokenEvent& event) override {
-    tokens_.push_back(event.token);
-    decoder_->Push(event.token, pieces_);
+  void OnToken(TokenId token) {
+    decoder_->Push(token, pieces_);
     Print();
   }
-  void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
+  void Finish() {
     decoder_->Finish(pieces_);
     Print();
-    std::lock_guard lock(mu_);
-    result_.emplace(std::move(result));
-    timings_ = timings;
-    done_.notify_all();
   }
 
-  // Returns when the request has ended, cancelling it on an interrupt and when nobody reads it.
-  void Wait(engine::Generation& generation, const InterruptFlag& interrupted) {
-    std::unique_lock lock(mu_);
-    while (
-        !done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return result_.has_value(); })) {
-      if (interrupted.raised() || output_failed_.load()) generation.Cancel();
-    }
-  }
-
-  // After Wait.
-  const Result<engine::FinishReason>& result() const { return *result_; }
-  const engine::Timings& timings() const { return timings_; }
   const std::string& text() const { return text_; }
-  const std::vector<TokenId>& tokens() const { return tokens_; }
   bool output_failed() const { return output_failed_.load(); }
 
  private:
@@ -149,13 +132,8 @@ class Printer final : public engine::Sink {
   const std::unique_ptr<dialog::TokenDecoder> decoder_;
   const bool quiet_;
   std::vector<dialog::OutputPiece> pieces_;
-  std::vector<TokenId> tokens_;
   std::string text_;
   std::atomic<bool> output_failed_{false};
-  std::mutex mu_;
-  std::condition_variable done_;
-  std::optional<Result<engine::FinishReason>> result_;  // guarded by mu_
-  engine::Timings timings_;                             // guarded by mu_
 };
 
 std::string_view ReasonName(engine::FinishReason reason) {
@@ -174,14 +152,14 @@ double PerSecond(size_t tokens, double ms) {
   return ms > 0 ? static_cast<double>(tokens) * 1000 / ms : 0.0;
 }
 
-void PrintJson(const Printer& out, uint64_t seed) {
+void PrintJson(const engine::Answer& answer, const std::string& text, uint64_t seed) {
   json::Array tokens;
-  for (const TokenId t : out.tokens()) tokens.push_back(json::Value(t));
-  const engine::Timings& t = out.timings();
+  for (const TokenId t : answer.tokens) tokens.push_back(json::Value(t));
+  const engine::Timings& t = answer.timings;
   const json::Value value = json::Object{
-      {"text", out.text()},
+      {"text", text},
       {"tokens", std::move(tokens)},
-      {"finish_reason", ReasonName(*out.result())},
+      {"finish_reason", ReasonName(answer.reason)},
       {"seed", seed},
       {"timings", json::Object{{"prompt_n", uint64_t{t.prompt_tokens}},
                                {"prompt_ms", t.prefill_ms},
@@ -209,10 +187,12 @@ int RunGenerate(const GenerateOptions& options) {
   }
 
   const SystemClock clock;
+  const auto open = OpenOptionsFrom(options.model, options.draft, nullptr, /*max_queue=*/1);
+  if (!open) return FailToLoad(options, open.error());
   auto model = [&] {
     Progress progress("loading", ProgressLines::kLog);
-    return LoadServingModel(
-        {.model = options.model, .draft = options.draft, .max_queue = 1},
+    return engine::Open(
+        io::PosixFileSystem(), *open,
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
           return !interrupted.raised();
@@ -239,22 +219,27 @@ int RunGenerate(const GenerateOptions& options) {
   request.stop_tokens = info.stop_tokens;
 
   const uint64_t seed = request.sampling.seed;
-  auto printer = std::make_shared<Printer>(model->codec->NewDecoder(), options.json);
-  auto generation = model->engine->Submit(std::move(request), printer);
-  if (!generation) return Fail("generate", generation.error().message);
-  printer->Wait(**generation, interrupted);
-  if (printer->output_failed() || (!options.json && !WriteOutput("\n"))) return kExitOutput;
-  if (!printer->result()) return Fail("generate", printer->result().error().message);
+  Printer printer(model->codec->NewDecoder(), options.json);
+  const auto answer = engine::Collect(
+      *model->engine, std::move(request),
+      {.on_token = [&](const engine::TokenEvent& event) { printer.OnToken(event.token); },
+       .cancelled = [&] { return interrupted.raised() || printer.output_failed(); }});
+  printer.Finish();
+  const bool answered = answer.ok() || !printer.text().empty();
+  if (printer.output_failed() || (!options.json && answered && !WriteOutput("\n"))) {
+    return kExitOutput;
+  }
+  if (!answer) return Fail("generate", answer.error().message);
   if (options.json) {
-    PrintJson(*printer, seed);
+    PrintJson(*answer, printer.text(), seed);
   } else {
-    const engine::Timings& t = printer->timings();
+    const engine::Timings& t = answer->timings;
     std::fprintf(stderr, "[%s; prompt %zu tokens, %.1f/s; output %zu tokens, %.1f/s]\n",
-                 std::string(ReasonName(*printer->result())).c_str(), t.prompt_tokens,
+                 std::string(ReasonName(answer->reason)).c_str(), t.prompt_tokens,
                  PerSecond(t.prompt_tokens, t.prefill_ms), t.output_tokens,
                  PerSecond(t.output_tokens, t.decode_ms));
   }
-  return *printer->result() == engine::FinishReason::kCancelled ? kExitFailure : kExitOk;
+  return answer->reason == engine::FinishReason::kCancelled ? kExitFailure : kExitOk;
 }
 
 }  // namespace mach::cli

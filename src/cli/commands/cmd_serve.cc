@@ -9,7 +9,7 @@
 #include <malloc.h>
 
 #include "base/log.h"
-#include "cli/commands/load_model.h"
+#include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
 #include "cli/commands/serving_facts.h"
 #include "cli/commands/start_lines.h"
@@ -134,13 +134,13 @@ int RunServe(const ServeOptions& options) {
   bool finished = false;
   std::thread loop([&] { finished = server.Run(); });
 
-  auto model = [&] {
+  const auto open =
+      OpenOptionsFrom(options.model, options.draft, &options.prefix, options.max_queue);
+  auto opened = [&]() -> Result<engine::OpenedEngine> {
+    if (!open) return open.error();
     Progress progress("loading", ProgressLines::kLog);
-    return LoadServingModel(
-        {.model = options.model,
-         .draft = options.draft,
-         .prefix = options.prefix,
-         .max_queue = options.max_queue},
+    return engine::Open(
+        io::PosixFileSystem(), *open,
         [&](uint64_t done, uint64_t total) {
           progress.Update(done, total);
           service.SetLoadProgress("weights", done, total);
@@ -148,16 +148,17 @@ int RunServe(const ServeOptions& options) {
         },
         clock);
   }();
-  if (!model) {
+  if (!opened) {
     server.BeginShutdown();  // what was held is told
     loop.join();
-    return draining && model.error().code == Code::kCancelled
+    return draining && opened.error().code == Code::kCancelled
                ? kExitTerminated
-               : Fail("serve", model.error().message);
+               : Fail("serve", opened.error().message);
   }
-  service.SetModel(model->engine, model->codec, model->facts);
-  std::vector<std::string> lines = StartLines(options, *model);
-  for (std::string& line : ReadyLines(options, server.port(), model->engine->info().model_id)) {
+  const server::ServingFacts facts = FactsOf(options.model, *opened);
+  service.SetModel(opened->engine, opened->codec, facts);
+  std::vector<std::string> lines = StartLines(options, *opened, facts);
+  for (std::string& line : ReadyLines(options, server.port(), opened->engine->info().model_id)) {
     lines.push_back(std::move(line));
   }
   PrintLines(lines);

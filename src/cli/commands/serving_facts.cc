@@ -1,7 +1,6 @@
 #include "cli/commands/serving_facts.h"
 
-#include "base/log.h"
-#include "cli/commands/load_model.h"
+#include "cli/commands/open_options.h"
 
 namespace mach::cli {
 namespace {
@@ -46,14 +45,16 @@ server::ConfiguredServing ConfiguredFrom(const ModelOptions& options, const Draf
   server::ConfiguredServing configured;
   configured.fallback_policy = options.fallback_policy;
   configured.expert_residency = ResidencyOf(options);
-  if (!FindDraft(io::PosixFileSystem(), options, draft).directory.empty()) {
+  if (const engine::OpenOptions open = PlanOptionsFrom(options, draft);
+      !engine::FindDraft(io::PosixFileSystem(), open).directory.empty()) {
     configured.decode_path = "specdec-v7";
     configured.adaptive_block_policy = draft.block_policy;
   }
   return configured;
 }
 
-server::ServingFacts FactsOf(const ModelOptions& options, const residency::LoadedModel& model) {
+server::ServingFacts FactsOf(const ModelOptions& options, const engine::OpenedEngine& opened) {
+  const residency::LoadedModel& model = *opened.model;
   server::ServingFacts facts;
   facts.slow_paths = SlowPaths(options, model);
   if (!facts.slow_paths.empty()) facts.profile = "diagnostic";
@@ -69,21 +70,11 @@ server::ServingFacts FactsOf(const ModelOptions& options, const residency::Loade
   facts.sidecar_valid = SidecarValid(options, model);
   // The load fails when the kernels do not pass their self-test.
   facts.native_extension = facts.direct_active == facts.direct_expected;
+  facts.wired_bytes = model.ledger().limit();
+  for (size_t tag = 0; tag < kMemoryTags; ++tag) {
+    facts.memory.emplace_back(MemoryTagName(static_cast<MemoryTag>(tag)), opened.memory[tag]);
+  }
   return facts;
-}
-
-void WarnOfSlowPaths(const residency::LoadedModel& model) {
-  if (model.streaming() != nullptr && !model.direct_reads()) {
-    LogWarning(
-        "diagnostic fallback: experts are read through the page cache, which is slow and takes "
-        "memory beyond the ceiling");
-  }
-  if (!model.sidecar_problem().empty()) {
-    LogWarning(
-        "diagnostic fallback: experts are read from the checkpoint's own tensors, which is slow "
-        "and has no checksums, for want of a sidecar: " +
-        model.sidecar_problem());
-  }
 }
 
 }  // namespace mach::cli

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "cli/options/options.h"
-#include "residency/loaded_model.h"
+#include "engine/open.h"
 #include "server/status/serving_facts.h"
 
 namespace mach::cli {
@@ -12,10 +12,7 @@ namespace mach::cli {
 // Before the load, without reading more than whether there is a drafter.
 server::ConfiguredServing ConfiguredFrom(const ModelOptions& options, const DraftOptions& draft);
 
-// After it, without the memory. Looks at the sidecar even where none is used.
-server::ServingFacts FactsOf(const ModelOptions& options, const residency::LoadedModel& model);
-
-// A warning for each slow path that the diagnostic switch allowed.
-void WarnOfSlowPaths(const residency::LoadedModel& model);
+// After it. Looks at the sidecar even where none is used.
+server::ServingFacts FactsOf(const ModelOptions& options, const engine::OpenedEngine& opened);
 
 }  // namespace mach::cli

@@ -1,5 +1,6 @@
 #include "cli/commands/start_lines.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/log.h"
@@ -10,31 +11,30 @@ namespace {
 
 const char* Digit(bool flag) { return flag ? "1" : "0"; }
 
-std::string ModeLine(const ServeOptions& options, const ServingModel& model) {
-  const server::ServingFacts& facts = model.facts;
+std::string ModeLine(const ServeOptions& options, const server::ServingFacts& facts,
+                     const std::string& architecture) {
   std::string line =
       "startup mode profile=" + facts.profile + " effective_backend=" + facts.effective_backend +
       " production_streaming_mode=" + facts.expert_residency +
       " transient_prefill=" + Digit(facts.direct_expected && options.model.transient_prefill) +
       " expert_residency=" + facts.expert_residency +
-      " checkpoint=" + EscapeForLog(options.model.checkpoint, false) +
-      " arch=" + model.engine->info().architecture;
+      " checkpoint=" + EscapeForLog(options.model.checkpoint, false) + " arch=" + architecture;
   std::string slow;
   for (const std::string& path : facts.slow_paths) slow += (slow.empty() ? "" : ",") + path;
   return slow.empty() ? line : line + " slow_path=" + slow;
 }
 
-std::string OptimizationsLine(const ServingModel& model) {
-  const server::ServingFacts& facts = model.facts;
+std::string OptimizationsLine(const server::ServingFacts& facts,
+                              const residency::LoadedModel& model) {
   return std::string("production optimizations direct_pread=") + Digit(facts.direct_active) +
          " pread_mode=" + facts.direct_mode +
          " native_prefill_fused=1 async_prefetch=" + Digit(facts.direct_expected) +
-         " isa=" + model.isa + " compute=" + model.compute +
-         " threads=" + std::to_string(model.threads);
+         " isa=" + std::string(kernels::IsaName(model.kernels().isa)) +
+         " compute=" + (model.compute() == ops::Compute::kF32 ? "f32" : "int8") +
+         " threads=" + std::to_string(model.threads());
 }
 
-std::string DirectLine(const ServingModel& model) {
-  const server::ServingFacts& facts = model.facts;
+std::string DirectLine(const server::ServingFacts& facts) {
   return std::string("startup direct-pread expected=") + Digit(facts.direct_expected) +
          " sidecar_present=" + Digit(facts.sidecar_present) +
          " sidecar_valid=" + (facts.sidecar_valid ? Digit(*facts.sidecar_valid) : "unused") +
@@ -42,32 +42,35 @@ std::string DirectLine(const ServingModel& model) {
          " fallback_policy=" + facts.fallback_policy;
 }
 
-std::string MemoryLine(const ServingModel& model) {
+std::string MemoryLine(const server::ServingFacts& facts, const engine::OpenedEngine& opened) {
   char wired[32];
   std::snprintf(wired, sizeof wired, "%.2f",
-                static_cast<double>(model.facts.wired_bytes) / (size_t{1} << 30));
+                static_cast<double>(facts.wired_bytes) / (size_t{1} << 30));
   std::string memory = std::string("startup memory wired_gb=") + wired;
-  for (const auto& [name, bytes] : model.facts.memory) {
+  for (const auto& [name, bytes] : facts.memory) {
     memory += " " + name + "=" + std::to_string(bytes);
   }
-  return memory + " bank_slots=" + std::to_string(model.bank_slots) +
-         " floor_slots=" + std::to_string(model.floor_slots);
+  return memory + " bank_slots=" + std::to_string(opened.bank_slots) +
+         " floor_slots=" + std::to_string(opened.floor_slots);
 }
 
-std::string DecodeLine(const ServingModel& model) {
-  const bool drafts = !model.draft.empty();
-  return "startup decode_path=" + std::string(drafts ? "specdec-v7" : "target-only") +
-         " adaptive_block_policy=" + (drafts ? model.block_policy : "off") +
-         " block_size=" + std::to_string(model.block_size) +
-         " draft=" + (drafts ? EscapeForLog(model.draft, false) : "none") +
-         " ctx_size=" + std::to_string(model.engine->info().context_tokens);
+std::string DecodeLine(const ServeOptions& options, const engine::OpenedEngine& opened) {
+  const spec::DraftModel* draft = opened.draft.get();
+  const size_t rows = draft != nullptr ? std::min(draft->config().block_size, spec::kMaxBlock) : 1;
+  return "startup decode_path=" + std::string(draft != nullptr ? "specdec-v7" : "target-only") +
+         " adaptive_block_policy=" + (draft != nullptr ? options.draft.block_policy : "off") +
+         " block_size=" + std::to_string(rows) +
+         " draft=" + (draft != nullptr ? EscapeForLog(draft->directory(), false) : "none") +
+         " ctx_size=" + std::to_string(opened.engine->info().context_tokens);
 }
 
 }  // namespace
 
-std::vector<std::string> StartLines(const ServeOptions& options, const ServingModel& model) {
-  return {ModeLine(options, model), OptimizationsLine(model), DirectLine(model), MemoryLine(model),
-          DecodeLine(model)};
+std::vector<std::string> StartLines(const ServeOptions& options, const engine::OpenedEngine& opened,
+                                    const server::ServingFacts& facts) {
+  return {ModeLine(options, facts, opened.engine->info().architecture),
+          OptimizationsLine(facts, *opened.model), DirectLine(facts), MemoryLine(facts, opened),
+          DecodeLine(options, opened)};
 }
 
 std::vector<std::string> ReadyLines(const ServeOptions& options, uint16_t port,

@@ -6,12 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "cli/commands/load_model.h"
 #include "cli/options/options.h"
+#include "engine/open.h"
+#include "server/status/serving_facts.h"
 
 namespace mach::cli {
 
-std::vector<std::string> StartLines(const ServeOptions& options, const ServingModel& model);
+std::vector<std::string> StartLines(const ServeOptions& options, const engine::OpenedEngine& opened,
+                                    const server::ServingFacts& facts);
 
 // "serving on URL", and commands to try it with.
 std::vector<std::string> ReadyLines(const ServeOptions& options, uint16_t port,

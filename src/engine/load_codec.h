@@ -8,7 +8,7 @@
 #include "dialog/codec.h"
 #include "io/checkpoint.h"
 
-namespace mach::cli {
+namespace mach::engine {
 
 // Reads and checks tokenizer.json, tokenizer_config.json and the template, and renders one
 // conversation, so that a template that cannot serve is known before the weights are read. Takes
@@ -16,4 +16,4 @@ namespace mach::cli {
 Result<std::shared_ptr<const dialog::Codec>> LoadCodec(const io::Checkpoint& checkpoint,
                                                        const Clock& clock);
 
-}  // namespace mach::cli
+}  // namespace mach::engine

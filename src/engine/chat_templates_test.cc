@@ -1,11 +1,11 @@
-#include "cli/chat_templates.h"
+#include "engine/chat_templates.h"
 
 #include <gtest/gtest.h>
 
 #include "io/memory_file_system.h"
 #include "json/parse.h"
 
-namespace mach::cli {
+namespace mach::engine {
 namespace {
 
 using Files = std::vector<std::pair<std::string, std::string>>;
@@ -60,4 +60,4 @@ TEST(ChatTemplates, ErrorsNameWhatIsThere) {
 }
 
 }  // namespace
-}  // namespace mach::cli
+}  // namespace mach::engine

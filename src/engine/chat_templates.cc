@@ -1,4 +1,4 @@
-#include "cli/chat_templates.h"
+#include "engine/chat_templates.h"
 
 #include <map>
 #include <utility>
@@ -7,7 +7,7 @@
 #include "io/path.h"
 #include "json/parse.h"
 
-namespace mach::cli {
+namespace mach::engine {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
@@ -114,4 +114,4 @@ Result<ChatTemplates> ReadChatTemplates(io::FileSystem& fs, const std::string& d
                                     "use into chat_template.jinja"};
 }
 
-}  // namespace mach::cli
+}  // namespace mach::engine

@@ -7,7 +7,7 @@
 #include "io/file.h"
 #include "json/value.h"
 
-namespace mach::cli {
+namespace mach::engine {
 
 // Jinja sources.
 struct ChatTemplates {
@@ -25,4 +25,4 @@ struct ChatTemplates {
 Result<ChatTemplates> ReadChatTemplates(io::FileSystem& fs, const std::string& directory,
                                         const json::Value& tokenizer_config);
 
-}  // namespace mach::cli
+}  // namespace mach::engine

@@ -1,10 +1,10 @@
-#include "cli/load_codec.h"
+#include "engine/load_codec.h"
 
-#include "cli/chat_templates.h"
 #include "dialog/text_codec.h"
+#include "engine/chat_templates.h"
 #include "json/parse.h"
 
-namespace mach::cli {
+namespace mach::engine {
 namespace {
 
 constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
@@ -69,4 +69,4 @@ Result<std::shared_ptr<const dialog::Codec>> LoadCodec(const io::Checkpoint& che
   return codec;
 }
 
-}  // namespace mach::cli
+}  // namespace mach::engine
