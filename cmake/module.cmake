@@ -47,13 +47,18 @@ endfunction()
 
 # mach_module(NAME [DEPS module...] [LIBS target...] [HOT|COLD] [SEPARATE])
 # Library mach_NAME from src/NAME/*.cc, and the test binary NAME_test from src/NAME/*_test.cc, so
-# that a test file on disk is always a test that runs. DEPS are our modules (PUBLIC), LIBS are
-# third-party targets (PRIVATE). HOT: computes every token, so the release build spends -O3 on it;
-# COLD: waits for people and sockets, so it spends -O1. SEPARATE: each source is compiled alone in
-# every build.
+# that a test file on disk is always a test that runs. src/NAME/testing holds what supports tests of
+# this and other modules: its sources are the library mach_NAME_testing, which tests alone link
+# (NAME_test always). DEPS are our modules (PUBLIC), LIBS are third-party targets (PRIVATE). HOT:
+# computes every token, so the release build spends -O3 on it; COLD: waits for people and sockets, so
+# it spends -O1. SEPARATE: each source is compiled alone in every build.
 function(mach_module name)
   cmake_parse_arguments(M "HOT;COLD;SEPARATE" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  file(GLOB_RECURSE support CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/testing/*.cc)
+  if(support)
+    list(REMOVE_ITEM sources ${support})
+  endif()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
@@ -78,12 +83,19 @@ function(mach_module name)
   foreach(dep ${M_DEPS})
     target_link_libraries(mach_${name} ${scope} mach_${dep})
   endforeach()
+  if(MACH_TESTS AND support)
+    add_library(mach_${name}_testing STATIC ${support})
+    target_link_libraries(mach_${name}_testing PUBLIC mach_${name} GTest::gmock PRIVATE mach_flags)
+  endif()
   if(MACH_TESTS AND tests)
     set(separate "")
     if(M_SEPARATE)
       set(separate SEPARATE)
     endif()
     mach_test(${name}_test SOURCES ${tests} DEPS ${name} LIBS ${M_LIBS} ${separate})
+    if(support)
+      target_link_libraries(${name}_test PRIVATE mach_${name}_testing)
+    endif()
   endif()
 endfunction()
 
