@@ -34,6 +34,11 @@ Result<std::unique_ptr<Workspace>> Workspace::Create(const Model& model,
   std::unique_ptr<Workspace> made(
       new Workspace(kernels, pool, std::move(arena), experts, compute, rows));
   made->reservation_ = std::move(reservation);
+  for (const LayerConfig& layer : model.config().layers) {
+    if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) {
+      ops::ReserveMoe(*moe, rows, made->ctx_, made->moe_);
+    }
+  }
   return made;
 }
 

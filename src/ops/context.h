@@ -1,11 +1,10 @@
 // What every op is given: the kernels, the threads, and how exact to be.
 #pragma once
 
-#include <atomic>
-
 #include "base/arena.h"
 #include "base/thread_pool.h"
 #include "kernels/table.h"
+#include "ops/tile_work.h"
 
 namespace mach::ops {
 
@@ -19,6 +18,7 @@ struct Context {
   ThreadPool& pool;
   Arena& arena;
   Compute compute = Compute::kInt8;
+  TileWork tiles;  // scratch of the op that runs; each use begins with Clear
 };
 
 }  // namespace mach::ops

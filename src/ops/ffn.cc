@@ -171,7 +171,8 @@ void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* 
 }
 
 // All items together, so that the threads meet three times and not three times an expert.
-void RunItems(Context& ctx, TileWork& work, std::span<const Item> items) {
+void RunItems(Context& ctx, std::span<const Item> items) {
+  TileWork& work = ctx.tiles;
   work.Clear();
   size_t rows = 0;
   size_t widest = 1;
@@ -332,7 +333,7 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::Ex
                         gathered ? up_x.From(first) : up_x, scratch.first_pair[i + 1] - first,
                         From(pairs, expert, first)};
     }
-    RunItems(ctx, scratch.work, {items, count});
+    RunItems(ctx, {items, count});
     if (acquired.complete()) break;
     MACH_RETURN_IF_ERROR(store.Wait(acquired));
     count = 0;
@@ -357,10 +358,9 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::Ex
 
 void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out) {
   const ArenaScope scope(ctx.arena);
-  TileWork work;
   const Item item{w, AllRows(ctx, w.gate, x), AllRows(ctx, w.up, x), x.rows(),
                   TakeBuffers(ctx, w, x.rows())};
-  RunItems(ctx, work, {&item, 1});
+  RunItems(ctx, {&item, 1});
   const size_t hidden = w.down.layout.rows;
   ctx.pool.ParallelFor(x.rows(), RowGrain(hidden, 2), [&](size_t begin, size_t end, size_t) {
     std::fill(out + begin * hidden, out + end * hidden, 0.0f);
@@ -368,6 +368,17 @@ void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out) {
       AddPlanes(ctx, out + r * hidden, 1.0f, item.buffers, r, hidden);
     }
   });
+}
+
+void ReserveMoe(const MoeShape& s, size_t rows, Context& ctx, MoeScratch& scratch) {
+  const size_t pairs = rows * s.top_k;
+  const size_t distinct = std::min(pairs, s.experts);
+  ctx.tiles.Reserve(2 * (distinct + 1));  // gate and up of each expert and of the shared one
+  scratch.ids.reserve(distinct);
+  scratch.first_pair.reserve(distinct + 1);
+  scratch.pair_token.reserve(pairs);
+  scratch.pair_of.reserve(pairs);
+  scratch.next_pair.reserve(s.experts + 1);
 }
 
 size_t MoeScratchBytes(const MoeShape& s, size_t rows) {

@@ -55,11 +55,10 @@ struct MoeWeights {
   ExpertLayout layout;             // of the routed experts' records
 };
 
-// Buffers that grow to their largest use and stay, so that a steady state allocates nothing. Owned
-// by the forward pass.
+// Buffers of Moe that are not in the arena. Owned by the forward pass; ReserveMoe makes room in
+// them.
 struct MoeScratch {
   experts::Acquisition acquisition;
-  TileWork work;
   std::vector<ExpertId> ids;         // distinct experts of the rows, ascending
   std::vector<uint32_t> first_pair;  // of ids[i], and one past the last
   std::vector<uint32_t> pair_token;  // pairs sorted by expert, then token
@@ -93,6 +92,11 @@ Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::Ex
 // out = swiglu(x), [rows, hidden].
 void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out);
 
+// Makes room for up to `rows` rows, so that AcquireExperts and Moe do not allocate. Called while
+// the workspace is made, once for each shape.
+void ReserveMoe(const MoeShape& shape, size_t rows, Context& ctx, MoeScratch& scratch);
+
+// Arena bytes for up to `rows` rows.
 size_t MoeScratchBytes(const MoeShape& shape, size_t rows);
 size_t DenseFfnScratchBytes(size_t hidden, size_t width, size_t rows);
 

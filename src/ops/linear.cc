@@ -42,7 +42,8 @@ size_t TileCost(const quant::TiledLayout& layout, size_t rows) {
 
 void Linear(Context& ctx, Activations& x, std::initializer_list<Product> products,
             Compute compute) {
-  TileWork work;
+  TileWork& work = ctx.tiles;
+  work.Clear();
   for (const Product& p : products) {
     MACH_DCHECK(p.weight->layout.cols == x.cols());
     if (UsesInt8(*p.weight, compute)) x.Quantized(ctx, static_cast<size_t>(p.weight->layout.group));

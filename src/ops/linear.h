@@ -6,7 +6,6 @@
 #include <span>
 
 #include "ops/context.h"
-#include "ops/tile_work.h"
 #include "quant/tiled.h"
 
 namespace mach::ops {

@@ -11,9 +11,13 @@
 namespace mach::ops {
 
 // A list of matrix products, each of some tiles that cost the same. Run cuts it into ranges of
-// about equal cost for ThreadPool. Reused to avoid allocation.
+// about equal cost for ThreadPool. Reused, so that Add does not allocate.
 class TileWork {
  public:
+  TileWork() { Reserve(kFewItems); }
+  // Room for so many items between two Clears.
+  void Reserve(size_t items) { items_.reserve(items); }
+
   void Clear() {
     items_.clear();
     total_ = 0;
@@ -51,6 +55,8 @@ class TileWork {
     const size_t tile = (at - item.start + item.cost - 1) / item.cost;
     return std::min(RoundUp(tile, kTogether), item.tiles);
   }
+  // Of every op but Moe, which reserves its own.
+  static constexpr size_t kFewItems = 8;
   // What is worth handing to another thread: one or two microseconds of work, in the units of
   // TileCost.
   static constexpr size_t kGrain = 400;
