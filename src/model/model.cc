@@ -54,7 +54,7 @@ Result<std::unique_ptr<Model>> Model::Load(const ModelConfig& config,
   } else {
     MACH_TRY(model->expert_layout_, FindExpertLayout(config, source));
   }
-  MACH_TRY(model->weights_, Weights::Load(config, source, ledger, progress));
+  MACH_TRY(model->weights_, Weights::Load(config, source, model->expert_layout_, ledger, progress));
   return model;
 }
 
@@ -170,9 +170,7 @@ Status Model::Forward(Workspace& ws, const ForwardRequest& request, cache::Seque
                                                ws.moe_, rows, routing));
       // While the disk reads. The residual stream changes little from layer to layer.
       PredictExperts(ws, i + 1, x, rows);
-      ops::MoeWeights moe = w.moe;
-      moe.layout = expert_layout_;
-      MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, moe, ws.experts_, ws.moe_, input, routing, update));
+      MACH_RETURN_IF_ERROR(ops::Moe(ctx, *m, w.moe, ws.experts_, ws.moe_, input, routing, update));
     } else {
       ops::DenseFfn(ctx, w.dense, input, update);
     }

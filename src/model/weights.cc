@@ -18,8 +18,13 @@ std::string LayerName(size_t layer, std::string_view name) {
 // it. The same code says what there is both times, so the two cannot disagree.
 class Weights::Loader {
  public:
-  Loader(const ModelConfig& config, const io::TensorSource& source, const LoadProgress& progress)
-      : config_(config), source_(source), reader_(source.checkpoint()), progress_(progress) {}
+  Loader(const ModelConfig& config, const io::TensorSource& source,
+         const ops::ExpertLayout& experts, const LoadProgress& progress)
+      : config_(config),
+        source_(source),
+        experts_(experts),
+        reader_(source.checkpoint()),
+        progress_(progress) {}
 
   Status Measure(Weights& out) { return Visit(out); }
   size_t bytes() const { return placer_.bytes(); }
@@ -109,6 +114,7 @@ class Weights::Loader {
   }
 
   Status Ffn(size_t i, const ops::MoeShape& s, LayerWeights& w) {
+    w.moe.layout = experts_;
     MACH_RETURN_IF_ERROR(Matrix(LayerName(i, "mlp.gate"), s.experts, s.hidden, w.moe.router));
     if (s.shared_width == 0) return Ok();
     MACH_RETURN_IF_ERROR(SwiGlu(LayerName(i, "mlp.shared_expert."), s.shared_width, w.moe.shared));
@@ -140,6 +146,7 @@ class Weights::Loader {
 
   const ModelConfig& config_;
   const io::TensorSource& source_;
+  const ops::ExpertLayout& experts_;
   MatrixReader reader_;
   const LoadProgress& progress_;
   MemoryPlacer placer_;
@@ -147,10 +154,11 @@ class Weights::Loader {
 };
 
 Result<std::unique_ptr<Weights>> Weights::Load(const ModelConfig& config,
-                                               const io::TensorSource& source, MemoryLedger& ledger,
-                                               const LoadProgress& progress) {
+                                               const io::TensorSource& source,
+                                               const ops::ExpertLayout& experts,
+                                               MemoryLedger& ledger, const LoadProgress& progress) {
   auto weights = std::make_unique<Weights>();
-  Loader loader(config, source, progress);
+  Loader loader(config, source, experts, progress);
   MACH_RETURN_IF_ERROR(loader.Measure(*weights));
   MACH_TRY(weights->reservation_, ledger.Reserve(MemoryTag::kWeights, loader.bytes()));
   MACH_TRY(weights->memory_, AlignedBuffer::Allocate(loader.bytes()));
@@ -160,8 +168,9 @@ Result<std::unique_ptr<Weights>> Weights::Load(const ModelConfig& config,
 
 Result<size_t> Weights::MeasureBytes(const ModelConfig& config, const io::TensorSource& source) {
   Weights unread;
+  const ops::ExpertLayout experts;
   const LoadProgress none;
-  Loader loader(config, source, none);
+  Loader loader(config, source, experts, none);
   MACH_RETURN_IF_ERROR(loader.Measure(unread));
   return loader.bytes();
 }

@@ -30,9 +30,11 @@ using LoadProgress = std::function<bool(uint64_t done_bytes, uint64_t total_byte
 class Weights {
  public:
   // Reads, checks and packs every tensor that the config asks for. Reserves its bytes first.
+  // experts: the layout of the routed experts' records; each MoE layer's weights have it.
   static Result<std::unique_ptr<Weights>> Load(const ModelConfig& config,
-                                               const io::TensorSource& source, MemoryLedger& ledger,
-                                               const LoadProgress& progress);
+                                               const io::TensorSource& source,
+                                               const ops::ExpertLayout& experts,
+                                               MemoryLedger& ledger, const LoadProgress& progress);
 
   // What Load would reserve, by the headers alone.
   static Result<size_t> MeasureBytes(const ModelConfig& config, const io::TensorSource& source);
