@@ -38,7 +38,7 @@ size_t KvRing::BlocksFor(size_t positions) { return (positions + kKvBlock - 1) /
 
 void BlockAttention(Context& ctx, const KvRing& kv, const BlockAttentionArgs& a, float* out) {
   const ArenaScope scope(ctx.arena);
-  const size_t shared = a.causal || a.window != 0 ? 1 : kSharedRows;
+  const size_t shared = a.causal || a.window != 0 ? 1 : std::min(a.rows, kSharedRows);
   const size_t parts = (a.rows + shared - 1) / shared;
   const size_t d = kv.head_dim;
   const size_t most = shared * a.group;
