@@ -18,18 +18,26 @@ constexpr size_t kBlocksPerSpan = kAttentionSpan / kKvBlock;
 
 size_t Spans(size_t tokens) { return (tokens + kAttentionSpan - 1) / kAttentionSpan; }
 
-// Spans are computed apart and merged in order, whether one thread does it or several. Few rows
-// over a long context are split by spans as well, so that all threads have work.
+// Few rows over a long context are split by spans, too, so that all threads have work.
 bool SplitsSpans(const AttentionShape& shape, size_t rows, size_t threads) {
   return rows * shape.kv_heads < 4 * threads;
 }
 
+// Partial result of the query heads of one KV head over one span (kernels::AttentionArgs).
 struct Partials {
   float* maximum;  // [heads]
   float* sum;      // [heads]
   float* out;      // [heads, head_dim]
 };
 
+// Attention of the query rows over the positions that each sees. An item is a (row, KV head); the
+// positions of an item are divided into spans of kAttentionSpan.
+//
+// Every span has a partial result of its own, and those of an item are merged into the one of span
+// 0 in ascending order. So both ways of dividing the work give the same bits:
+//   split      a unit of work is an (item, span), and each has its own partial result; when all are
+//              complete, a second loop merges them by item
+//   not split  a unit is an item; a worker has two partial results, the merged one and the next
 class Attender {
  public:
   Attender(Context& ctx, const AttentionShape& shape, size_t kv_layer, const float* q, size_t rows,
@@ -75,7 +83,7 @@ class Attender {
   }
 
  private:
-  // An item is (row, KV head).
+  // Positions that the item sees.
   size_t Visible(size_t item) const { return state_.length() + item / shape_.kv_heads + 1; }
   Partials At(size_t slot, size_t span) const {
     const size_t at = (slot * spans_ + span) * group_;

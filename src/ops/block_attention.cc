@@ -8,7 +8,7 @@ namespace {
 using kernels::kAttentionSpan;
 using kernels::kKvBlock;
 
-// Slots that see the same positions go through the keys together.
+// Slots that see the same positions share a pass over the keys, at most so many.
 constexpr size_t kSharedRows = 4;
 
 struct BlockPartials {
@@ -17,6 +17,7 @@ struct BlockPartials {
   float* out;
 };
 
+// Positions [first, end).
 struct Range {
   size_t first;
   size_t end;
@@ -60,7 +61,8 @@ void BlockAttention(Context& ctx, const KvRing& kv, const BlockAttentionArgs& a,
       const size_t heads = rows * a.group;
       const Range range = Visible(a, row);
       const BlockPartials whole = slot(0);
-      // Spans begin at a block; the first one's older positions do not count.
+      // Spans begin at a block. The first span also has positions before range.first, which are
+      // left out.
       for (size_t base = range.first / kKvBlock * kKvBlock; base < range.end;
            base += kAttentionSpan) {
         const bool leading = base <= range.first;

@@ -12,9 +12,9 @@ namespace {
 
 using Recurrent = cache::SequenceState::Recurrent;
 constexpr size_t kColumns = cache::kPanelColumns;
-constexpr float kL2Eps = 1e-6f;  // a constant of the family, not rms_norm_eps
+constexpr float kL2Eps = 1e-6f;  // part of the architecture; not the eps of the norms
 
-// Gate values of some steps: what the delta rule needs besides q, k, v.
+// Inputs of the delta rule for consecutive steps.
 struct Steps {
   const float* conv_output;  // [steps, conv_channels]: q | k | v
   const float* decay;        // [steps, value_heads]
@@ -22,6 +22,8 @@ struct Steps {
   size_t count;
 };
 
+// Runs steps on the state of one layer. A unit of work is one panel of 16 value columns of one
+// head: its columns depend on no other column, so a worker takes all steps through one panel.
 class DeltaRule {
  public:
   DeltaRule(Context& ctx, const DeltaNetShape& shape, const Recurrent& state)
@@ -30,8 +32,8 @@ class DeltaRule {
     panels_ = ctx.arena.Take<float>(ctx.pool.threads() * shape.key_dim * kColumns);
   }
 
-  // Runs `earlier`, then `steps`, on the state or (provisional) on a copy of it that is dropped.
-  // out: of `steps`, [steps, value_width], or null.
+  // Runs `earlier`, then `steps`. provisional: on a copy of each panel, so that the state does not
+  // change. out: outputs of `steps`, [steps, value_width]; may be null.
   void Run(const Steps& earlier, const Steps& steps, bool provisional, float* out) {
     const size_t items = shape_.value_heads * state_.shape.panels();
     ctx_.pool.ParallelFor(items, 1, [&](size_t begin, size_t end, size_t worker) {
@@ -55,7 +57,7 @@ class DeltaRule {
   }
 
  private:
-  static constexpr size_t kBatch = 64;  // steps a kernel call
+  static constexpr size_t kBatch = 64;  // most steps of one kernel call
 
   void Panel(size_t item, size_t worker, const Steps& steps, float* panel, float* out) const {
     const size_t head = item / state_.shape.panels();
@@ -102,7 +104,7 @@ class DeltaRule {
   float* panels_;
 };
 
-// Keeps the last taps - 1 of [history; rows].
+// The history becomes the last taps - 1 rows of [history; rows].
 void ShiftHistory(Recurrent& state, const float* rows, size_t count) {
   const size_t channels = state.shape.conv_channels;
   const size_t keep = state.shape.conv_taps - 1;
@@ -115,7 +117,8 @@ void ShiftHistory(Recurrent& state, const float* rows, size_t count) {
   std::memcpy(state.history + (keep - count) * channels, rows, count * channels * sizeof(float));
 }
 
-// q, k, v after convolution and l2 norms, from the inputs and what preceded them.
+// outputs [rows, conv_channels]: q, k and v after the convolution, q and k also after the l2 norms.
+// The convolution goes over the rows of [state.history; earlier; inputs].
 void Convolve(Context& ctx, const DeltaNetShape& shape, const DeltaNetWeights& w,
               const Recurrent& state, const float* earlier, size_t earlier_count,
               const float* inputs, size_t rows, float* outputs) {

@@ -12,12 +12,13 @@ namespace {
 
 size_t GroupOf(const quant::TiledMatrix& w) { return static_cast<size_t>(w.layout.group); }
 
-// The right-hand side of a product: rows in the form that the matrix wants.
+// The activations of a product, in the form that the weights need.
 struct Operand {
   bool int8 = false;
   kernels::QuantizedRows quantized;
   kernels::FloatRows floats;
 
+  // The rows from `row` on.
   Operand From(size_t row) const {
     Operand o = *this;
     if (int8) {
@@ -79,23 +80,24 @@ void Multiply(Context& ctx, const quant::TiledMatrix& w, size_t begin, size_t en
   }
 }
 
-// silu(gate) * up has outliers that cost the rest of their group its precision in 8 bits. So where
-// down uses integer dots, each row goes as two: its codes, and those of what they leave over.
-// Weights are read once for both, and a step of one token is bound by reading them.
+// silu(gate) * up has outliers, and 8 bits per group leave little precision to the other values of
+// an outlier's group. So a row that enters an integer product with `down` is quantized to two
+// planes: the codes of the row, and the codes of the remainder. The product of the row is the sum
+// of both. The weights are read once for both planes, and a decode pass is bound by reading them.
 constexpr size_t kPlanes = 2;
 
-// What `rows` rows need on their way through a SwiGlu.
+// Intermediate values of a SwiGlu for `rows` rows.
 struct Buffers {
   float* gate;    // [rows, width]
   float* up;      // [rows, width]
-  size_t planes;  // kPlanes, or 1 when down takes floats
-  float* out;     // [rows, planes, hidden], to be summed over the planes
+  size_t planes;  // kPlanes for an integer product with `down`, else 1
+  float* out;     // [rows, planes, hidden]; the result is the sum over the planes
   int8_t* codes;  // [rows, planes, width]
   float* scales;  // [rows, planes, groups]
-  float* sums;
+  float* sums;    // [rows, planes, groups]
 };
 
-// One expert, or the shared one, or a dense layer, and the rows that go through it.
+// A SwiGlu (a routed expert, the shared expert or a dense layer) and its rows.
 struct Item {
   SwiGlu w;
   Operand gate_x;
@@ -156,7 +158,7 @@ Operand Inner(const Item& item) {
   return o;
 }
 
-// Both planes of one row. Leaves in x what the first one misses.
+// Quantizes one row to both planes. x becomes the remainder of the first plane.
 void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* codes,
                     float* scales, float* sums) {
   const size_t groups = width / group;
@@ -170,7 +172,7 @@ void QuantizePlanes(Context& ctx, float* x, size_t width, size_t group, int8_t* 
   ctx.kernels.quantize_row(x, width, group, codes + width, scales + groups, sums + groups);
 }
 
-// All items together, so that the threads meet three times and not three times an expert.
+// Computes all items together: the threads synchronize three times in all, not for each expert.
 void RunItems(Context& ctx, std::span<const Item> items) {
   TileWork& work = ctx.tiles;
   work.Clear();
@@ -192,7 +194,7 @@ void RunItems(Context& ctx, std::span<const Item> items) {
   });
 
   ctx.pool.ParallelFor(rows, RowGrain(widest, 8), [&](size_t begin, size_t end, size_t) {
-    size_t first = 0;  // of the item, among all rows
+    size_t first = 0;  // the item's first row among the rows of all items
     for (const Item& item : items) {
       const size_t width = item.width();
       const Buffers& b = item.buffers;
@@ -222,14 +224,14 @@ void RunItems(Context& ctx, std::span<const Item> items) {
   });
 }
 
-// to += weight * out of one row, plane after plane.
+// to += weight * (output of one row), one plane after the other.
 void AddPlanes(Context& ctx, float* to, float weight, const Buffers& b, size_t row, size_t hidden) {
   for (size_t plane = 0; plane < b.planes; ++plane) {
     ctx.kernels.axpy(to, weight, b.out + (row * b.planes + plane) * hidden, hidden);
   }
 }
 
-// Sorts the (row, k) pairs by expert, rows ascending within one.
+// Sorts the pairs by expert, then row, and lists the distinct experts (MoeScratch).
 void GroupPairs(const MoeShape& shape, size_t rows, const Routing& routing, MoeScratch& s) {
   const size_t pairs = rows * shape.top_k;
   std::vector<uint32_t>& next = s.next_pair;
@@ -267,7 +269,7 @@ void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router
       ctx.kernels.softmax(p, shape.experts);
       ExpertId* ids = out.ids + r * shape.top_k;
       float* weights = out.weights + r * shape.top_k;
-      // Insertion into a short sorted list; an equal later expert never passes an earlier one.
+      // Insertion into a short sorted list. An expert goes behind those of equal probability.
       size_t held = 0;
       for (size_t e = 0; e < shape.experts; ++e) {
         if (held == shape.top_k && !(p[e] > weights[held - 1])) continue;

@@ -1,4 +1,4 @@
-// Feed-forward layers: dense SwiGLU, and mixtures of experts with a shared expert.
+// Feed-forward layers: a dense SwiGLU, and a mixture of experts with an optional shared expert.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 
 namespace mach::ops {
 
-// down(silu(gate x) * up x). gate and up [width, hidden], down [hidden, width].
+// swiglu(x) = down(silu(gate x) * up x).
 struct SwiGlu {
-  quant::TiledMatrix gate;
-  quant::TiledMatrix up;
-  quant::TiledMatrix down;
+  quant::TiledMatrix gate;  // [width, hidden]
+  quant::TiledMatrix up;    // [width, hidden]
+  quant::TiledMatrix down;  // [hidden, width]
 };
 
-// How one expert lies in a record: gate, up, down in tile layout, one after the other, each on a
-// cache line. All experts of a model have the same layout.
+// Layout of one expert in a record: gate, up and down in tile layout, one after the other, each
+// aligned to a cache line. All experts of a model have the same layout.
 struct ExpertLayout {
   quant::TiledLayout gate;
   quant::TiledLayout up;
@@ -28,7 +28,7 @@ struct ExpertLayout {
 
   size_t up_offset() const { return RoundUp(gate.bytes(), kCacheLineBytes); }
   size_t down_offset() const { return up_offset() + RoundUp(up.bytes(), kCacheLineBytes); }
-  // Records are whole pages, for direct reads.
+  // A record is whole pages, as direct reads need.
   size_t record_bytes() const { return RoundUp(down_offset() + down.bytes(), kPageBytes); }
   SwiGlu View(std::span<const std::byte> record) const {
     return {{gate, record.data()},
@@ -44,59 +44,61 @@ struct MoeShape {
   size_t top_k = 0;
   size_t width = 0;         // of an expert
   size_t shared_width = 0;  // 0: no shared expert
-  bool normalize = true;    // the chosen weights sum to 1
+  bool normalize = true;    // the weights of the chosen experts are divided by their sum
 };
 
-// Non-owning; valid as long as the model.
+// Not owned; valid as long as the model.
 struct MoeWeights {
   quant::TiledMatrix router;       // [experts, hidden]
-  SwiGlu shared;                   // when shared_width != 0
+  SwiGlu shared;                   // empty when shared_width == 0, as the next
   quant::TiledMatrix shared_gate;  // [1, hidden]
   ExpertLayout layout;             // of the routed experts' records
 };
 
-// Buffers of Moe that are not in the arena. Owned by the forward pass; ReserveMoe makes room in
-// them.
+// Scratch of AcquireExperts and Moe outside the arena. Owned by the forward pass. ReserveMoe makes
+// room in it. A pair is a (row, k) of the routing; pairs are numbered by expert, then row.
 struct MoeScratch {
   experts::Acquisition acquisition;
   std::vector<ExpertId> ids;         // distinct experts of the rows, ascending
-  std::vector<uint32_t> first_pair;  // of ids[i], and one past the last
-  std::vector<uint32_t> pair_token;  // pairs sorted by expert, then token
-  std::vector<uint32_t> pair_of;     // [rows, top_k] -> pair
-  std::vector<uint32_t> next_pair;   // by expert, while sorting
+  std::vector<uint32_t> first_pair;  // of ids[i]; then the number of pairs
+  std::vector<uint32_t> pair_token;  // row of each pair
+  std::vector<uint32_t> pair_of;     // pair of each (row, k): [rows, top_k]
+  std::vector<uint32_t> next_pair;   // by expert; used while pairs are sorted
 };
 
-// Which experts each row chose: ids [rows, top_k] in order of falling probability, and their
-// weights.
+// The experts that each row chose, by falling probability, and their weights.
 struct Routing {
-  ExpertId* ids = nullptr;
-  float* weights = nullptr;
+  ExpertId* ids = nullptr;   // [rows, top_k]
+  float* weights = nullptr;  // [rows, top_k]
 };
 
-// p = softmax(router x) in float32; the top_k, ties to the lower index; weights p or p / sum p.
+// p = softmax(router x), in float32 whatever the context computes in. Chooses the top_k largest of
+// p, of equal ones the lower index first; the weights are p, or p / (sum of the chosen p) with
+// shape.normalize.
 void Route(Context& ctx, const MoeShape& shape, const quant::TiledMatrix& router, Activations& x,
            const Routing& out);
 
-// Asks the store for the experts of a layer, so that its reads begin; Moe comes next. Errors are
-// the store's.
+// Requests the experts of `rows` rows of a layer from the store, each distinct one once, in
+// ascending order, so that their reads start. Errors are the store's.
 Status AcquireExperts(const MoeShape& shape, LayerId layer, experts::ExpertStore& store,
                       MoeScratch& scratch, size_t rows, const Routing& routing);
 
-// out[r] = sum over k in order of weights[r, k] * expert(x[r]), plus sigmoid(shared_gate x) *
-// shared(x). Experts compute as the store makes them ready; the sum does not depend on that order.
-// Errors are the store's. REQUIRES: AcquireExperts with the same routing was the store's last
-// acquisition.
+// out[r] = sum over k of weights[r, k] * swiglu of expert ids[r, k] (x[r])
+//          + sigmoid(shared_gate x[r]) * swiglu of shared (x[r])
+// The sum is in the order of k, the shared expert last, in whatever order the store makes experts
+// ready; each is computed as it becomes ready. x, out: [rows, hidden]. Errors are the store's.
+// REQUIRES: the last acquisition from the store was AcquireExperts with the same rows and routing.
 Status Moe(Context& ctx, const MoeShape& shape, const MoeWeights& w, experts::ExpertStore& store,
            MoeScratch& scratch, Activations& x, const Routing& routing, float* out);
 
-// out = swiglu(x), [rows, hidden].
+// out = swiglu(x). x, out: [rows, hidden].
 void DenseFfn(Context& ctx, const SwiGlu& w, Activations& x, float* out);
 
-// Makes room for up to `rows` rows, so that AcquireExperts and Moe do not allocate. Called while
-// the workspace is made, once for each shape.
+// Makes room for up to `rows` rows, so that AcquireExperts and Moe do not allocate. Called once for
+// each shape, before the first pass.
 void ReserveMoe(const MoeShape& shape, size_t rows, Context& ctx, MoeScratch& scratch);
 
-// Arena bytes for up to `rows` rows.
+// Arena bytes for up to `rows` rows; of MoE layers, Route's included.
 size_t MoeScratchBytes(const MoeShape& shape, size_t rows);
 size_t DenseFfnScratchBytes(size_t hidden, size_t width, size_t rows);
 

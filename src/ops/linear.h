@@ -1,4 +1,4 @@
-// y = W x for rows of activations, with the activations quantized at most once per group size.
+// Matrix products: out[r, n] = sum over k of W[n, k] * x[r, k].
 #pragma once
 
 #include <array>
@@ -10,11 +10,13 @@
 
 namespace mach::ops {
 
-// Rows of float activations that several products share. Quantized forms are made on first use in
-// the context's arena, and live as long as the scope in which they were made.
+// Rows of activations [rows, cols] that several products share, and their quantized forms: codes of
+// 8 bits with a scale and a sum per group of columns (kernels::QuantizedRows), one form per group
+// size. A form is made on first use, in the context's arena; it is valid until the ArenaScope in
+// which it was made ends, and so is the object. Used by the thread that runs the op.
 class Activations {
  public:
-  // data: [rows, cols], row r at data + r * stride.
+  // Row r begins at data + r * stride. The data are not copied.
   Activations(const float* data, size_t rows, size_t cols, size_t stride)
       : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
   Activations(const float* data, size_t rows, size_t cols) : Activations(data, rows, cols, cols) {}
@@ -24,10 +26,10 @@ class Activations {
   const float* row(size_t r) const { return data_ + r * stride_; }
   kernels::FloatRows floats() const { return {data_, stride_}; }
 
-  // Codes, scales and sums for weights of this group size. REQUIRES: group divides cols.
+  // The form for weights of this group size: 32, 64 or 128. REQUIRES: group divides cols.
   const kernels::QuantizedRows& Quantized(Context& ctx, size_t group);
 
-  // Arena bytes that all quantized forms of such rows take at most.
+  // Arena bytes that all forms of such rows take together.
   static size_t ScratchBytes(size_t rows, size_t cols);
 
  private:
@@ -38,7 +40,7 @@ class Activations {
   std::array<kernels::QuantizedRows, 3> quantized_ = {};  // groups 32, 64, 128
 };
 
-// Whether this matrix is multiplied with integer dots under `compute`.
+// Whether products with this matrix are integer dot products under `compute`.
 inline bool UsesInt8(const quant::TiledMatrix& w, Compute compute) {
   return compute == Compute::kInt8 && w.layout.affine();
 }
@@ -48,14 +50,17 @@ struct Product {
   kernels::OutputRows out;  // [rows, weight rows]
 };
 
-// All products of the same activations, split over the threads together. `compute` overrides the
-// context's, for the parts that are always float32 (routers, gates).
+// Computes several products of the same activations, whose tiles are split over the threads
+// together. REQUIRES: every weight has x.cols() columns. `compute` replaces the context's: routers
+// and gates are float32 always.
 void Linear(Context& ctx, Activations& x, std::initializer_list<Product> products, Compute compute);
 inline void Linear(Context& ctx, Activations& x, std::initializer_list<Product> products) {
   Linear(ctx, x, products, ctx.compute);
 }
 
-// A rough price of one tile for `rows` rows, for TileWork: reading its bytes, or computing.
+// Estimated cost of one tile (quant::kTileRows weight rows) times `rows` activation rows, for
+// TileWork. The unit is one activation row times 64 columns of a tile; to read the tile costs as
+// much as four rows.
 size_t TileCost(const quant::TiledLayout& layout, size_t rows);
 
 }  // namespace mach::ops

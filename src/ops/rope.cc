@@ -15,7 +15,8 @@ std::vector<float> RopeFrequencies(double theta, size_t rotary) {
 
 void RopeAngles(const std::vector<float>& inv_freq, size_t position, float* cos, float* sin) {
   for (size_t i = 0; i < inv_freq.size(); ++i) {
-    // Rounded to float32 before the functions; these in double, so that every libm agrees.
+    // The float32 product is converted to float64: cos and sin in float64, rounded to float32, are
+    // the same in every libm.
     const double angle = static_cast<float>(position) * inv_freq[i];
     cos[i] = static_cast<float>(std::cos(angle));
     sin[i] = static_cast<float>(std::sin(angle));

@@ -1,4 +1,4 @@
-// Ops that treat each row by itself.
+// Ops on rows [rows, n] that are independent of each other.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +8,15 @@
 
 namespace mach::ops {
 
-// Rows, of so many values each, that are worth handing to another thread: a hand-over costs a few
-// microseconds, and a thread passes a few thousand values in one. `work`: how much more than a
-// multiplication is done to a value.
+// Grain of ThreadPool::ParallelFor over rows of `values` values: the rows whose work outweighs a
+// hand-over to another thread, which costs some microseconds. `work`: cost of one value, in
+// multiplications.
 inline size_t RowGrain(size_t values, size_t work = 1) {
   constexpr size_t kValues = 16384;
   return std::max<size_t>(kValues / (values * work), 1);
 }
 
-// out[r, :] = rms(x[r, :]) * weight over n columns; out may be x.
+// out[r, i] = x[r, i] / sqrt(mean over i of x[r, i]^2 + eps) * weight[i]. out may be x.
 inline void RmsNorm(Context& ctx, const float* x, size_t rows, size_t n, const float* weight,
                     float eps, float* out) {
   ctx.pool.ParallelFor(rows, RowGrain(n), [&](size_t begin, size_t end, size_t) {
@@ -25,10 +25,10 @@ inline void RmsNorm(Context& ctx, const float* x, size_t rows, size_t n, const f
   });
 }
 
-// Whether every value of x, [rows, n], is finite.
+// Whether no value of x [rows, n] is NaN or infinite.
 bool AllFinite(Context& ctx, const float* x, size_t rows, size_t n);
 
-// x += y, both [rows, n].
+// x[r, i] += y[r, i], both [rows, n].
 inline void Add(Context& ctx, float* x, const float* y, size_t rows, size_t n) {
   ctx.pool.ParallelFor(rows, RowGrain(n), [&](size_t begin, size_t end, size_t) {
     ctx.kernels.add(x + begin * n, y + begin * n, (end - begin) * n);
