@@ -7,35 +7,6 @@
 namespace mach::spec {
 namespace {
 
-TEST(LineFit, FindsALineAndFollowsIt) {
-  LineFit fit(0.5);
-  EXPECT_TRUE(fit.empty());
-  for (int i = 0; i < 200; ++i) fit.Add(1 + i % 16, 100.0 + 10.0 * (i % 16));
-  EXPECT_NEAR(fit.At(1), 100, 3);
-  EXPECT_NEAR(fit.At(16), 250, 5);
-  for (int i = 0; i < 400; ++i) fit.Add(1 + i % 16, 200.0 + 40.0 * (i % 16));
-  EXPECT_NEAR(fit.At(16), 800, 20);
-}
-
-TEST(LineFit, OnePlaceGivesThePriorSlopeAndOutliersAreCut) {
-  LineFit fit(0.5);
-  for (int i = 0; i < 50; ++i) fit.Add(1, 100);
-  EXPECT_NEAR(fit.At(3), 200, 1);
-  fit.Add(1, 1e9);
-  EXPECT_LT(fit.At(1), 120);
-}
-
-TEST(Policy, Names) {
-  EXPECT_EQ(PolicyName(*ParsePolicy("opencode-sampled-v1")), "opencode-sampled-v1");
-  EXPECT_EQ(ParsePolicy("fixed-16")->fixed, 16u);
-  EXPECT_EQ(PolicyName(*ParsePolicy("fixed-1")), "fixed-1");
-  for (const char* bad : {"", "fixed-0", "fixed-17", "fixed-", "fixed-1x", "fixed--1", "other"}) {
-    const auto parsed = ParsePolicy(bad);
-    ASSERT_FALSE(parsed.ok()) << bad;
-    EXPECT_THAT(parsed.error().message, testing::HasSubstr("opencode-sampled-v1"));
-  }
-}
-
 // A machine whose passes take known times, and a text whose drafts are as good as it is told.
 struct World {
   double row = 0.2;         // cost of a further verify row, of a plain pass
@@ -80,6 +51,83 @@ struct World {
   }
   double speed() const { return tokens / time; }
 };
+
+// 1 + sum of reach - V(n) / V(1), with chances that nothing has corrected yet.
+TEST(Policy, VerifiesTheRowsOfTheLargestGain) {
+  BlockPolicy policy({});
+  const auto drafts = [](std::vector<float> confidences) {
+    std::vector<Draft> made;
+    for (const float c : confidences) made.push_back({1, c});
+    return made;
+  };
+  EXPECT_EQ(policy.VerifyRows(drafts({0.1f, 0.1f})), 3u) << "no costs are known yet";
+  // Until it is measured, a further row costs half a plain pass.
+  policy.Observe({.verify_ns = 1000}, {});
+  EXPECT_EQ(policy.VerifyRows(drafts({0.4f, 1.0f})), 1u);
+  EXPECT_EQ(policy.VerifyRows(drafts({0.6f, 0.6f, 0.6f})), 2u) << "0.6, 0.36, 0.216";
+  EXPECT_EQ(policy.VerifyRows(drafts({0.9f, 0.9f, 0.9f})), 4u) << "0.9, 0.81, 0.729";
+  // A row that costs more than it gains, in front of rows that make up for it.
+  EXPECT_EQ(policy.VerifyRows(drafts({0.9f, 0.55f, 1, 1})), 2u);
+  EXPECT_EQ(policy.VerifyRows(drafts({0.49f, 1, 1, 1})), 1u);
+  EXPECT_EQ(policy.VerifyRows({}), 1u);
+}
+
+TEST(Policy, WantsMoreWhileTheNextDraftCanPayForItsRow) {
+  BlockPolicy policy({});
+  policy.Observe({.verify_ns = 1000}, {});
+  EXPECT_TRUE(policy.Wants(std::vector<Draft>(1, {1, 0.51f})));
+  EXPECT_FALSE(policy.Wants(std::vector<Draft>(1, {1, 0.49f})));
+  EXPECT_TRUE(policy.Wants(std::vector<Draft>(2, {1, 0.75f})));
+  EXPECT_FALSE(policy.Wants(std::vector<Draft>(3, {1, 0.75f})));
+}
+
+// Two drafts that are certain gain 3 - V(3) / V(1) = 1 token, and the draft costs half of one: less
+// than the token of profit that is asked for. Five gain 6 - 3.5.
+TEST(Policy, ADraftMustPromiseATokenBeyondItsCost) {
+  for (const size_t drafted : {2u, 5u}) {
+    BlockPolicy policy({});
+    policy.Observe({.verify_ns = 1000}, {});
+    ASSERT_GT(policy.DraftRows(kMaxBlock, 20), drafted);
+    const std::vector<Draft> drafts(drafted, {1, 1.0f});
+    const size_t rows = policy.VerifyRows(drafts);
+    EXPECT_EQ(rows, drafted + 1);
+    policy.Observe({.drafted = rows,
+                    .rows = rows,
+                    .accepted = drafted,
+                    .draft_ns = 500,
+                    .verify_ns = static_cast<int64_t>(500 + 500 * rows)},
+                   drafts);
+    EXPECT_EQ(policy.DraftRows(kMaxBlock, 20) > 1, drafted == 5) << drafted;
+    EXPECT_EQ(policy.low(), drafted != 5);
+  }
+}
+
+TEST(Policy, ADraftAfterTheAnswersEndIsNotJudged) {
+  const std::vector<Draft> drafts(1, {1, 0.6f});
+  for (const bool cut : {true, false}) {
+    BlockPolicy policy({});
+    policy.Observe({.verify_ns = 1000}, {});
+    for (int i = 0; i < 20; ++i) {
+      policy.Observe(
+          {.drafted = 2, .rows = 2, .accepted = 0, .cut = cut, .draft_ns = 1, .verify_ns = 1500},
+          drafts);
+    }
+    EXPECT_EQ(policy.VerifyRows(drafts), cut ? 2u : 1u);
+  }
+}
+
+TEST(Policy, ForcesAPlainPassAfter48Drafts) {
+  BlockPolicy policy({});
+  World world{.row = 0.1, .draft = 0.1, .confidence = 0.98f};
+  world.Run(policy, 1);
+  EXPECT_EQ(world.plain, 1u) << "the price of a plain pass is measured first";
+  world.Run(policy, 48);
+  EXPECT_EQ(world.drafted, 48u);
+  EXPECT_FALSE(policy.low());
+  world.Run(policy, 1);
+  EXPECT_EQ(world.plain, 1u);
+  EXPECT_FALSE(policy.low()) << "not for want of a gain";
+}
 
 TEST(Policy, FixedBlocks) {
   BlockPolicy policy({.fixed = 5});
@@ -150,39 +198,6 @@ TEST(Policy, ComesBackWhenTheTextGetsEasy) {
   policy.BeginRequest();
   easy.Run(policy, 60);
   EXPECT_GT(easy.drafted, 5u);
-}
-
-// Misses of passes of 1 to 16 rows with a bank of a tenth of mach-tiny's recorded trace.
-constexpr double kMisses[] = {28,  54,  74,  91,  95,  113, 120, 137,
-                              140, 145, 150, 165, 168, 174, 176, 176};
-
-TEST(StallByRows, FollowsAUnionThatGrowsLessAndLess) {
-  StallByRows stall;
-  EXPECT_EQ(stall.At(4), 0);
-  LineFit line(0.5);
-  for (size_t i = 0; i < 400; ++i) {
-    const size_t rows = i * 7 % 16 + 1;
-    stall.Add(rows, kMisses[rows - 1]);
-    line.Add(static_cast<double>(rows), kMisses[rows - 1]);
-  }
-  for (size_t rows = 1; rows <= 16; ++rows) {
-    EXPECT_NEAR(stall.At(rows), kMisses[rows - 1], 0.12 * kMisses[rows - 1]) << rows;
-  }
-  EXPECT_GT(line.At(1), 1.7 * kMisses[0]);  // why it is no line
-}
-
-TEST(StallByRows, WhatWasNotSeenFollowsFromNeighbours) {
-  StallByRows stall;
-  for (size_t i = 0; i < 50; ++i) {
-    stall.Add(1, kMisses[0]);
-    stall.Add(4, kMisses[3]);
-  }
-  for (const size_t rows : {2, 3, 6, 8}) {
-    EXPECT_NEAR(stall.At(rows), kMisses[rows - 1], 0.25 * kMisses[rows - 1]) << rows;
-  }
-  // And it forgets.
-  for (size_t i = 0; i < 200; ++i) stall.Add(4, 10);
-  EXPECT_NEAR(stall.At(4), 10, 1);
 }
 
 TEST(Policy, BlocksAreAsLongAsTheirReadsAllow) {
