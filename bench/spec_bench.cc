@@ -261,7 +261,8 @@ class Bench {
   }
 
   void PrintPositions() const {
-    const spec::StatisticsSnapshot s = decoders_[kFixed]->speculators().statistics().Snapshot();
+    const spec::StatisticsSnapshot s =
+        decoders_[kFixed]->speculation_modes().statistics().Snapshot();
     std::printf("\naccepted where reached, fixed-16, slots 1 to 15:");
     for (size_t j = 1; j < spec::kMaxBlock; ++j) {
       std::printf(" %.2f", static_cast<double>(s.accepted_at[j]) /
@@ -301,14 +302,14 @@ class Bench {
     const engine::Decoder& decoder = *decoders_[way];
     const experts::StreamingStore* store =
         models_[std::min<size_t>(way, models_.size() - 1)]->streaming();
-    const spec::StatisticsSnapshot before = decoder.speculators().statistics().Snapshot();
+    const spec::StatisticsSnapshot before = decoder.speculation_modes().statistics().Snapshot();
     TokenSink sink;
     sink.clock = &clock_;
     if (store != nullptr) sink.bytes_read = &store->counters().bytes_read;
     engine::Timings timings;
     const std::atomic<bool> cancelled{false};
     Must(decoders_[way]->Run(request, cancelled, sink, timings));
-    const spec::StatisticsSnapshot after = decoder.speculators().statistics().Snapshot();
+    const spec::StatisticsSnapshot after = decoder.speculation_modes().statistics().Snapshot();
     tally = {
         .ms = static_cast<double>(sink.last - sink.first) * 1e-6,
         .cycles = after.observed_cycles - before.observed_cycles,

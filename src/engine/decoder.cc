@@ -44,10 +44,10 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(residency::LoadedModel& model, 
              spec::Drafter::Create(*options.draft, model.model(), model.kernels(), model.pool(),
                                    model.compute(), model.context_tokens(), model.ledger()));
   }
-  made->speculators_ =
-      std::make_unique<spec::Speculators>(std::move(drafter), options.policy, clock);
+  made->modes_ =
+      std::make_unique<spec::SpeculationModes>(std::move(drafter), options.policy, clock);
   MACH_TRY(made->verifier_, spec::Verifier::Create(model.model(), model.workspace(),
-                                                   made->speculators_->taps(), model.ledger()));
+                                                   made->modes_->taps(), model.ledger()));
   if (options.prefix_cache) {
     MACH_TRY(const std::string identity, model.StateIdentity());
     const std::string drafts = notes ? options.draft->NotesIdentity() : "";
@@ -84,7 +84,7 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
   state_->Reset();
   sequence_ = request.prompt;
   if (cancelled.load(std::memory_order_relaxed)) return FinishReason::kCancelled;
-  MACH_TRY(speculator_, speculators_->For(request.speculation));
+  MACH_TRY(speculator_, modes_->For(request.speculation));
   const int64_t start = clock_.NowNs();
   prefix_.emplace(prefix_cache_.get(), request, model_, *state_);
   timings.cached_tokens = prefix_->cached_tokens();

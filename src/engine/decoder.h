@@ -12,7 +12,7 @@
 #include "engine/prefix_run.h"
 #include "residency/loaded_model.h"
 #include "spec/decode_loop.h"
-#include "spec/speculators.h"
+#include "spec/speculation_modes.h"
 
 namespace mach::engine {
 
@@ -40,7 +40,7 @@ class Decoder {
   void EndRequest();
 
   // Its statistics() may be read from any thread.
-  const spec::Speculators& speculators() const { return *speculators_; }
+  const spec::SpeculationModes& speculation_modes() const { return *modes_; }
   // Null without one. For any thread, but for what its comments leave to this one.
   cache::PrefixCache* prefix_cache() const { return prefix_cache_.get(); }
 
@@ -54,7 +54,7 @@ class Decoder {
   std::unique_ptr<cache::PrefixCache> prefix_cache_;  // its budget pays for blocks of state_
   std::unique_ptr<cache::SequenceState> state_;
   std::unique_ptr<spec::Verifier> verifier_;
-  std::unique_ptr<spec::Speculators> speculators_;
+  std::unique_ptr<spec::SpeculationModes> modes_;
   std::vector<TokenId> sequence_;
   // Of the request that runs.
   spec::Speculator* speculator_ = nullptr;

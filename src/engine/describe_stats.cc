@@ -26,12 +26,12 @@ ExpertStats DescribeExperts(const experts::StreamingStore& store) {
   return stats;
 }
 
-SpeculationStats DescribeSpeculation(const spec::Speculators& speculators) {
-  const spec::StatisticsSnapshot now = speculators.statistics().Snapshot();
+SpeculationStats DescribeSpeculation(const spec::SpeculationModes& modes) {
+  const spec::StatisticsSnapshot now = modes.statistics().Snapshot();
   SpeculationStats stats;
-  if (speculators.has_drafter()) {  // else nothing is drafted unless a request asks for it
+  if (modes.has_drafter()) {  // else nothing is drafted unless a request asks for it
     stats.decode_path = "specdec-v7";
-    stats.adaptive_block_policy = speculators.policy_name();
+    stats.adaptive_block_policy = modes.policy_name();
   }
   stats.drafted = now.drafted;
   stats.accepted = now.accepted;

@@ -3,11 +3,11 @@
 
 #include "engine/stats.h"
 #include "experts/streaming_store.h"
-#include "spec/speculators.h"
+#include "spec/speculation_modes.h"
 
 namespace mach::engine {
 
 ExpertStats DescribeExperts(const experts::StreamingStore& store);
-SpeculationStats DescribeSpeculation(const spec::Speculators& speculators);
+SpeculationStats DescribeSpeculation(const spec::SpeculationModes& modes);
 
 }  // namespace mach::engine

@@ -37,7 +37,7 @@ class LocalEngine final : public Engine {
 
   EngineStats stats() const override {
     EngineStats stats = queue_->stats();
-    stats.speculation = DescribeSpeculation(decoder_->speculators());
+    stats.speculation = DescribeSpeculation(decoder_->speculation_modes());
     if (const auto* store = model_->streaming()) stats.experts = DescribeExperts(*store);
     if (const auto* prefixes = decoder_->prefix_cache()) {
       stats.prefix_cache = {.enabled = true, .counters = prefixes->counters()};

@@ -3,7 +3,7 @@
 
 #include "golden_files.h"
 #include "spec/decode_loop.h"
-#include "spec/speculators.h"
+#include "spec/speculation_modes.h"
 #include "test_model.h"
 
 namespace mach::test {
@@ -79,10 +79,10 @@ class Generator {
     EXPECT_TRUE(drafter.ok()) << drafter.error().message;
     return *std::move(drafter);
   }
-  std::unique_ptr<spec::Speculators> NewSpeculators(const std::string& policy) {
+  std::unique_ptr<spec::SpeculationModes> NewModes(const std::string& policy) {
     auto options = spec::ParsePolicy(policy);
     EXPECT_TRUE(options.ok()) << options.error().message;
-    return std::make_unique<spec::Speculators>(NewDrafter(), *options, clock_);
+    return std::make_unique<spec::SpeculationModes>(NewDrafter(), *options, clock_);
   }
 
   bool keep_logits = false;

@@ -31,17 +31,17 @@ std::unique_ptr<Generator> Identity::generator_;
 std::vector<std::vector<TokenId>> Identity::prompts_;
 
 TEST_F(Identity, EveryModeAndTemperature) {
-  const auto adaptive = generator_->NewSpeculators("opencode-sampled-v1");
-  const auto fixed = generator_->NewSpeculators("fixed-16");
+  const auto adaptive = generator_->NewModes("opencode-sampled-v1");
+  const auto fixed = generator_->NewModes("fixed-16");
   for (const float temperature : {0.0f, 0.7f, 1.0f}) {
     for (const size_t i : {0u, 4u, 8u, 11u, 13u}) {
       SCOPED_TRACE("prompt " + std::to_string(i) + " at " + std::to_string(temperature));
       const sample::Params params = At(temperature);
       const Answer plain = generator_->Run(prompts_[i], params, kMost, nullptr);
-      for (const auto* speculators : {&adaptive, &fixed}) {
+      for (const auto* modes : {&adaptive, &fixed}) {
         for (const spec::Mode mode : {spec::Mode::kAuto, spec::Mode::kDFlash, spec::Mode::kNgram,
                                       spec::Mode::kClassification}) {
-          const auto speculator = (*speculators)->For(mode);
+          const auto speculator = (*modes)->For(mode);
           ASSERT_TRUE(speculator.ok());
           const Answer answer = generator_->Run(prompts_[i], params, kMost, *speculator);
           ASSERT_EQ(answer.tokens, plain.tokens) << spec::ModeName(mode);
@@ -67,9 +67,9 @@ TEST_F(Identity, EveryBlockLengthWithPenaltiesAndLogprobs) {
     // Every length on a tool call, some on a definition.
     for (size_t block = 2; block <= spec::kMaxBlock; block += i == 9 ? 1 : 5) {
       SCOPED_TRACE("blocks of " + std::to_string(block));
-      const auto speculators = generator_->NewSpeculators("fixed-" + std::to_string(block));
+      const auto modes = generator_->NewModes("fixed-" + std::to_string(block));
       const Answer answer =
-          generator_->Run(prompts_[i], params, kMost, *speculators->For(spec::Mode::kAuto));
+          generator_->Run(prompts_[i], params, kMost, *modes->For(spec::Mode::kAuto));
       ASSERT_EQ(answer.tokens, plain.tokens);
       EXPECT_EQ(answer.logits, plain.logits);
     }

@@ -1,4 +1,4 @@
-#include "spec/speculators.h"
+#include "spec/speculation_modes.h"
 
 namespace mach::spec {
 namespace {
@@ -8,8 +8,8 @@ constexpr NgramOptions kLabels{.min_match = 2, .max_drafts = 4};
 
 }  // namespace
 
-Speculators::Speculators(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy,
-                         const Clock& clock)
+SpeculationModes::SpeculationModes(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy,
+                                   const Clock& clock)
     : policy_name_(PolicyName(policy)), ngram_(kText), labels_(kLabels) {
   const auto make = [&](Proposer& proposer) {
     return std::make_unique<Speculator>(proposer, policy, clock, statistics_);
@@ -23,9 +23,9 @@ Speculators::Speculators(std::unique_ptr<Drafter> drafter, const PolicyOptions& 
   by_combined_ = make(*combined_);
 }
 
-size_t Speculators::taps() const { return dflash_ == nullptr ? 0 : dflash_->taps().size(); }
+size_t SpeculationModes::taps() const { return dflash_ == nullptr ? 0 : dflash_->taps().size(); }
 
-Result<Speculator*> Speculators::For(Mode mode) {
+Result<Speculator*> SpeculationModes::For(Mode mode) {
   switch (mode) {
     case Mode::kAuto:
       return by_combined_.get();

@@ -1,4 +1,4 @@
-// The speculators of an engine, one for each way that a request may ask for.
+// The speculators of an engine, by the mode that a request asks for.
 #pragma once
 
 #include <memory>
@@ -11,10 +11,11 @@
 namespace mach::spec {
 
 // Owned by the decoding thread; statistics() is for any.
-class Speculators {
+class SpeculationModes {
  public:
   // drafter: may be null. The clock outlives it.
-  Speculators(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy, const Clock& clock);
+  SpeculationModes(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy,
+                   const Clock& clock);
 
   // Null where every pass shall be one token: mode off, or auto without a drafter.
   // kInvalidArgument for dflash without a drafter.
