@@ -34,13 +34,6 @@ void Sampler::Accept(TokenId token) {
   if (adjusts_) ++seen_[token].output;
 }
 
-void Sampler::Retract(TokenId token) {
-  if (!adjusts_) return;
-  const auto it = seen_.find(token);
-  MACH_CHECK(it != seen_.end() && it->second.output > 0);
-  if (--it->second.output == 0 && it->second.prompt == 0) seen_.erase(it);
-}
-
 void Sampler::Adjust(std::span<const float> logits) {
   std::copy(logits.begin(), logits.end(), logits_.begin());
   for (const auto& [token, bias] : params_.logit_bias) logits_[static_cast<size_t>(token)] += bias;

@@ -27,8 +27,6 @@ class Sampler {
   // Tokens that repetition penalties know of: the prompt's, then each one that joined the output.
   void AcceptPrompt(std::span<const TokenId> prompt);
   void Accept(TokenId token);
-  // Takes the latest accepted token back (rejected drafts). REQUIRES: it was the last one accepted.
-  void Retract(TokenId token);
 
   // The token at `position` (its index in the sequence). logits: [vocab].
   TokenId Choose(std::span<const float> logits, uint64_t position);

@@ -78,8 +78,6 @@ TEST(Sampler, PenaltiesAndBias) {
   EXPECT_EQ(presence.Choose(logits, 0), 0);
   presence.Accept(0);
   EXPECT_EQ(presence.Choose(logits, 0), 1);
-  presence.Retract(0);
-  EXPECT_EQ(presence.Choose(logits, 0), 0);
 
   Sampler frequency({.temperature = 0, .frequency_penalty = 0.06f}, 3);
   frequency.Accept(0);

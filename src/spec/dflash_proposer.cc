@@ -57,7 +57,7 @@ size_t DFlashProposer::Propose(std::span<const TokenId> sequence, std::span<Draf
   const auto fill = [&](size_t drafted) {
     for (; filled < drafted; ++filled) out[filled] = {tokens_[filled], probability_[filled]};
   };
-  fill(drafter_->Draft(sequence.back(), std::span(tokens_).first(n), probability_.data(), nullptr,
+  fill(drafter_->Draft(sequence.back(), std::span(tokens_).first(n), probability_.data(),
                        [&](size_t drafted) {
                          fill(drafted);
                          return more(out.first(drafted));

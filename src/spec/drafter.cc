@@ -252,7 +252,7 @@ void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
 }
 
 // Tokens from the last layer's output of their slots.
-void Drafter::Head(const float* x, std::span<TokenId> out, float* probability, float* logits) {
+void Drafter::Head(const float* x, std::span<TokenId> out, float* probability) {
   const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
   const size_t n = out.size();
@@ -261,7 +261,6 @@ void Drafter::Head(const float* x, std::span<TokenId> out, float* probability, f
   ops::Activations result(normed, n, c.hidden);
   auto* scores = arena_.Take<float>(n * c.vocab);
   ops::Linear(ctx_, result, {{&target_.weights().head(), {scores, c.vocab}}});
-  if (logits != nullptr) std::copy_n(scores, n * c.vocab, logits);
   ctx_.pool.ParallelFor(n, 1, [&](size_t begin, size_t end, size_t) {
     for (size_t r = begin; r < end; ++r) {
       float* row = scores + r * c.vocab;
@@ -273,7 +272,7 @@ void Drafter::Head(const float* x, std::span<TokenId> out, float* probability, f
   });
 }
 
-size_t Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability, float* logits,
+size_t Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability,
                       const std::function<bool(size_t)>& more) {
   const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
@@ -307,11 +306,10 @@ size_t Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability
   }
   // The anchor's slot predicts nothing.
   const size_t first = more ? std::min(out.size(), kFirstSlots) : out.size();
-  Head(x + h, out.first(first), probability, logits);
+  Head(x + h, out.first(first), probability);
   if (first == out.size() || !more(first)) return first;
   Head(x + (1 + first) * h, out.subspan(first),
-       probability == nullptr ? nullptr : probability + first,
-       logits == nullptr ? nullptr : logits + first * c.vocab);
+       probability == nullptr ? nullptr : probability + first);
   return out.size();
 }
 

@@ -53,12 +53,12 @@ class Drafter {
   void Recall(cache::SequenceState* notes, size_t first, size_t length);
 
   // Most probable tokens for positions length() + 1 ... of a block whose first slot, at length(),
-  // is `anchor`. Fills out; out.size() < max_block(). logits: [out.size(), vocab] when not null.
-  // probability: of each proposal under the drafter, when not null. more: asked after the first
-  // ones (they take a small part of the head's work) whether, with so many filled, the others are
-  // wanted; empty: they are. Returns how many were filled.
+  // is `anchor`. Fills out; out.size() < max_block(). probability: of each proposal under the
+  // drafter, when not null. more: asked after the first ones (they take a small part of the head's
+  // work) whether, with so many filled, the others are wanted; empty: they are. Returns how many
+  // were filled.
   size_t Draft(TokenId anchor, std::span<TokenId> out, float* probability = nullptr,
-               float* logits = nullptr, const std::function<bool(size_t)>& more = {});
+               const std::function<bool(size_t)>& more = {});
 
  private:
   Drafter(const DraftModel& draft, const model::Model& target, const kernels::KernelTable& kernels,
@@ -69,7 +69,7 @@ class Drafter {
   void AppendContext(const float* context, size_t rows);
   void StoreRows(size_t layer, size_t position, size_t rows, float* k, const float* v,
                  const float* cos, const float* sin);
-  void Head(const float* x, std::span<TokenId> out, float* probability, float* logits);
+  void Head(const float* x, std::span<TokenId> out, float* probability);
   void Mix(size_t layer, size_t rows, const float* cos, const float* sin, ops::Activations& x,
            float* out);
 

@@ -24,11 +24,4 @@ std::optional<Mode> ModeFromName(std::string_view name) {
   return std::nullopt;
 }
 
-std::string_view ModeName(Mode mode) {
-  for (const auto& [name, known] : kNames) {
-    if (known == mode) return name;
-  }
-  return "off";
-}
-
 }  // namespace mach::spec

@@ -18,6 +18,5 @@ enum class Mode : uint8_t {
 
 // "auto", "dflash", "ngram", "summarisation" (or "summarization"), "classification", "off".
 std::optional<Mode> ModeFromName(std::string_view name);
-std::string_view ModeName(Mode mode);
 
 }  // namespace mach::spec

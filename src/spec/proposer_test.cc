@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include "spec/combined_proposer.h"
-#include "spec/mode.h"
 #include "spec/ngram_proposer.h"
 #include "spec/statistics.h"
 
@@ -127,15 +126,6 @@ TEST(Statistics, CountsByPosition) {
   EXPECT_EQ(s.reached[3], 1u);
   EXPECT_EQ(s.accepted_at[3], 0u);
   EXPECT_NEAR(s.recent_alpha, 0.5, 0.02);
-}
-
-TEST(Mode, Names) {
-  for (const Mode mode : {Mode::kAuto, Mode::kDFlash, Mode::kNgram, Mode::kSummarisation,
-                          Mode::kClassification, Mode::kOff}) {
-    EXPECT_EQ(ModeFromName(ModeName(mode)), mode);
-  }
-  EXPECT_EQ(ModeFromName("summarization"), Mode::kSummarisation);
-  EXPECT_EQ(ModeFromName("on"), std::nullopt);
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
 // The drafter of mach-tiny in float32, against the reference implementation's proposals.
+#include <cmath>
+#include <limits>
+
 #include "golden_files.h"
 #include "spec/drafter.h"
 #include "test_model.h"
@@ -48,6 +51,15 @@ class DraftGolden : public testing::Test {
     return taps;
   }
 
+  // ln softmax(logits)[token], in double.
+  static double LogProbability(std::span<const float> logits, TokenId token) {
+    double most = -std::numeric_limits<double>::infinity();
+    for (const float x : logits) most = std::max(most, static_cast<double>(x));
+    double sum = 0;
+    for (const float x : logits) sum += std::exp(static_cast<double>(x) - most);
+    return static_cast<double>(logits[static_cast<size_t>(token)]) - most - std::log(sum);
+  }
+
   static std::unique_ptr<TestModel> target_;
 };
 std::unique_ptr<TestModel> DraftGolden::target_;
@@ -55,11 +67,11 @@ std::unique_ptr<TestModel> DraftGolden::target_;
 struct Agreement {
   size_t proposals = 0;
   size_t equal = 0;
-  float features = 0;
-  float logits = 0;
+  float features = 0;      // largest difference
+  double probability = 0;  // largest difference of logarithms
 };
 
-TEST_F(DraftGolden, FeaturesLogitsAndProposals) {
+TEST_F(DraftGolden, FeaturesProposalsAndProbabilities) {
   const GoldenFile golden("tests/goldens/mach-tiny/golden-draft.safetensors");
   const json::Value texts = GoldenJson("tests/goldens/mach-tiny/golden-4bit.json");
   const auto exact = LoadDraft(0);
@@ -79,21 +91,26 @@ TEST_F(DraftGolden, FeaturesLogitsAndProposals) {
                                                         golden.Floats(prefix + "features_last")));
     const std::vector<int32_t> expected = golden.Ints(prefix + "draft");
     std::vector<TokenId> proposals(15);
-    std::vector<float> logits(15 * exact->config().vocab);
+    std::vector<float> probability(15);
 
     drafter->Reset();
     drafter->Append(taps.data(), ids.size());
-    drafter->Draft(expected[0], proposals, nullptr, logits.data());
-    all.logits =
-        std::max(all.logits, MaxDifference(std::span(logits).first(2 * exact->config().vocab),
-                                           golden.Floats(prefix + "draft_logits")));
+    drafter->Draft(expected[0], proposals, probability.data());
+    const size_t vocab = exact->config().vocab;
+    const std::vector<float> logits = golden.Floats(prefix + "draft_logits");  // of two slots
+    for (size_t s = 0; s < logits.size() / vocab; ++s) {
+      const double reference =
+          LogProbability(std::span(logits).subspan(s * vocab, vocab), proposals[s]);
+      const double difference = std::log(static_cast<double>(probability[s])) - reference;
+      all.probability = std::max(all.probability, std::abs(difference));
+    }
     for (size_t s = 0; s < 15; ++s) {
       ++all.proposals;
       all.equal += proposals[s] == expected[s + 1] ? 1 : 0;
     }
 
     // Rows that come one by one, with drafts in between, make the same context.
-    const std::vector<float> at_once = logits;
+    const std::vector<float> at_once = probability;
     drafter->Reset();
     for (size_t at = 0; at < ids.size();) {
       const size_t n = std::min<size_t>(at % 7 + 1, ids.size() - at);
@@ -101,26 +118,25 @@ TEST_F(DraftGolden, FeaturesLogitsAndProposals) {
       at += n;
       if (at % 5 == 0) drafter->Draft(7, std::span(proposals).first(4));
     }
-    drafter->Draft(expected[0], proposals, nullptr, logits.data());
-    EXPECT_EQ(logits, at_once);
+    drafter->Draft(expected[0], proposals, probability.data());
+    EXPECT_EQ(probability, at_once);
     // In parts, and only the first of them.
-    std::vector<float> parts(logits.size());
+    std::vector<float> parts(probability.size());
     std::vector<TokenId> again(15);
     size_t asked_after = 0;
     const auto more = [&](size_t n) {
       asked_after = n;
       return true;
     };
-    EXPECT_EQ(drafter->Draft(expected[0], again, nullptr, parts.data(), more), 15u);
+    EXPECT_EQ(drafter->Draft(expected[0], again, parts.data(), more), 15u);
     EXPECT_EQ(parts, at_once);
     EXPECT_EQ(again, proposals);
     EXPECT_GT(asked_after, 0u);
-    EXPECT_EQ(drafter->Draft(expected[0], again, nullptr, nullptr, [](size_t) { return false; }),
+    EXPECT_EQ(drafter->Draft(expected[0], again, nullptr, [](size_t) { return false; }),
               asked_after);
 
     fast->Reset();
     fast->Append(taps.data(), ids.size());
-    std::vector<float> probability(15);
     fast->Draft(expected[0], proposals, probability.data());
     for (size_t s = 0; s < 15; ++s) {
       fast_equal += proposals[s] == expected[s + 1] ? 1 : 0;
@@ -128,11 +144,11 @@ TEST_F(DraftGolden, FeaturesLogitsAndProposals) {
       EXPECT_LE(probability[s], 1);
     }
   }
-  std::printf("features %.2g  logits %.2g  proposals %zu of %zu; 8 bit: %zu\n",
-              static_cast<double>(all.features), static_cast<double>(all.logits), all.equal,
-              all.proposals, fast_equal);
+  std::printf("features %.2g  log-probabilities %.2g  proposals %zu of %zu; 8 bit: %zu\n",
+              static_cast<double>(all.features), all.probability, all.equal, all.proposals,
+              fast_equal);
   EXPECT_LE(all.features, 1e-3f);
-  EXPECT_LE(all.logits, 1e-3f);
+  EXPECT_LE(all.probability, 1e-4);
   EXPECT_EQ(all.proposals, 210u);
   EXPECT_EQ(all.equal, all.proposals);
   EXPECT_GE(fast_equal, 195u);
