@@ -109,16 +109,17 @@ Result<FinishReason> Decoder::Run(const Request& request, const std::atomic<bool
   if (const experts::StreamingStore* store = model_.streaming()) {
     stall_ns = [store] { return store->counters().stall_ns.Get(); };
   }
-  MACH_TRY(const spec::DecodeEnd end, spec::Decode({.verifier = *verifier_,
-                                                    .state = *state_,
-                                                    .sampler = sampler,
-                                                    .sequence = sequence_,
-                                                    .speculator = speculator_,
-                                                    .most = std::min(request.max_tokens, room),
-                                                    .cancelled = cancelled,
-                                                    .clock = clock_,
-                                                    .stall_ns = stall_ns},
-                                                   emit));
+  MACH_TRY(const spec::DecodeEnd end,
+           spec::Decode({.verifier = *verifier_,
+                         .state = *state_,
+                         .sampler = sampler,
+                         .sequence = sequence_,
+                         .speculator = speculator_,
+                         .max_tokens = std::min(request.max_tokens, room),
+                         .cancelled = cancelled,
+                         .clock = clock_,
+                         .stall_ns = stall_ns},
+                        emit));
   spent_ = false;
   return ReasonOf(end);
 }

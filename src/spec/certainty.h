@@ -1,42 +1,52 @@
-// How certain the target is of its text, in logits: what tells before a draft how much of it will
-// be accepted.
+// How certain the target is of its text: tells before a draft how much of it will be accepted.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <span>
+
+#include "base/ids.h"
 
 namespace mach::spec {
 
-// Of each token the margin counts: how far its logit lies above all others, less than 0 where
-// another's is higher. A draft of 16 tokens fails at the first uncertain one, so the least margin
-// of the last tokens says much; but texts differ in kind (a call of a tool, a definition), so its
-// mean over the answer, the recent more, says more than its last value.
+// How far the logit of `token` lies above all others; negative where another one is higher.
+float LogitMargin(std::span<const float> logits, TokenId token);
+
+// Follows the margins of an answer's tokens. With least_t = min(m_t, m_(t-1), m_(t-2)) over the
+// margins m of the last three tokens, each at most kMaxMargin, the value is
+//
+//   0.2 * least_t + 0.8 * mean,   mean = sum_i 0.95^(t-i) least_i / sum_i 0.95^(t-i)
+//
+// The least margin counts because a draft fails at its first uncertain token; its mean over the
+// answer, because kinds of text (a tool call, a definition) differ more than tokens do. The weights
+// are measured: docs/performance.md, "What decides when to draft". Owned by one thread.
 class Certainty {
  public:
+  // An answer begins.
   void Begin() {
-    margins_.fill(kMost);
+    margins_.fill(kMaxMargin);
     sum_ = weight_ = 0;
   }
-  // The target chose the next token.
+  // The target chose the next token, with this LogitMargin.
   void Observe(float margin) {
-    margins_ = {std::min(margin, kMost), margins_[0], margins_[1]};
-    sum_ = sum_ * kKept + Least();
-    weight_ = weight_ * kKept + 1;
+    margins_ = {std::min(margin, kMaxMargin), margins_[0], margins_[1]};
+    sum_ = sum_ * kDecay + Least();
+    weight_ = weight_ * kDecay + 1;
   }
-  // At most kMost; before any token kMost.
+  // In logits, at most kMaxMargin; kMaxMargin before any token.
   float Value() const {
-    return weight_ == 0 ? kMost : kOfNow * Least() + (1 - kOfNow) * sum_ / weight_;
+    return weight_ == 0 ? kMaxMargin : kNewest * Least() + (1 - kNewest) * sum_ / weight_;
   }
 
  private:
-  static constexpr float kMost = 20;  // beyond, nothing more follows from it
-  static constexpr float kKept = 0.95f;
-  static constexpr float kOfNow = 0.2f;
+  static constexpr float kMaxMargin = 20;  // larger margins say nothing more
+  static constexpr float kDecay = 0.95f;   // of the mean, a token
+  static constexpr float kNewest = 0.2f;   // share of the newest least margin in the value
   float Least() const { return *std::min_element(margins_.begin(), margins_.end()); }
 
-  std::array<float, 3> margins_ = {kMost, kMost, kMost};  // of the last tokens, the newest first
-  float sum_ = 0;
-  float weight_ = 0;
+  std::array<float, 3> margins_ = {kMaxMargin, kMaxMargin, kMaxMargin};  // newest first
+  float sum_ = 0;     // decayed, of least margins
+  float weight_ = 0;  // decayed number of them
 };
 
 }  // namespace mach::spec

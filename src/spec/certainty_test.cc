@@ -1,9 +1,32 @@
 #include "spec/certainty.h"
 
+#include <limits>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace mach::spec {
 namespace {
+
+TEST(LogitMargin, IsTheDistanceToTheHighestOther) {
+  // Long enough for whole vectors on both sides of the token.
+  std::vector<float> logits(200, -1);
+  logits[100] = 7;
+  EXPECT_EQ(LogitMargin(logits, 100), 8);
+  for (const size_t other : {0u, 31u, 32u, 99u, 101u, 132u, 199u}) {
+    logits[other] = 5;
+    EXPECT_EQ(LogitMargin(logits, 100), 2) << other;
+    EXPECT_EQ(LogitMargin(logits, static_cast<TokenId>(other)), -2) << other;
+    logits[other] = -1;
+  }
+}
+
+TEST(LogitMargin, FirstAndLastTokens) {
+  const std::vector<float> logits = {3, 1, 2.5f};
+  EXPECT_EQ(LogitMargin(logits, 0), 0.5f);
+  EXPECT_EQ(LogitMargin(logits, 2), -0.5f);
+  EXPECT_EQ(LogitMargin(std::vector<float>{1}, 0), std::numeric_limits<float>::infinity());
+}
 
 TEST(Certainty, IsTheLeastOfThreeAtFirst) {
   Certainty c;

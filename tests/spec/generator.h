@@ -115,7 +115,7 @@ class Generator {
                       .sampler = sampler,
                       .sequence = sequence,
                       .speculator = speculator,
-                      .most = most,
+                      .max_tokens = most,
                       .cancelled = cancelled,
                       .clock = clock_},
                      [&](TokenId token, std::span<const float> logits) {
