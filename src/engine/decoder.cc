@@ -34,9 +34,10 @@ FinishReason ReasonOf(spec::DecodeEnd end) {
 Result<std::unique_ptr<Decoder>> Decoder::Create(residency::LoadedModel& model, const Clock& clock,
                                                  const DecoderOptions& options) {
   std::unique_ptr<Decoder> made(new Decoder(model, clock));
-  const bool notes = options.draft != nullptr && options.prefix_cache;
-  const size_t note_bytes = notes ? spec::Drafter::NoteBytes(options.draft->config()) : 0;
-  MACH_TRY(made->state_, model.NewState(note_bytes));
+  const bool keep_features = options.draft != nullptr && options.prefix_cache;
+  const size_t feature_bytes =
+      keep_features ? spec::Drafter::ContextFeatureBytes(options.draft->config()) : 0;
+  MACH_TRY(made->state_, model.NewState(feature_bytes));
   std::unique_ptr<spec::Drafter> drafter;
   if (options.draft != nullptr) {
     made->draft_ = options.draft;
@@ -50,7 +51,7 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(residency::LoadedModel& model, 
                                                    made->modes_->taps(), model.ledger()));
   if (options.prefix_cache) {
     MACH_TRY(const std::string identity, model.StateIdentity());
-    const std::string drafts = notes ? options.draft->NotesIdentity() : "";
+    const std::string drafts = keep_features ? options.draft->ContextFeatureIdentity() : "";
     MACH_TRY(made->prefix_cache_,
              cache::PrefixCache::Create(made->state_->shape(), cache::Sha1(identity + drafts),
                                         *options.prefix_cache, model.ledger()));

@@ -144,7 +144,7 @@ std::array<size_t, kMemoryTags> MemoryOf(const residency::LoadedModel& model,
   memory[static_cast<size_t>(MemoryTag::kKv)] =
       RoundUp(model.context_tokens(), cache::kBlockTokens) / cache::kBlockTokens *
           shape.BlockBytes() +
-      decode.notes;
+      decode.features;
   memory[static_cast<size_t>(MemoryTag::kState)] = shape.RecurrentBytes() + decode.state;
   return memory;
 }

@@ -13,7 +13,7 @@ void SetMemory(const OpenOptions& options, const residency::ExpertsOnDisk* disk,
   set(MemoryTag::kWeights, needs.weights);
   set(MemoryTag::kExperts,
       disk == nullptr ? needs.all_experts() : plan.model.bank->plan.bank_bytes);
-  set(MemoryTag::kKv, needs.kv + plan.decode.notes);
+  set(MemoryTag::kKv, needs.kv + plan.decode.features);
   set(MemoryTag::kState, needs.state + plan.decode.state);
   set(MemoryTag::kPrefix, plan.prefix_bytes);
   set(MemoryTag::kScratch, needs.scratch + plan.decode.scratch);

@@ -7,44 +7,46 @@
 
 namespace mach::spec {
 namespace {
-constexpr size_t kWaitingRows = 256;
+constexpr size_t kPendingRows = 256;
 }  // namespace
 
 DFlashProposer::DFlashProposer(std::unique_ptr<Drafter> drafter)
     : drafter_(std::move(drafter)),
-      waiting_(kWaitingRows * drafter_->features()),
+      pending_(kPendingRows * drafter_->features()),
       tokens_(max_drafts()),
       probability_(max_drafts()) {}
 
 void DFlashProposer::Reset() {
   drafter_->Reset();
   state_ = nullptr;
-  recalled_ = 0;
-  waiting_rows_ = 0;
+  restored_ = 0;
+  pending_rows_ = 0;
 }
 
 void DFlashProposer::Follow(cache::SequenceState& state) {
   if (state.shape().note_bytes != 0) state_ = &state;
-  recalled_ = state.length();
-  noted_from_ = state_ == nullptr ? recalled_ : state.noted_from();
+  restored_ = state.length();
+  features_from_ = state_ == nullptr ? restored_ : state.noted_from();
 }
 
 void DFlashProposer::Flush() {
-  if (recalled_ != 0) drafter_->Recall(state_, noted_from_, std::exchange(recalled_, 0));
-  drafter_->Append(waiting_.data(), waiting_rows_, state_);
-  waiting_rows_ = 0;
+  if (restored_ != 0) {
+    drafter_->RestoreContext(state_, features_from_, std::exchange(restored_, 0));
+  }
+  drafter_->Append(pending_.data(), pending_rows_, state_);
+  pending_rows_ = 0;
 }
 
 void DFlashProposer::Observe(const float* features, size_t rows) {
   const bool prompt = rows > kMaxBlock;
-  if (prompt || waiting_rows_ + rows > kWaitingRows) Flush();
+  if (prompt || pending_rows_ + rows > kPendingRows) Flush();
   if (prompt) {
     drafter_->Append(features, rows, state_);
     return;
   }
   const size_t width = drafter_->features();
-  std::copy_n(features, rows * width, waiting_.data() + waiting_rows_ * width);
-  waiting_rows_ += rows;
+  std::copy_n(features, rows * width, pending_.data() + pending_rows_ * width);
+  pending_rows_ += rows;
 }
 
 size_t DFlashProposer::Propose(std::span<const TokenId> sequence, std::span<Draft> out,

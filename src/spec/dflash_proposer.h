@@ -9,15 +9,17 @@
 
 namespace mach::spec {
 
-// Rows of the answer are kept as they come and given to the drafter together, before a draft or
-// when there are many: while nothing is drafted, they cost next to nothing. What a restored
-// sequence left in its notes waits likewise, so that it delays no first token.
+// Gives features to the drafter late. Rows of the answer collect and reach the drafter together,
+// before a draft or when the buffer is full, so that they cost next to nothing while nothing is
+// drafted. A restored sequence's context is computed before the first draft, so that it delays no
+// first token. Rows of the prompt reach the drafter at once.
 class DFlashProposer final : public Proposer {
  public:
   explicit DFlashProposer(std::unique_ptr<Drafter> drafter);
   std::span<const uint32_t> taps() const override { return drafter_->model().config().taps; }
   size_t max_drafts() const override { return drafter_->max_block() - 1; }
   void Reset() override;
+  // Keeps context features in the state where its shape has room for them (note_bytes).
   void Follow(cache::SequenceState& state) override;
   void Sync() override { Flush(); }
   void Observe(const float* features, size_t rows) override;
@@ -26,12 +28,14 @@ class DFlashProposer final : public Proposer {
 
  private:
   void Flush();
+
   const std::unique_ptr<Drafter> drafter_;
-  cache::SequenceState* state_ = nullptr;
-  size_t recalled_ = 0;    // tokens that the state held at first, not yet given to the drafter
-  size_t noted_from_ = 0;  // of them, the first one with notes
-  std::vector<float> waiting_;
-  size_t waiting_rows_ = 0;
+  cache::SequenceState* state_ = nullptr;  // null: keeps no context features
+  size_t restored_ = 0;                    // tokens of the followed state, until Flush
+  size_t features_from_ = 0;               // first of them whose context feature is in the state
+  std::vector<float> pending_;             // [kPendingRows, features()], the answer's rows
+  size_t pending_rows_ = 0;
+  // The drafter's output, by slot.
   std::vector<TokenId> tokens_;
   std::vector<float> probability_;
 };

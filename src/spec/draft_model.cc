@@ -13,11 +13,11 @@
 namespace mach::spec {
 namespace {
 
-constexpr int kGroup = 64;  // of matrices that are quantized while loading
+constexpr int kGroup = 64;  // columns that share a scale, in matrices quantized while loading
 
 }  // namespace
 
-// As model::Weights::Loader: visits every tensor twice, first to measure, then to read.
+// Visits every tensor twice, first to measure, then to read, as model::Weights::Loader.
 class DraftModel::Loader {
  public:
   Loader(const DraftConfig& config, const io::TensorSource& source, int bits, MemoryLedger* ledger,
@@ -56,7 +56,7 @@ class DraftModel::Loader {
     std::byte* to = placer_.Place(out.layout.bytes());
     out.data = to;
     if (to == nullptr) return Ok();
-    // Of a matrix that is quantized, reading it makes the first half.
+    // Progress of a matrix that is quantized: its read is the first half.
     const auto report = [&](uint64_t packed) {
       const uint64_t made = quantizes ? packed * out.layout.bytes() / stored.bytes() / 2 : packed;
       return !progress_ || progress_(before + made, total_);
@@ -208,7 +208,9 @@ std::string DraftModel::Find(io::FileSystem& fs, const std::string& checkpoint) 
   return {};
 }
 
-std::string DraftModel::NotesIdentity() const {
+// The text is hashed into the key of prefix entries on disk: any change of it makes old entries
+// unusable.
+std::string DraftModel::ContextFeatureIdentity() const {
   const uint64_t fc = io::Xxh3(std::span(fc_.data, fc_.layout.bytes()));
   const uint64_t norm = io::Xxh3(std::as_bytes(std::span(context_norm_, config_.hidden)));
   return " notes-1 fc=" + std::to_string(fc) + " norm=" + std::to_string(norm);

@@ -1,4 +1,4 @@
-// The weights of a DFlash drafter. It has neither embedding nor head: both are its target's.
+// The weights of a DFlash drafter. It uses its target's embedding and head.
 #pragma once
 
 #include <memory>
@@ -24,13 +24,13 @@ struct DraftLayerWeights {
 
 struct DraftModelOptions {
   std::string directory;
-  int bits = 0;  // dense matrices are quantized to 4 or 8 bits while loading; 0: as they are
+  int bits = 0;  // 4 or 8: quantizes dense matrices while loading; 0: leaves them as they are
 };
 
-// Const after Load. Its bytes are reserved as `draft`.
+// Const after Load, and shared by all drafters. Reserves its bytes as `draft`.
 class DraftModel {
  public:
-  // kInvalidArgument when it was made for another target, kUnsupported for variants that Mach does
+  // kInvalidArgument for the drafter of another target, kUnsupported for variants that Mach does
   // not run. The message names the directory.
   static Result<std::unique_ptr<DraftModel>> Load(io::FileSystem& fs,
                                                   const DraftModelOptions& options,
@@ -38,17 +38,17 @@ class DraftModel {
                                                   MemoryLedger& ledger,
                                                   const model::LoadProgress& progress = {});
 
-  // What Load would reserve, by the headers alone, and the config.
+  // Bytes that Load would reserve, from the headers alone, and the config.
   struct Needs {
     size_t weights = 0;
-    size_t staging = 0;  // at most at a time, given back by the end of Load
+    size_t staging = 0;  // largest at a time; released by the end of Load
     DraftConfig config;
   };
   static Result<Needs> Measure(io::FileSystem& fs, const DraftModelOptions& options,
                                const model::ModelConfig& target);
 
-  // The drafter that belongs to a checkpoint when none is named: "<checkpoint>-dflash" beside it,
-  // or "dflash" in it. Empty when there is neither.
+  // Directory of the drafter that belongs to a checkpoint: "<checkpoint>-dflash" beside it, or
+  // "dflash" in it. Empty when there is neither.
   static std::string Find(io::FileSystem& fs, const std::string& checkpoint);
 
   const DraftConfig& config() const { return config_; }
@@ -57,8 +57,9 @@ class DraftModel {
   const float* context_norm() const { return context_norm_; }  // [hidden]
   const float* final_norm() const { return final_norm_; }      // [hidden]
   const DraftLayerWeights& layer(size_t i) const { return layers_[i]; }
-  // Decides the context features that drafters of this model keep as notes.
-  std::string NotesIdentity() const;
+  // Drafters of two models compute the same context features, bit for bit, if these are equal (and
+  // the targets are).
+  std::string ContextFeatureIdentity() const;
   size_t bytes() const { return reservation_.bytes(); }
 
  private:

@@ -13,8 +13,9 @@
 namespace mach::spec {
 namespace {
 
-constexpr size_t kAppendRows = 64;  // context rows that go through together
-// Slots whose tokens are known before the others: the panels of matrix products take four rows.
+constexpr size_t kAppendRows = 64;  // context rows that are computed together
+// Slots that go through the head before `more` is asked: the panels of matrix products take four
+// rows.
 constexpr size_t kFirstSlots = 4;
 
 size_t Window(const DraftLayerConfig& layer, size_t context) {
@@ -33,21 +34,21 @@ std::vector<ops::KvRing> RingsOf(const DraftConfig& c, bool f16, size_t context)
   return rings;
 }
 
-// Rounds in place, too: a recalled context is that of the first time, to the bit.
-void WriteNote(std::span<float> context, std::byte* note) {
-  for (float& x : context) {
+// Rounds the feature in place, too, so that a restored context equals the first one bit for bit.
+void WriteContextFeature(std::span<float> feature, std::byte* to) {
+  for (float& x : feature) {
     const uint16_t half = tensor::F32ToF16(x);
-    std::memcpy(note, &half, sizeof half);
-    note += sizeof half;
+    std::memcpy(to, &half, sizeof half);
+    to += sizeof half;
     x = tensor::F16ToF32(half);
   }
 }
 
-void ReadNote(const std::byte* note, std::span<float> context) {
-  for (float& x : context) {
+void ReadContextFeature(const std::byte* from, std::span<float> feature) {
+  for (float& x : feature) {
     uint16_t half;
-    std::memcpy(&half, note, sizeof half);
-    note += sizeof half;
+    std::memcpy(&half, from, sizeof half);
+    from += sizeof half;
     x = tensor::F16ToF32(half);
   }
 }
@@ -131,7 +132,7 @@ void Drafter::Angles(size_t position, size_t rows, float* cos, float* sin) {
   });
 }
 
-// Norms and rotates k in place, and puts both into the layer's ring.
+// Norms and rotates k in place, and stores k and v in the layer's ring.
 void Drafter::StoreRows(size_t layer, size_t position, size_t rows, float* k, const float* v,
                         const float* cos, const float* sin) {
   const DraftConfig& c = draft_.config();
@@ -153,7 +154,8 @@ void Drafter::StoreRows(size_t layer, size_t position, size_t rows, float* k, co
       });
 }
 
-// Keys and values of every layer from context features, at most kAppendRows rows.
+// Appends the keys and values that every layer makes of context features [rows, hidden].
+// REQUIRES: rows <= kAppendRows.
 void Drafter::AppendContext(const float* context, size_t rows) {
   const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
@@ -172,7 +174,7 @@ void Drafter::AppendContext(const float* context, size_t rows) {
   length_ += rows;
 }
 
-void Drafter::Append(const float* features, size_t rows, cache::SequenceState* notes) {
+void Drafter::Append(const float* features, size_t rows, cache::SequenceState* state) {
   const size_t h = draft_.config().hidden;
   for (size_t at = 0; at < rows; at += kAppendRows) {
     const ArenaScope scope(arena_);
@@ -181,33 +183,35 @@ void Drafter::Append(const float* features, size_t rows, cache::SequenceState* n
     ops::Activations tapped(features + at * this->features(), n, this->features());
     ops::Linear(ctx_, tapped, {{&draft_.fc(), {context, h}}});
     ops::RmsNorm(ctx_, context, n, h, draft_.context_norm(), draft_.config().norm_eps, context);
-    if (notes != nullptr) {
+    if (state != nullptr) {
       for (size_t r = 0; r < n; ++r) {
-        WriteNote({context + r * h, h}, notes->Note(length_ + r));
+        WriteContextFeature({context + r * h, h}, state->Note(length_ + r));
       }
-      notes->SetNoted(length_, length_ + n);
+      state->SetNoted(length_, length_ + n);
     }
     AppendContext(context, n);
   }
 }
 
-void Drafter::Recall(cache::SequenceState* notes, size_t first, size_t length) {
-  MACH_CHECK(length_ == 0 && first <= length && (notes != nullptr || first == length));
+void Drafter::RestoreContext(cache::SequenceState* state, size_t first, size_t length) {
+  MACH_CHECK(length_ == 0 && first <= length && (state != nullptr || first == length));
   const size_t h = draft_.config().hidden;
-  // No ring remembers more.
+  // No ring keeps more.
   first_ = std::max(first, length - std::min(length, kDraftContext));
   length_ = first_;
   while (length_ < length) {
     const ArenaScope scope(arena_);
     const size_t n = std::min(kAppendRows, length - length_);
     auto* context = arena_.Take<float>(n * h);
-    for (size_t r = 0; r < n; ++r) ReadNote(notes->Note(length_ + r), {context + r * h, h});
+    for (size_t r = 0; r < n; ++r) {
+      ReadContextFeature(state->Note(length_ + r), {context + r * h, h});
+    }
     AppendContext(context, n);
   }
 }
 
-// The attention of one layer over context and block. The block's keys lie past length(), where the
-// next context rows overwrite them.
+// The attention of one layer over context and block. The block's keys are stored from length() on,
+// where the next context rows overwrite them.
 void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
                   ops::Activations& x, float* out) {
   const ArenaScope scope(arena_);
@@ -251,7 +255,7 @@ void Drafter::Mix(size_t layer, size_t rows, const float* cos, const float* sin,
   ops::Linear(ctx_, result, {{&w.o, {out, c.hidden}}});
 }
 
-// Tokens from the last layer's output of their slots.
+// Tokens and probabilities of out.size() slots, from the last layer's output x [slots, hidden].
 void Drafter::Head(const float* x, std::span<TokenId> out, float* probability) {
   const ArenaScope scope(arena_);
   const DraftConfig& c = draft_.config();
@@ -304,7 +308,7 @@ size_t Drafter::Draft(TokenId anchor, std::span<TokenId> out, float* probability
     ops::DenseFfn(ctx_, w.mlp, input, update);
     ops::Add(ctx_, x, update, rows, h);
   }
-  // The anchor's slot predicts nothing.
+  // Slot 0 is the anchor's and predicts nothing.
   const size_t first = more ? std::min(out.size(), kFirstSlots) : out.size();
   Head(x + h, out.first(first), probability);
   if (first == out.size() || !more(first)) return first;

@@ -1,5 +1,4 @@
-// One sequence's DFlash drafter: what it remembers of the context, and the draft pass itself
-// (arXiv 2602.06036).
+// The DFlash drafter of one sequence: its context, and the draft pass (arXiv 2602.06036).
 #pragma once
 
 #include <functional>
@@ -17,46 +16,60 @@
 
 namespace mach::spec {
 
-// Context positions that a full layer remembers; drafters are trained on 4K of context.
+// Context positions that a full-attention layer keeps; drafters are trained on 4K of context.
 inline constexpr size_t kDraftContext = 8192;
 
+// For each position of the context it computes
+//
+//   context feature [hidden] = rms_norm(fc * features),   features [taps * hidden]
+//
+// from the outputs of the tapped target layers, and from that the keys and values of all its
+// layers, which are what it keeps. The context features can be kept in the sequence's state as well
+// (SequenceState::Note, in half precision), so that a prefix cache restores them with it.
+//
 // Owned by one thread. Memory is reserved as `draft` and does not grow: sliding layers keep their
 // window, full layers the newest kDraftContext positions.
 class Drafter {
  public:
-  // Both models, the pool and the kernels outlive the drafter. context: most tokens of a sequence.
+  // Both models, the pool and the kernels must outlive the drafter. context: maximum length of a
+  // sequence.
   static Result<std::unique_ptr<Drafter>> Create(const DraftModel& draft,
                                                  const model::Model& target,
                                                  const kernels::KernelTable& kernels,
                                                  ThreadPool& pool, ops::Compute compute,
                                                  size_t context, MemoryLedger& ledger);
 
-  // What Create reserves, beside the drafter's weights. f16: as with int8 compute.
+  // Bytes that Create reserves, without the weights. f16: keys and values are half precision, as
+  // with int8 compute.
   static size_t MemoryBytes(const DraftConfig& config, bool f16, size_t context, size_t threads);
+  // Bytes of a context feature in a sequence's state.
+  static size_t ContextFeatureBytes(const DraftConfig& config) {
+    return config.hidden * sizeof(uint16_t);
+  }
 
   const DraftModel& model() const { return draft_; }
-  // Positions whose features were appended: [0, length), of which the newest are remembered.
+  // Length of the context: the positions [0, length()), the newest of which are kept.
   size_t length() const { return length_; }
+  // Floats of one row of features.
   size_t features() const { return draft_.config().taps.size() * draft_.config().hidden; }
+  // Slots of a draft, the anchor's included.
   size_t max_block() const { return max_block_; }
 
   void Reset() { length_ = first_ = 0; }
-  // features: [rows, taps * hidden], the residual stream after the tapped layers at positions
-  // [length(), + rows). Any number of rows. notes: keeps the context features of these positions,
-  // in half precision, for Recall; null: nothing is kept.
-  void Append(const float* features, size_t rows, cache::SequenceState* notes = nullptr);
-  // Of each position in a sequence's notes: one context feature [hidden], which all layers make
-  // their keys and values from.
-  static size_t NoteBytes(const DraftConfig& config) { return config.hidden * sizeof(uint16_t); }
-  // After Reset: goes on behind `length` positions of another sequence, of which those from `first`
-  // on are in its notes; the earlier ones stay unknown. notes may be null when first == length.
-  void Recall(cache::SequenceState* notes, size_t first, size_t length);
+  // features [rows, taps * hidden]: outputs of the tapped target layers at positions
+  // [length(), length() + rows); any number of rows. state: where their context features are kept
+  // too; null: nowhere.
+  void Append(const float* features, size_t rows, cache::SequenceState* state = nullptr);
+  // Restores the context [0, length) of a sequence whose state has the context features of
+  // positions [first, length); earlier positions stay unknown. REQUIRES: Reset; state != null
+  // unless first == length.
+  void RestoreContext(cache::SequenceState* state, size_t first, size_t length);
 
-  // Most probable tokens for positions length() + 1 ... of a block whose first slot, at length(),
-  // is `anchor`. Fills out; out.size() < max_block(). probability: of each proposal under the
-  // drafter, when not null. more: asked after the first ones (they take a small part of the head's
-  // work) whether, with so many filled, the others are wanted; empty: they are. Returns how many
-  // were filled.
+  // Drafts the most probable tokens of positions length() + 1, length() + 2 and so on, given the
+  // token at length(), the anchor. Fills out and, when not null, probability [out.size()] with the
+  // drafter's own probability of each; returns how many. more: called after the first few slots,
+  // which take a small part of the head's work, with their number; false: no more are wanted.
+  // REQUIRES: 1 <= out.size() < max_block().
   size_t Draft(TokenId anchor, std::span<TokenId> out, float* probability = nullptr,
                const std::function<bool(size_t)>& more = {});
 
@@ -78,11 +91,11 @@ class Drafter {
   const std::vector<float> inv_freq_;
   Arena arena_;
   ops::Context ctx_;
-  AlignedBuffer memory_;  // of the rings
+  AlignedBuffer memory_;  // holds the rings
   MemoryReservation reservation_;
   std::vector<ops::KvRing> rings_;  // by layer
   size_t max_block_;
-  size_t first_ = 0;  // oldest position that was ever known
+  size_t first_ = 0;  // positions before it were never known
   size_t length_ = 0;
 };
 

@@ -7,7 +7,7 @@
 namespace mach::spec {
 
 DecodeNeeds MeasureDecode(const model::ModelConfig& target, const residency::PlanOptions& options,
-                          const std::optional<DraftModel::Needs>& draft, bool notes) {
+                          const std::optional<DraftModel::Needs>& draft, bool keep_features) {
   DecodeNeeds needs;
   const size_t taps = draft ? draft->config.taps.size() : 0;
   needs.scratch = Verifier::ScratchBytes(target, options.max_rows, taps);
@@ -18,11 +18,11 @@ DecodeNeeds MeasureDecode(const model::ModelConfig& target, const residency::Pla
   needs.draft = draft->weights + Drafter::MemoryBytes(draft->config, options.kv_f16,
                                                       options.context_tokens, options.threads);
   needs.loading = draft->staging;
-  if (notes) {
-    cache::StateShape noted = shape;
-    noted.note_bytes = Drafter::NoteBytes(draft->config);
-    needs.notes = (options.context_tokens + cache::kBlockTokens - 1) / cache::kBlockTokens *
-                  (noted.BlockBytes() - shape.BlockBytes());
+  if (keep_features) {
+    cache::StateShape with_features = shape;
+    with_features.note_bytes = Drafter::ContextFeatureBytes(draft->config);
+    needs.features = (options.context_tokens + cache::kBlockTokens - 1) / cache::kBlockTokens *
+                     (with_features.BlockBytes() - shape.BlockBytes());
   }
   return needs;
 }
