@@ -1,4 +1,4 @@
-// A drafter whose slots a long match of the text overrides.
+// A drafter whose drafts a long match in the text overrides.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace mach::spec {
 
-// Where at least kLongMatch tokens agree, what followed them is believed more than the drafter; and
-// when the match fills all slots, the drafter is not run. Both must outlive it.
+// Where the text matches in at least kLongMatch tokens, the n-gram drafts replace the drafter's
+// first ones; where they fill all slots, the drafter does not run. Both must outlive it.
 class CombinedProposer final : public Proposer {
  public:
   static constexpr size_t kLongMatch = 12;

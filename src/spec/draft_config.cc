@@ -7,11 +7,11 @@
 namespace mach::spec {
 namespace {
 
-constexpr size_t kMostTaps = 64;
-constexpr size_t kMostDraftLayers = 64;
-constexpr size_t kMostBlockSize = 1024;
+constexpr size_t kMaxTaps = 64;
+constexpr size_t kMaxDraftLayers = 64;
+constexpr size_t kMaxBlockSize = 1024;
 
-// One object with the members of dflash_config over those of the top level.
+// The members of the top level, overridden by those of dflash_config.
 json::Value Flattened(const json::Value& config) {
   json::Object flat = config.is_object() ? config.AsObject() : json::Object();
   const json::Value* own = config.Find("dflash_config");
@@ -21,7 +21,8 @@ json::Value Flattened(const json::Value& config) {
   return flat;
 }
 
-// n layers from the second to the last but two, evenly spaced: files that list none were made so.
+// n layers, evenly spaced from the second to the last but two: the rule of checkpoints that list
+// none.
 std::vector<uint32_t> DefaultTaps(size_t target_layers, size_t n) {
   if (n == 1) return {static_cast<uint32_t>(target_layers / 2)};
   std::vector<uint32_t> taps;
@@ -87,15 +88,14 @@ Result<DraftConfig> ParseDraftConfig(const json::Value& json) {
   c.Require(d.rope_theta > 1, "'rope_theta' is missing or not above 1");
   c.Require(d.heads % d.kv_heads == 0, "num_attention_heads is no multiple of num_key_value_heads");
   c.Require(d.head_dim % 2 == 0, "head_dim is odd");
-  c.Require(d.block_size >= 2 && d.block_size <= kMostBlockSize,
+  c.Require(d.block_size >= 2 && d.block_size <= kMaxBlockSize,
             "'block_size' is " + std::to_string(d.block_size) + ", expected 2 to " +
-                std::to_string(kMostBlockSize));
+                std::to_string(kMaxBlockSize));
   RefuseVariants(c, d, flat);
 
   const size_t layers = c.Layers();
-  c.Require(layers <= kMostDraftLayers, "'num_hidden_layers' is " + std::to_string(layers) +
-                                            ", expected at most " +
-                                            std::to_string(kMostDraftLayers));
+  c.Require(layers <= kMaxDraftLayers, "'num_hidden_layers' is " + std::to_string(layers) +
+                                           ", expected at most " + std::to_string(kMaxDraftLayers));
   const bool own_causality = c.Has("causal") || c.Has("is_causal");
   const bool causal = c.Has("causal") ? c.Flag("causal", false) : c.Flag("is_causal", false);
   const std::vector<std::string> types = c.Texts("layer_types");
@@ -118,7 +118,7 @@ Result<DraftConfig> ParseDraftConfig(const json::Value& json) {
   const std::vector<size_t> taps = c.Sizes("target_layer_ids");
   for (const size_t tap : taps) d.taps.push_back(static_cast<uint32_t>(tap));
   if (taps.empty()) d.taps = DefaultTaps(d.target_layers, layers);
-  c.Require(d.taps.size() <= kMostTaps, "'target_layer_ids' has more than 64 entries");
+  c.Require(d.taps.size() <= kMaxTaps, "'target_layer_ids' has more than 64 entries");
   for (size_t i = 0; i < d.taps.size(); ++i) {
     c.Require(d.taps[i] < d.target_layers, "'target_layer_ids' names layer " +
                                                std::to_string(d.taps[i]) + " of a target of " +

@@ -1,4 +1,4 @@
-// What a DFlash drafter is, from its config.json (arXiv 2602.06036 and the files of its authors).
+// The config.json of a DFlash drafter (arXiv 2602.06036 and its authors' checkpoints).
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@ namespace mach::spec {
 inline constexpr size_t kMaxBlock = 16;  // rows of one verify pass: the anchor and 15 drafts
 
 struct DraftLayerConfig {
-  size_t window = 0;    // positions that a slot sees, itself included; 0: all
-  bool causal = false;  // within the block; else every slot sees every slot
+  size_t window = 0;    // positions that a slot attends to, itself included; 0: all
+  bool causal = false;  // within the block; else every slot attends to every slot
 };
 
 struct DraftConfig {
   size_t hidden = 0;
-  size_t width = 0;  // of the feed-forward layers
+  size_t width = 0;  // feed-forward layers
   size_t heads = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;
@@ -30,17 +30,17 @@ struct DraftConfig {
   TokenId mask_token = 0;
   float norm_eps = 0;
   double rope_theta = 0;
-  std::vector<uint32_t> taps;  // target layers whose output it reads, ascending
+  std::vector<uint32_t> taps;  // target layers whose output the drafter reads, ascending
   std::vector<DraftLayerConfig> layers;
 };
 
-// Both layouts: block_size, rope_theta and the like at the top level, or in dflash_config and
-// rope_parameters; dflash_config wins. kUnsupported for what would draft wrongly without an error:
-// DFlash 2, shifted labels, scaled or interleaved rotary embeddings, attention sinks, vocabularies
-// of its own, scaled embeddings.
+// Reads both layouts: block_size, rope_theta and the like at the top level, or in dflash_config and
+// rope_parameters; dflash_config wins. kUnsupported for variants that would draft wrong tokens
+// without an error: DFlash 2, shifted labels, scaled or interleaved rotary embeddings, attention
+// sinks, a vocabulary of the drafter's own, scaled embeddings.
 Result<DraftConfig> ParseDraftConfig(const json::Value& config);
 
-// Whether the drafter was made for such a target: sizes, layers, ids.
+// kInvalidArgument where the drafter was made for another target: hidden size, vocabulary, layers.
 Status CheckPairing(const DraftConfig& draft, const model::ModelConfig& target);
 
 }  // namespace mach::spec

@@ -1,4 +1,4 @@
-// What a request may say about speculation.
+// The modes of speculation that a request may ask for.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 namespace mach::spec {
 
 enum class Mode : uint8_t {
-  kAuto,            // what is there: the drafter, corrected by long matches of the text
+  kAuto,            // the drafter, overridden by long matches in the text; off without a drafter
   kDFlash,          // the drafter alone
-  kNgram,           // matches of the text alone
+  kNgram,           // matches in the text alone
   kSummarisation,   // as kNgram: answers that quote their prompt
   kClassification,  // short answers out of labels that the prompt names
   kOff,             // every pass is one token

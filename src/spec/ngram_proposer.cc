@@ -8,8 +8,8 @@ namespace mach::spec {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-constexpr size_t kMostCandidates = 16;  // earlier places that are compared
-constexpr size_t kLongestMatch = 64;
+constexpr size_t kMaxCandidates = 16;  // earlier occurrences that are compared
+constexpr size_t kMaxMatch = 64;
 
 uint64_t Hash(std::span<const TokenId> tokens) {
   uint64_t h = 0x9e3779b97f4a7c15u;
@@ -32,7 +32,8 @@ void NgramProposer::Reset() {
   matched_ = 0;
 }
 
-// earlier_[end] stands for the min_match tokens before `end`, for all ends but the sequence's own.
+// Adds the occurrences that end before the sequence does: its last tokens must not match
+// themselves.
 void NgramProposer::Index(std::span<const TokenId> sequence) {
   for (size_t end = earlier_.size(); end < sequence.size(); ++end) {
     earlier_.push_back(kNone);
@@ -53,13 +54,13 @@ size_t NgramProposer::Propose(std::span<const TokenId> sequence, std::span<Draft
   const auto found = latest_.find(Hash(sequence.last(n)));
   uint32_t end = found == latest_.end() ? kNone : found->second;
   size_t best_end = 0;
-  for (size_t tried = 0; end != kNone && tried < kMostCandidates; ++tried) {
+  for (size_t tried = 0; end != kNone && tried < kMaxCandidates; ++tried) {
     size_t length = 0;
-    while (length < kLongestMatch && length < end &&
+    while (length < kMaxMatch && length < end &&
            sequence[end - 1 - length] == sequence[sequence.size() - 1 - length]) {
       ++length;
     }
-    // The newest of equals.
+    // Among equally long matches the newest wins.
     if (length > matched_) {
       matched_ = length;
       best_end = end;
@@ -67,7 +68,7 @@ size_t NgramProposer::Propose(std::span<const TokenId> sequence, std::span<Draft
     end = earlier_[end];
   }
   if (matched_ < n) return 0;
-  // Where the match runs into the end of the sequence, what is proposed goes on repeating.
+  // Where the drafts reach the end of the sequence, they repeat the text since the match.
   const size_t period = sequence.size() - best_end;
   const size_t count = std::min({out.size(), options_.max_drafts, 2 * matched_});
   const auto m = static_cast<float>(matched_);

@@ -1,5 +1,4 @@
-// Drafts without a drafter: what followed the last time that the text ended like this (prompt
-// lookup).
+// Prompt lookup: drafts what followed an earlier occurrence of the sequence's last tokens.
 #pragma once
 
 #include <cstdint>
@@ -15,25 +14,28 @@ struct NgramOptions {
   size_t max_drafts = 15;  // at most kMaxBlock - 1
 };
 
-// Silent when the end of the sequence occurs nowhere before. Memory grows with the sequence: some
-// 12 bytes a token.
+// Drafts nothing where the last min_match tokens occur nowhere before. Memory grows with the
+// sequence: some 12 bytes a token.
 class NgramProposer final : public Proposer {
  public:
   explicit NgramProposer(const NgramOptions& options);
   size_t max_drafts() const override { return options_.max_drafts; }
   void Reset() override;
   void Observe(const float*, size_t) override {}
-  // A longer match is believed further: at most twice its length is drafted.
+  // Drafts at most twice the length of the match. The confidence of a match of m tokens is
+  // m / (m + 1).
   size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
                  const MoreDrafts& more) override;
-  // Tokens that the match behind the last proposal had.
+  // Length of the match behind the last proposal; 0: there was none.
   size_t matched() const { return matched_; }
 
  private:
   void Index(std::span<const TokenId> sequence);
   const NgramOptions options_;
-  std::unordered_map<uint64_t, uint32_t> latest_;  // hash of min_match tokens -> where they end
-  std::vector<uint32_t> earlier_;                  // by end: the one before with the same hash
+  // Occurrences of min_match tokens, by their end (the index after the last token). They form lists
+  // by hash, newest first.
+  std::unordered_map<uint64_t, uint32_t> latest_;  // hash -> newest end
+  std::vector<uint32_t> earlier_;                  // end -> next older end of the same hash
   size_t matched_ = 0;
 };
 

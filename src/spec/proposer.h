@@ -1,4 +1,5 @@
-// Who guesses the next tokens. A guess changes the speed of an answer, never a token of it.
+// The interface of what drafts the next tokens. Drafts change the speed of an answer, never a token
+// of it.
 #pragma once
 
 #include <cstddef>
@@ -16,28 +17,30 @@ struct Draft {
   float confidence = 0;  // the proposer's own probability that the target agrees, in [0, 1]
 };
 
-// Asked by a proposer that makes its drafts in parts: with those so far, whether more are wanted.
+// Called by a proposer that drafts in parts, with the drafts of all parts so far: whether it should
+// draft the next part.
 using MoreDrafts = std::function<bool(std::span<const Draft> so_far)>;
 
 // Follows one sequence at a time. Owned by one thread.
 class Proposer {
  public:
   virtual ~Proposer() = default;
-  // Target layers, ascending, whose output it wants of every forwarded token.
+  // Target layers, ascending, whose output Observe is given. Constant.
   virtual std::span<const uint32_t> taps() const { return {}; }
   virtual size_t max_drafts() const = 0;
   // A new sequence begins.
   virtual void Reset() = 0;
-  // After Reset: the sequence's state, which stays as long as the sequence goes on. Its first
-  // length() tokens will not be observed; what is known of them lies in its notes.
+  // Gives the state of the new sequence, which must live until the next Reset. Its first length()
+  // tokens are not observed; the features that are known of them are in the state. REQUIRES: Reset
+  // was the last call.
   virtual void Follow(cache::SequenceState& /*state*/) {}
-  // The notes of all that was observed are written.
+  // Brings the features of everything observed into the followed state.
   virtual void Sync() {}
-  // Tapped rows [rows, taps * hidden] of the tokens that follow those observed before: the
-  // prompt's, then those of each pass that were kept. Without taps it is not called.
+  // features [rows, taps * hidden]: what the tapped layers put out at the next `rows` positions,
+  // first of the prompt, then of the accepted rows of each pass. Not called without taps.
   virtual void Observe(const float* features, size_t rows) = 0;
-  // sequence: prompt and output; the target has not seen the last token yet, all before it were
-  // observed. Fills drafts for the positions after it; returns how many. May ask `more` in between.
+  // Drafts the tokens after `sequence` (prompt and answer) into out; returns how many. All tokens
+  // of it but the last were observed: the target has not seen that one yet.
   virtual size_t Propose(std::span<const TokenId> sequence, std::span<Draft> out,
                          const MoreDrafts& more) = 0;
 };

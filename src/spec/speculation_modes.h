@@ -10,17 +10,17 @@
 
 namespace mach::spec {
 
-// Owned by the decoding thread; statistics() is for any.
+// Owned by the decoding thread; any thread may read statistics().
 class SpeculationModes {
  public:
-  // drafter: may be null. The clock outlives it.
+  // drafter: may be null. The clock must outlive it.
   SpeculationModes(std::unique_ptr<Drafter> drafter, const PolicyOptions& policy,
                    const Clock& clock);
 
-  // Null where every pass shall be one token: mode off, or auto without a drafter.
-  // kInvalidArgument for dflash without a drafter.
+  // Null where every pass is one token: mode off, or auto without a drafter. kInvalidArgument for
+  // dflash without a drafter.
   Result<Speculator*> For(Mode mode);
-  // Most layers that a pass taps.
+  // The largest number of layers that a pass of any mode taps.
   size_t taps() const;
 
   const Statistics& statistics() const { return statistics_; }
@@ -32,8 +32,9 @@ class SpeculationModes {
   Statistics statistics_;
   NgramProposer ngram_;
   NgramProposer labels_;
-  std::unique_ptr<DFlashProposer> dflash_;      // null without a drafter
-  std::unique_ptr<CombinedProposer> combined_;  // likewise
+  // Null without a drafter, with their speculators.
+  std::unique_ptr<DFlashProposer> dflash_;
+  std::unique_ptr<CombinedProposer> combined_;
   std::unique_ptr<Speculator> by_dflash_, by_combined_, by_ngram_, by_labels_;
 };
 

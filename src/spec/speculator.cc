@@ -9,9 +9,9 @@ namespace mach::spec {
 Speculator::Speculator(Proposer& proposer, const PolicyOptions& policy, const Clock& clock,
                        Statistics& statistics)
     : proposer_(proposer),
-      policy_(policy),
       clock_(clock),
       statistics_(statistics),
+      policy_(policy),
       drafts_(kMaxBlock - 1) {}
 
 void Speculator::BeginRequest(std::span<const TokenId> stops, cache::SequenceState* state) {
@@ -27,18 +27,18 @@ void Speculator::ObservePrompt(const float* features, size_t rows) {
   if (!taps().empty()) proposer_.Observe(features, rows);
 }
 
-std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t most) {
-  most = std::min(most, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
-  const size_t asked = policy_.DraftRows(most, certainty_.Value());
-  MACH_CHECK(asked >= 1 && asked <= most);
-  asked_ = asked - 1;
+std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t max_rows) {
+  max_rows = std::min(max_rows, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
+  const size_t slots = policy_.DraftRows(max_rows, certainty_.Value());
+  MACH_CHECK(slots >= 1 && slots <= max_rows);
+  requested_ = slots - 1;
   drafted_ = 0;
   useful_ = 0;
   draft_ns_ = 0;
   block_.assign(1, sequence.back());
-  if (asked == 1) return block_;
+  if (requested_ == 0) return block_;
   const int64_t start = clock_.NowNs();
-  drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(asked - 1),
+  drafted_ = proposer_.Propose(sequence, std::span(drafts_).first(requested_),
                                [this](std::span<const Draft> so_far) {
                                  return UsefulOf(so_far) == so_far.size() && policy_.Wants(so_far);
                                });
@@ -50,7 +50,7 @@ std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence
   return block_;
 }
 
-// The row before a stop token already tells whether the answer ends there.
+// A stop token needs no row of its own: the row before it tells whether the answer ends there.
 size_t Speculator::UsefulOf(std::span<const Draft> drafts) const {
   const auto stop = std::find_if(drafts.begin(), drafts.end(), [&](const Draft& draft) {
     return std::binary_search(stops_.begin(), stops_.end(), draft.token);
@@ -61,7 +61,7 @@ size_t Speculator::UsefulOf(std::span<const Draft> drafts) const {
 void Speculator::Finish(size_t accepted, bool cut, const PassTime& time, const float* features) {
   const size_t drafts = block_.size() - 1;
   MACH_CHECK(accepted <= drafts);
-  policy_.Observe({.drafted = drafted_ == 0 ? 0 : asked_ + 1,
+  policy_.Observe({.drafted = drafted_ == 0 ? 0 : requested_ + 1,
                    .rows = block_.size(),
                    .accepted = accepted,
                    .cut = cut,

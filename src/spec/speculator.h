@@ -1,4 +1,4 @@
-// A proposer, its policy, and the account of both: what decides each cycle's block.
+// Decides each cycle's block: a proposer, the policy that limits it, and their statistics.
 #pragma once
 
 #include <memory>
@@ -13,32 +13,35 @@
 
 namespace mach::spec {
 
-// Owned by the decoding thread. Lives across requests, so that what the policy learned stays.
+// A cycle is NextBlock, a verify pass over the block, an ObserveChoice for each token that the
+// target chose, and Finish. Owned by the decoding thread. Lives across requests, so that the policy
+// keeps what it learned.
 class Speculator {
  public:
-  // All outlive it.
+  // All must outlive it.
   Speculator(Proposer& proposer, const PolicyOptions& policy, const Clock& clock,
              Statistics& statistics);
 
+  // Target layers whose output ObservePrompt and Finish must be given.
   std::span<const uint32_t> taps() const { return proposer_.taps(); }
-  // stops: the answer ends before any of these. state: of the new sequence, when it holds tokens
-  // already, or notes are to be kept of it.
+  // stops: tokens that end the answer. state: see Proposer::Follow; null for a new, empty sequence
+  // whose features are not to be kept.
   void BeginRequest(std::span<const TokenId> stops, cache::SequenceState* state);
   void Sync() { proposer_.Sync(); }
-  // The target chose the next token, with its logit so far above all others; less than 0 where
-  // another's was higher.
+  // margin: LogitMargin of the token that the target chose.
   void ObserveChoice(float margin) { certainty_.Observe(margin); }
-  // Features of prompt tokens.
+  // features: of `rows` tokens of the prompt, [rows, taps * hidden].
   void ObservePrompt(const float* features, size_t rows);
-  // The next block: the last token of sequence (its anchor), then drafts; at most `most` rows.
-  // Valid until the next call.
-  std::span<const TokenId> NextBlock(std::span<const TokenId> sequence, size_t most);
-  // Of the block the anchor and `accepted` drafts were kept. features: of all its rows. cut: the
-  // answer ended there.
+  // The block to verify: the last token of the sequence (its anchor), then drafts; at most max_rows
+  // rows. Valid until the next call.
+  std::span<const TokenId> NextBlock(std::span<const TokenId> sequence, size_t max_rows);
+
   struct PassTime {
     int64_t verify_ns = 0;
-    int64_t stall_ns = 0;  // of it
+    int64_t stall_ns = 0;  // part of it in which the pass waited for experts
   };
+  // The anchor and `accepted` drafts of the block were accepted. cut: the answer ended there, so
+  // the next draft was not judged. features: of all rows of the block.
   void Finish(size_t accepted, bool cut, const PassTime& time, const float* features);
 
  private:
@@ -46,17 +49,18 @@ class Speculator {
   size_t UsefulOf(std::span<const Draft> drafts) const;
 
   Proposer& proposer_;
-  BlockPolicy policy_;
   const Clock& clock_;
   Statistics& statistics_;
-  std::vector<TokenId> stops_;  // sorted
+  BlockPolicy policy_;
+  Certainty certainty_;
+  std::vector<TokenId> stops_;  // of the request, sorted
+  // State of the current cycle.
   std::vector<Draft> drafts_;
-  size_t asked_ = 0;  // drafts that the policy wanted
-  size_t drafted_ = 0;
-  size_t useful_ = 0;  // of those, before the first stop token
+  size_t requested_ = 0;  // drafts that the policy asked for
+  size_t drafted_ = 0;    // drafts that the proposer made
+  size_t useful_ = 0;     // those before the first stop token
   int64_t draft_ns_ = 0;
   std::vector<TokenId> block_;
-  Certainty certainty_;
 };
 
 }  // namespace mach::spec

@@ -1,4 +1,4 @@
-// What speculation did since the start. Written by the decoding thread, read from any.
+// Counters of speculation since the start. Written by the decoding thread, read by any.
 #pragma once
 
 #include <array>
@@ -10,20 +10,20 @@
 namespace mach::spec {
 
 struct StatisticsSnapshot {
-  uint64_t drafted = 0;          // tokens that were verified
-  uint64_t accepted = 0;         // of those, agreed with
+  uint64_t drafted = 0;          // drafts that were verified
+  uint64_t accepted = 0;         // drafts that were accepted
   uint64_t observed_cycles = 0;  // verify passes, those of one row included
-  uint64_t low_cycles = 0;       // of those, without a draft because none would have paid
+  uint64_t low_cycles = 0;       // passes without a draft because none would have paid
   double recent_alpha = 0;       // accepted / drafted, over about the last 32 cycles with drafts
-  // Slot j (from 1): how often all before it were accepted, and how often it was too.
+  // By slot j, from 1: how often all drafts before it were accepted, and how often it was, too.
   std::array<uint64_t, kMaxBlock> reached = {};
   std::array<uint64_t, kMaxBlock> accepted_at = {};
 };
 
 class Statistics {
  public:
-  // One cycle: of `drafts` verified tokens the first `accepted` agreed. cut: the answer ended
-  // there, so the slot after them was not judged.
+  // A cycle verified `drafts` drafts and accepted the first `accepted`. cut: the answer ended
+  // there, so the next slot was not judged. low: there was no draft because none would have paid.
   void AddCycle(size_t drafts, size_t accepted, bool cut, bool low) {
     Add(observed_cycles_, 1);
     if (low) Add(low_cycles_, 1);
@@ -65,7 +65,7 @@ class Statistics {
   std::atomic<double> recent_alpha_{0};
   std::array<Counter, kMaxBlock> reached_ = {};
   std::array<Counter, kMaxBlock> accepted_at_ = {};
-  double recent_drafted_ = 0;  // the writer's
+  double recent_drafted_ = 0;  // used by the writer alone, as the next one
   double recent_accepted_ = 0;
 };
 

@@ -64,6 +64,7 @@ Status Verifier::Verify(std::span<const TokenId> block, std::span<const uint32_t
   return model_.Logits(ws_, hidden_, block.size(), logits_);
 }
 
+// A block of one row has no mark: it cannot be rolled back and need not be.
 void Verifier::Commit(size_t rows, cache::SequenceState& state) {
   ws_.CommitRows(rows);
   if (state.marked()) state.Rollback(start_ + rows);
