@@ -1,9 +1,8 @@
-// Proposers that need no model, and the account of what became of proposals.
+// Proposers that need no model.
 #include <gmock/gmock.h>
 
 #include "spec/combined_proposer.h"
 #include "spec/ngram_proposer.h"
-#include "spec/statistics.h"
 
 namespace mach::spec {
 namespace {
@@ -108,24 +107,6 @@ TEST(Combined, WhatIsAskedInBetweenSeesWhatTheMatchOverrode) {
     EXPECT_EQ(out[2].token, 102);
     EXPECT_EQ(out[3].token, 77);
   }
-}
-
-TEST(Statistics, CountsByPosition) {
-  Statistics statistics;
-  statistics.AddCycle(3, 2, false, false);  // two of three
-  statistics.AddCycle(3, 1, true, false);   // cut after the first
-  statistics.AddCycle(0, 0, false, true);
-  const StatisticsSnapshot s = statistics.Snapshot();
-  EXPECT_EQ(s.drafted, 6u);
-  EXPECT_EQ(s.accepted, 3u);
-  EXPECT_EQ(s.observed_cycles, 3u);
-  EXPECT_EQ(s.low_cycles, 1u);
-  EXPECT_EQ(s.reached[1], 2u);
-  EXPECT_EQ(s.accepted_at[1], 2u);
-  EXPECT_EQ(s.reached[2], 1u);
-  EXPECT_EQ(s.reached[3], 1u);
-  EXPECT_EQ(s.accepted_at[3], 0u);
-  EXPECT_NEAR(s.recent_alpha, 0.5, 0.02);
 }
 
 }  // namespace
