@@ -6,7 +6,7 @@
 
 namespace mach::spec {
 
-size_t BlockPolicy::DraftRows(size_t max_slots, float certainty) {
+size_t BlockPolicy::DraftSlots(size_t max_slots, float certainty) {
   low_ = false;
   max_slots = std::min(max_slots, options_.max_block);
   if (options_.fixed != 0) return std::min(options_.fixed, max_slots);

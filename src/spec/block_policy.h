@@ -30,11 +30,12 @@ struct CycleResult {
 //   gain(n) = 1 + sum_{i < n} reach_i - V(n) / V(1)            n rows, the draft paid already
 //   rows    = argmax_n gain(n)                                 1 where no gain is positive
 //   promise = gain(rows) - D / V(1) - profit
-//   net     = 1 + accepted - (D + V) / V(1)                    with the times measured
+//   net     = 1 + accepted - (D + V) / V(1)
 //
-// With profit = 1, promise = sum_{i < rows} reach_i - (V(rows) + D) / V(1). The gate decides by
-// promise and net whether the next cycles draft. A proposer that drafts in parts is asked for more
-// after k drafts only while
+// where D and V without an argument are the cycle's own times, bounded against outliers. With
+// profit = 1, promise = sum_{i < rows} reach_i - (V(rows) + D) / V(1). The gate decides by promise
+// and net whether the next cycles draft. A proposer that drafts in parts is asked for more after k
+// drafts only while
 //
 //   reach_k * V(1) > V(k + 2) - V(k + 1)
 //
@@ -49,14 +50,14 @@ class BlockPolicy {
   void BeginRequest() { gate_.BeginRequest(); }
   // Slots to draft for, the anchor's included, at most `max_slots`; 1: decode plainly. certainty:
   // Certainty::Value of the target.
-  size_t DraftRows(size_t max_slots, float certainty);
+  size_t DraftSlots(size_t max_slots, float certainty);
   // Whether drafts after these can be worth a row.
   bool Wants(std::span<const Draft> so_far) const;
   // Rows to verify of the anchor and these drafts: 1 to drafts.size() + 1.
   size_t VerifyRows(std::span<const Draft> drafts);
   // drafts: the proposer's; the first result.rows - 1 were verified.
   void Observe(const CycleResult& result, std::span<const Draft> drafts);
-  // Whether the last DraftRows returned 1 because no draft would have paid.
+  // Whether the last DraftSlots returned 1 because no draft would have paid.
   bool low() const { return low_; }
 
  private:
@@ -67,8 +68,8 @@ class BlockPolicy {
   CostModel costs_;
   Calibration calibration_;
   DraftGate gate_;
-  // gain(rows) of the last VerifyRows, and the chance that all of its drafts are accepted. A draft
-  // that was given up at a stop token before VerifyRows is entered with those of the draft before.
+  // gain(rows) of the last VerifyRows, and the chance that all of its drafts are accepted. A cycle
+  // whose first draft is a stop token has no VerifyRows and is observed with the last one's values.
   double gain_ = 0;
   double reach_ = 0;
   size_t drafts_since_forced_plain_ = 0;

@@ -22,7 +22,7 @@ struct World {
   double tokens = 0, time = 0;
 
   void Cycle(BlockPolicy& policy, size_t most = kMaxBlock) {
-    const size_t rows_wanted = policy.DraftRows(most, certainty);
+    const size_t rows_wanted = policy.DraftSlots(most, certainty);
     ASSERT_GE(rows_wanted, 1u);
     ASSERT_LE(rows_wanted, most);
     const std::vector<Draft> drafts(rows_wanted - 1, Draft{1, confidence});
@@ -87,7 +87,7 @@ TEST(Policy, ADraftMustPromiseATokenBeyondItsCost) {
   for (const size_t drafted : {2u, 5u}) {
     BlockPolicy policy({});
     policy.Observe({.verify_ns = 1000}, {});
-    ASSERT_GT(policy.DraftRows(kMaxBlock, 20), drafted);
+    ASSERT_GT(policy.DraftSlots(kMaxBlock, 20), drafted);
     const std::vector<Draft> drafts(drafted, {1, 1.0f});
     const size_t rows = policy.VerifyRows(drafts);
     EXPECT_EQ(rows, drafted + 1);
@@ -97,7 +97,7 @@ TEST(Policy, ADraftMustPromiseATokenBeyondItsCost) {
                     .draft_ns = 500,
                     .verify_ns = static_cast<int64_t>(500 + 500 * rows)},
                    drafts);
-    EXPECT_EQ(policy.DraftRows(kMaxBlock, 20) > 1, drafted == 5) << drafted;
+    EXPECT_EQ(policy.DraftSlots(kMaxBlock, 20) > 1, drafted == 5) << drafted;
     EXPECT_EQ(policy.low(), drafted != 5);
   }
 }
@@ -131,9 +131,9 @@ TEST(Policy, ForcesAPlainPassAfter48Drafts) {
 
 TEST(Policy, FixedBlocks) {
   BlockPolicy policy({.fixed = 5});
-  EXPECT_EQ(policy.DraftRows(16, 20), 5u);
-  EXPECT_EQ(policy.DraftRows(3, 20), 3u);
-  EXPECT_EQ(policy.DraftRows(1, 20), 1u);
+  EXPECT_EQ(policy.DraftSlots(16, 20), 5u);
+  EXPECT_EQ(policy.DraftSlots(3, 20), 3u);
+  EXPECT_EQ(policy.DraftSlots(1, 20), 1u);
   EXPECT_EQ(policy.VerifyRows(std::vector<Draft>(4)), 5u);
 }
 
@@ -143,7 +143,7 @@ TEST(Policy, LongBlocksWhereDraftsAgree) {
   world.Run(policy, 300);
   EXPECT_GT(world.drafted, 270u);
   EXPECT_GT(world.speed(), 3);
-  EXPECT_EQ(policy.DraftRows(16, 20), 16u);
+  EXPECT_EQ(policy.DraftSlots(16, 20), 16u);
 }
 
 TEST(Policy, PlainDecodingWhereTheyDoNot) {

@@ -11,7 +11,9 @@
 
 namespace mach::spec {
 
-inline constexpr size_t kMaxBlock = 16;  // rows of one verify pass: the anchor and 15 drafts
+// Rows of one verify pass: the anchor (the last token, which the target has not seen yet) and 15
+// drafts.
+inline constexpr size_t kMaxBlock = 16;
 
 struct DraftLayerConfig {
   size_t window = 0;    // positions that a slot attends to, itself included; 0: all
@@ -20,7 +22,7 @@ struct DraftLayerConfig {
 
 struct DraftConfig {
   size_t hidden = 0;
-  size_t width = 0;  // feed-forward layers
+  size_t width = 0;  // of the feed-forward layers
   size_t heads = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;

@@ -7,11 +7,11 @@ namespace mach::spec {
 
 // A degree is in one of four states:
 //
-//   new      gain == 0, wait == 0: drafts at full length, if the next higher degree pays
+//   new      gain == 0, wait == 0: drafts at full length, if the next higher degree met pays
 //   paying   gain > 0: drafts at full length, if the text's difference leaves a gain
 //   waiting  gain <= 0, plain_left > 0: decodes plainly, and counts its cycles
 //   trial    gain <= 0, wait > 0, plain_left == 0: a draft of trial_slots, if the next higher
-//            degree pays
+//            degree met pays
 //
 // After a draft, gain > 0 leads to paying, gain <= 0 to waiting; a wait that ends leads to trial.
 //

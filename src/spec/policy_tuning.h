@@ -11,7 +11,7 @@ namespace mach::spec {
 // token, as a unit of cost, is the time of a plain pass (one row).
 struct PolicyTuning {
   // ---- LineFit, StallByRows, CostModel ----
-  // Factor of the weight of all earlier times, a measurement; half after 23. By hand.
+  // The weight of a time shrinks by this factor with each later one, to a half after 23. By hand.
   double time_decay = 0.97;
   // A time counts as at most this multiple of what was expected: other processes preempt passes. By
   // hand.
@@ -40,7 +40,8 @@ struct PolicyTuning {
   // By hand.
   std::array<float, 11> confidence_edges = {0.1f, 0.2f, 0.3f, 0.4f,  0.5f, 0.6f,
                                             0.7f, 0.8f, 0.9f, 0.96f, 0.99f};
-  // Factor of the weight of all earlier trials of an interval, a trial; half after 138. By hand.
+  // The weight of a trial shrinks by this factor with each later one of its interval, to a half
+  // after 138. By hand.
   double trial_decay = 0.995;
   // Trials that the proposer's own confidence counts as. By hand.
   double prior_trials = 4;
@@ -53,7 +54,7 @@ struct PolicyTuning {
   double first_run = 4;
   // Share of the newest draft in the mean of accepted drafts. By hand.
   double run_rate = 0.3;
-  // Accepted drafts that are added where nothing ended a run: a longer block might have had more.
+  // Accepted drafts that are added where no draft was rejected: a longer block might have had more.
   // By hand.
   double open_run_bonus = 2;
   // Slots of a draft: slots_per_run times the expected accepted drafts, and slots_beyond_run more.
@@ -81,19 +82,19 @@ struct PolicyTuning {
   size_t new_request_wait = 48;
 
   // ---- DraftGate: the text ----
-  // Factor of what is known of the text, a cycle; half after 34, so that a long text is tried
-  // again. By hand.
+  // The weight of a draft of the text shrinks by this factor each cycle, to a half after 34, so
+  // that a long text is tried again. By hand.
   double text_decay = 0.98;
   // Drafts of average gain that a text begins with. By hand.
   double text_prior = 1;
 
   // ---- DraftGate: the account, in tokens ----
-  // Paid in by each plain pass: the share of speed that drafting may cost where it never pays. By
+  // Added by each plain pass: the share of speed that drafting may cost where it never pays. By
   // hand.
   double loss_share = 0.0075;
-  // At the start. By hand.
+  // Balance at the start. By hand.
   double first_credit = 4;
-  // At most. More than one block of bad luck costs; with 4 such a block stopped drafting for
+  // Largest balance, more than one rejected block costs: with 4, such a block stopped drafting for
   // hundreds of tokens in texts where it pays. By hand.
   double max_credit = 24;
 };

@@ -29,7 +29,7 @@ void Speculator::ObservePrompt(const float* features, size_t rows) {
 
 std::span<const TokenId> Speculator::NextBlock(std::span<const TokenId> sequence, size_t max_rows) {
   max_rows = std::min(max_rows, std::min(proposer_.max_drafts(), drafts_.size()) + 1);
-  const size_t slots = policy_.DraftRows(max_rows, certainty_.Value());
+  const size_t slots = policy_.DraftSlots(max_rows, certainty_.Value());
   MACH_CHECK(slots >= 1 && slots <= max_rows);
   requested_ = slots - 1;
   drafted_ = 0;
