@@ -45,15 +45,26 @@ function(mach_fast_build target)
   endif()
 endfunction()
 
-# mach_module(NAME [DEPS module...] [LIBS target...] [HOT|COLD] [SEPARATE])
+# The modules and what each may include, from the table that tools/check_layers.py checks:
+# mach_modules, lowest first, and mach_deps_NAME.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/layers.txt)
+file(STRINGS ${CMAKE_SOURCE_DIR}/tools/layers.txt rows REGEX "^[a-z]+ *:")
+set(mach_modules "")
+foreach(row ${rows})
+  string(REGEX MATCH "^([a-z]+) *:(.*)$" row "${row}")
+  list(APPEND mach_modules ${CMAKE_MATCH_1})
+  separate_arguments(mach_deps_${CMAKE_MATCH_1} UNIX_COMMAND "${CMAKE_MATCH_2}")
+endforeach()
+
+# mach_module(NAME [LIBS target...] [HOT|COLD] [SEPARATE])
 # Library mach_NAME from src/NAME/*.cc, and the test binary NAME_test from src/NAME/*_test.cc, so
 # that a test file on disk is always a test that runs. src/NAME/testing holds what supports tests of
 # this and other modules: its sources are the library mach_NAME_testing, which tests alone link
-# (NAME_test always). DEPS are our modules (PUBLIC), LIBS are third-party targets (PRIVATE). HOT:
-# computes every token, so the release build spends -O3 on it; COLD: waits for people and sockets, so
-# it spends -O1. SEPARATE: each source is compiled alone in every build.
+# (NAME_test always). Our modules come from the table (PUBLIC), LIBS are third-party targets
+# (PRIVATE). HOT: computes every token, so the release build spends -O3 on it; COLD: waits for people
+# and sockets, so it spends -O1. SEPARATE: each source is compiled alone in every build.
 function(mach_module name)
-  cmake_parse_arguments(M "HOT;COLD;SEPARATE" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(M "HOT;COLD;SEPARATE" "" "LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   file(GLOB_RECURSE support CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/testing/*.cc)
   if(support)
@@ -80,7 +91,7 @@ function(mach_module name)
     set(scope INTERFACE)
   endif()
   target_include_directories(mach_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
-  foreach(dep ${M_DEPS})
+  foreach(dep ${mach_deps_${name}})
     target_link_libraries(mach_${name} ${scope} mach_${dep})
   endforeach()
   if(MACH_TESTS AND support)

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "io/memory_file_system.h"
 #include "io/tensor_source.h"
+#include "io/testing/memory_file_system.h"
 
 namespace mach::io {
 namespace {

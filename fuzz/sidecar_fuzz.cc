@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "io/memory_file_system.h"
 #include "io/sidecar.h"
 #include "io/sidecar_verify.h"
+#include "io/testing/memory_file_system.h"
 #include "io/xxh3.h"
 #include "json/parse.h"
 

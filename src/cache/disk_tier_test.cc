@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include "cache/testing.h"
-#include "io/fault_file_system.h"
-#include "io/fault_reader.h"
+#include "cache/testing/sequences.h"
 #include "io/posix_error.h"
+#include "io/testing/fault_file_system.h"
+#include "io/testing/fault_reader.h"
 
 namespace mach::cache {
 namespace {

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "cache/testing.h"
+#include "cache/testing/sequences.h"
 
 namespace mach::cache {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cache/testing.h"
+#include "cache/testing/sequences.h"
 
 namespace mach::cache {
 namespace {

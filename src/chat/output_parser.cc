@@ -79,11 +79,11 @@ void OutputParser::Handle(const ScannedPart& part, OutputEvents& events) {
     case State::kReasoning:
       HandleInReasoning(part, events);
       break;
-    case State::kDraft:
+    case State::kProvisionalCall:
       if (part.marker == kReasoningClose) {
         EnterContent();
       } else {
-        Draft(part);
+        AddProvisional(part);
       }
       break;
     case State::kCall:
@@ -112,7 +112,7 @@ void OutputParser::HandleInContent(const ScannedPart& part, OutputEvents& events
   if (part.marker == kReasoningOpen && (is_fresh || format_.token_markers)) {
     if (!is_fresh) EmitContent(TakeBare(), events);
     TakeBare();
-    ReturnDraft(events);
+    ReturnProvisional(events);
     EnterReasoning();
   } else if (part.marker == kReasoningClose && is_fresh) {
     TakeBare();
@@ -154,7 +154,7 @@ std::string OutputParser::TakeBare() {
 void OutputParser::EmitContent(std::string_view text, OutputEvents& events) {
   if (drop_space_) text = TrimLeft(text);
   if (text.empty()) return;
-  if (!TrimLeft(text).empty()) ReturnDraft(events);
+  if (!TrimLeft(text).empty()) ReturnProvisional(events);
   drop_space_ = false;
   fresh_ = false;
   EmitText(EventKind::kContent, options_.tools ? HoldSpace(text, space_) : std::string(text),
@@ -165,8 +165,8 @@ void OutputParser::HandleInReasoning(const ScannedPart& part, OutputEvents& even
   if (part.marker == kReasoningClose) {
     EnterContent();
   } else if (part.marker == kCallOpen && options_.tools) {
-    state_ = State::kDraft;
-    Draft(part);
+    state_ = State::kProvisionalCall;
+    AddProvisional(part);
   } else if (part.marker != kReasoningOpen || !fresh_) {
     AddReasoning(part.text, events);
   }
@@ -180,36 +180,36 @@ void OutputParser::AddReasoning(std::string_view text, OutputEvents& events) {
   EmitText(EventKind::kReasoning, HoldSpace(text, space_), events);
 }
 
-void OutputParser::Draft(const ScannedPart& part) {
+void OutputParser::AddProvisional(const ScannedPart& part) {
   constexpr size_t kMaxPartBytes = 4096;  // the rest behind each call in it is handled anew
-  if (part.marker == Patterns::kNone && !draft_.empty() &&
-      draft_.back().marker == Patterns::kNone &&
-      draft_.back().text.size() + part.text.size() <= kMaxPartBytes) {
-    draft_.back().text += part.text;
+  if (part.marker == Patterns::kNone && !provisional_.empty() &&
+      provisional_.back().marker == Patterns::kNone &&
+      provisional_.back().text.size() + part.text.size() <= kMaxPartBytes) {
+    provisional_.back().text += part.text;
   } else {
-    draft_.push_back(part);
+    provisional_.push_back(part);
   }
 }
 
 // The provisional call was a draft: it goes back to the reasoning it stood in.
-void OutputParser::ReturnDraft(OutputEvents& events) {
+void OutputParser::ReturnProvisional(OutputEvents& events) {
   std::string text;
-  for (const ScannedPart& part : std::exchange(draft_, {})) text += part.text;
+  for (const ScannedPart& part : std::exchange(provisional_, {})) text += part.text;
   const size_t last = text.find_last_not_of(kSpace);
   text.resize(last == std::string::npos ? 0 : last + 1);
   EmitText(EventKind::kReasoning, std::move(text), events);
 }
 
-void OutputParser::PromoteDraft(OutputEvents& events) {
+void OutputParser::PromoteProvisional(OutputEvents& events) {
   EnterContent();
-  queue_.insert(queue_.begin(), std::make_move_iterator(draft_.begin()),
-                std::make_move_iterator(draft_.end()));
-  draft_.clear();
+  queue_.insert(queue_.begin(), std::make_move_iterator(provisional_.begin()),
+                std::make_move_iterator(provisional_.end()));
+  provisional_.clear();
   Drain(events);
 }
 
 void OutputParser::OpenCall(std::string opener, OutputEvents& events) {
-  ReturnDraft(events);
+  ReturnProvisional(events);
   space_.clear();
   call_ = std::make_unique<ToolCallParser>(schemas_, std::move(opener));
   state_ = State::kCall;
@@ -273,12 +273,12 @@ void OutputParser::Finish(bool truncated, OutputEvents& events) {
   scanner_.Finish(parts);
   for (ScannedPart& part : parts) queue_.push_back(std::move(part));
   Drain(events);
-  if (!draft_.empty()) {
+  if (!provisional_.empty()) {
     if (truncated) {
-      ReturnDraft(events);
+      ReturnProvisional(events);
     } else {
       TakeBare();
-      PromoteDraft(events);
+      PromoteProvisional(events);
     }
   }
   while (state_ == State::kCall) {

@@ -48,13 +48,15 @@ class OutputParser {
   // The output has ended; truncated: by its length limit, not by the model.
   void Finish(bool truncated, OutputEvents& events);
 
-  bool in_reasoning() const { return state_ == State::kReasoning || state_ == State::kDraft; }
+  bool in_reasoning() const {
+    return state_ == State::kReasoning || state_ == State::kProvisionalCall;
+  }
   bool in_content() const { return state_ == State::kContent; }
   size_t calls() const { return calls_; }  // complete ones
   bool call_open() const { return call_ != nullptr && call_->started(); }
 
  private:
-  enum class State : unsigned char { kContent, kReasoning, kDraft, kCall };
+  enum class State : unsigned char { kContent, kReasoning, kProvisionalCall, kCall };
   enum Marker : int { kReasoningOpen = 0, kReasoningClose = 1, kCallOpen = 2, kCallClose = 3 };
 
   void Drain(OutputEvents& events);
@@ -73,9 +75,9 @@ class OutputParser {
   void CloseCall(std::string_view closer, OutputEvents& events);
   void TakeCallEvents(OutputEvents parsed, OutputEvents& events);
   void LeaveCall();
-  void Draft(const ScannedPart& part);
-  void ReturnDraft(OutputEvents& events);
-  void PromoteDraft(OutputEvents& events);
+  void AddProvisional(const ScannedPart& part);
+  void ReturnProvisional(OutputEvents& events);
+  void PromoteProvisional(OutputEvents& events);
 
   const OutputFormat format_;
   const OutputParserOptions options_;
@@ -85,12 +87,12 @@ class OutputParser {
   State state_ = State::kContent;
   std::unique_ptr<ToolCallParser> call_;
   size_t calls_ = 0;
-  bool fresh_ = true;               // no text since the state was entered, or since the last call
-  bool drop_space_ = false;         // white space that comes next is not given out
-  std::string space_;               // after text: given out only if more follows
-  std::string bare_;                // fresh content that may become a call without its opener
-  size_t bare_space_ = 0;           // white space at its beginning
-  std::vector<ScannedPart> draft_;  // of a provisional call
+  bool fresh_ = true;        // no text since the state was entered, or since the last call
+  bool drop_space_ = false;  // white space that comes next is not given out
+  std::string space_;        // after text: given out only if more follows
+  std::string bare_;         // fresh content that may become a call without its opener
+  size_t bare_space_ = 0;    // white space at its beginning
+  std::vector<ScannedPart> provisional_;  // of a provisional call
 };
 
 }  // namespace mach::chat

@@ -1,5 +1,7 @@
 #include "dialog/last_turn.h"
 
+#include "json/value.h"
+
 namespace mach::dialog {
 namespace {
 

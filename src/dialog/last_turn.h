@@ -7,6 +7,7 @@
 
 #include "dialog/chat_input.h"
 #include "dialog/field_error.h"
+#include "json/value.h"
 
 namespace mach::dialog {
 

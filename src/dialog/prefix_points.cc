@@ -3,8 +3,16 @@
 #include <algorithm>
 
 #include "base/prefix_point.h"
+#include "json/value.h"
 
 namespace mach::dialog {
+
+bool BeginsWithSystem(const ChatInput& chat) {
+  if (!chat.tools.empty()) return true;
+  if (chat.messages.empty()) return false;
+  const json::Value* role = chat.messages[0].Find("role");
+  return role != nullptr && role->is_string() && role->AsString() == "system";
+}
 
 std::vector<PrefixPoint> PrefixPointsOf(std::span<const TokenId> prompt,
                                         std::span<const TokenId> ends_of_turn,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "chat/output_parser.h"
 #include "dialog/last_turn.h"
 #include "jinja/template.h"
 #include "text/stream_decoder.h"

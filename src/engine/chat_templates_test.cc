@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "io/memory_file_system.h"
+#include "io/testing/memory_file_system.h"
 #include "json/parse.h"
 
 namespace mach::engine {

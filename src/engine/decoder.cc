@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "experts/streaming_store.h"
 #include "sample/sampler.h"
 
 namespace mach::engine {

@@ -1,5 +1,6 @@
 #include "engine/local_engine.h"
 #include "engine/model_defaults.h"
+#include "residency/loaded_model.h"
 
 namespace mach::engine {
 

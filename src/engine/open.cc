@@ -9,8 +9,10 @@
 #include "engine/local_engine.h"
 #include "engine/model_defaults.h"
 #include "engine/plan.h"
+#include "experts/streaming_store.h"
 #include "io/model_name.h"
 #include "io/writable.h"
+#include "model/weights.h"
 
 namespace mach::engine {
 namespace {

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "io/file.h"
 #include "kernels/table.h"
+#include "model/weights.h"
 #include "ops/context.h"
 #include "residency/loaded_model.h"
 #include "residency/residency.h"

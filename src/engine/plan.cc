@@ -1,6 +1,8 @@
 #include "engine/plan.h"
 
 #include "base/topology.h"
+#include "model/config.h"
+#include "ops/context.h"
 
 namespace mach::engine {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "experts/streaming_store_fixture_test.h"
+#include "io/async_reader.h"
 
 namespace mach::experts {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "io/async_reader.h"
 
 namespace mach::experts {
 namespace {

@@ -10,6 +10,7 @@
 #include "experts/expert_store.h"
 #include "experts/prefetch_gate.h"
 #include "experts/record_reader.h"
+#include "io/async_reader.h"
 
 namespace mach::experts {
 

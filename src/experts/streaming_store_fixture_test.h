@@ -12,7 +12,7 @@
 
 #include "experts/files_test.h"
 #include "experts/streaming_store.h"
-#include "io/fault_reader.h"
+#include "io/testing/fault_reader.h"
 
 namespace mach::experts {
 

@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/aligned_memory.h"
-#include "io/fault_reader.h"
+#include "io/testing/fault_reader.h"
 
 namespace mach::io {
 namespace {

@@ -12,6 +12,7 @@
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "json/value.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/dtype.h"
+
 namespace mach::io {
 namespace {
 

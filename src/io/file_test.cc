@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "io/fault_file_system.h"
-#include "io/memory_file_system.h"
+#include "io/testing/fault_file_system.h"
+#include "io/testing/memory_file_system.h"
 
 namespace mach::io {
 namespace {

@@ -3,6 +3,7 @@
 #include "base/shell_words.h"
 #include "io/path.h"
 #include "io/recognise.h"
+#include "json/value.h"
 
 namespace mach::io {
 namespace {

@@ -4,11 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "io/checkpoint.h"
-#include "io/fault_file_system.h"
 #include "io/lfs_pointer.h"
-#include "io/memory_file_system.h"
-#include "io/test_checkpoint.h"
+#include "io/testing/fault_file_system.h"
+#include "io/testing/memory_file_system.h"
+#include "io/testing/test_checkpoint.h"
 #include "json/parse.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 namespace {

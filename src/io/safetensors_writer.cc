@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "base/utf8.h"
 #include "json/write.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 namespace {

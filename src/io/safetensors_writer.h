@@ -9,6 +9,7 @@
 #include "io/output_file.h"
 #include "io/safetensors.h"
 #include "json/value.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 

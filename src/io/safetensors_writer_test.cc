@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include "io/test_checkpoint.h"
+#include "io/testing/test_checkpoint.h"
 
 namespace mach::io {
 namespace {

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/memory_output_directory.h"
 #include "io/sidecar_verify.h"
 #include "io/sidecar_writer.h"
+#include "io/testing/memory_output_directory.h"
 #include "io/xxh3.h"
 #include "json/parse.h"
 

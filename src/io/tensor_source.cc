@@ -4,6 +4,8 @@
 #include <array>
 
 #include "io/corrupt.h"
+#include "json/value.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 namespace {

@@ -18,6 +18,7 @@
 
 #include "base/ids.h"
 #include "io/checkpoint.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 

@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include "io/fault_file_system.h"
-#include "io/memory_file_system.h"
-#include "io/test_checkpoint.h"
+#include "io/testing/fault_file_system.h"
+#include "io/testing/memory_file_system.h"
+#include "io/testing/test_checkpoint.h"
 
 namespace mach::io {
 namespace {

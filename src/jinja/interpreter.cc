@@ -9,6 +9,7 @@
 #include "jinja/format.h"
 #include "jinja/globals.h"
 #include "jinja/operators.h"
+#include "json/value.h"
 
 namespace mach::jinja {
 namespace {

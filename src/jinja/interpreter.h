@@ -12,6 +12,7 @@
 #include "jinja/loop.h"
 #include "jinja/runtime.h"
 #include "jinja/value.h"
+#include "json/value.h"
 
 namespace mach::jinja {
 

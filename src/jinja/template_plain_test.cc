@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "jinja/template.h"
+#include "json/value.h"
 
 namespace mach::jinja {
 namespace {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "kernels/targets.h"
+#include "tensor/dtype.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"

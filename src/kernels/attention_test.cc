@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/fixture_test.h"
+#include "kernels/testing/kernel_fixture.h"
 
 namespace mach::kernels {
 namespace {

@@ -3,6 +3,7 @@
 #include "hwy/highway.h"
 #include "kernels/math.h"
 #include "kernels/targets.h"
+#include "tensor/dtype.h"
 
 #if defined(MACH_KERNELS_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MACH_KERNELS_LANES_INL_H_

@@ -1,6 +1,8 @@
 #include <utility>
 
 #include "kernels/targets.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul_f32.cc"

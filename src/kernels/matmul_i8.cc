@@ -1,4 +1,6 @@
 #include "kernels/targets.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul_i8.cc"

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/fixture_test.h"
+#include "kernels/testing/kernel_fixture.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::kernels {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "kernels/math.h"
 #include "kernels/scalar.h"
+#include "tensor/dtype.h"
 
 namespace mach::kernels {
 namespace {

@@ -2,6 +2,8 @@
 
 #include "kernels/math.h"
 #include "kernels/scalar.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::kernels {
 namespace {

@@ -6,6 +6,9 @@
 #include "base/aligned_memory.h"
 #include "base/random.h"
 #include "kernels/table.h"
+#include "quant/affine.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::kernels {
 namespace {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/table.h"
+#include "quant/tiled.h"
 
 namespace mach::kernels {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/fixture_test.h"
 #include "kernels/math.h"
+#include "kernels/testing/kernel_fixture.h"
 
 namespace mach::kernels {
 namespace {

@@ -1,5 +1,7 @@
 #include "model/arch_registry.h"
 
+#include "json/value.h"
+
 namespace mach::model {
 namespace {
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "json/value.h"
 #include "model/config.h"
 
 namespace mach::model {

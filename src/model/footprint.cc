@@ -5,6 +5,10 @@
 
 #include "base/arena.h"
 #include "base/units.h"
+#include "ops/attention.h"
+#include "ops/delta_net.h"
+#include "ops/ffn.h"
+#include "ops/linear.h"
 
 namespace mach::model {
 namespace {

@@ -1,6 +1,9 @@
 #include <algorithm>
 
+#include "io/checkpoint.h"
+#include "io/tensor_source.h"
 #include "model/weights.h"
+#include "quant/tiled.h"
 
 namespace mach::model {
 namespace {

@@ -4,9 +4,12 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "io/tensor_source.h"
+#include "kernels/table.h"
 #include "model/footprint.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
+#include "quant/tiled.h"
 
 namespace mach::model {
 namespace {

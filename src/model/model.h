@@ -10,6 +10,8 @@
 #include "base/ids.h"
 #include "cache/sequence_state.h"
 #include "experts/expert_store.h"
+#include "io/tensor_source.h"
+#include "kernels/table.h"
 #include "model/config.h"
 #include "model/weights.h"
 #include "ops/context.h"

@@ -3,6 +3,7 @@
 
 #include "experts/trace.h"
 #include "model/model.h"
+#include "ops/ffn.h"
 
 namespace mach::model {
 

@@ -4,6 +4,10 @@
 #include <string>
 
 #include "base/check.h"
+#include "ops/attention.h"
+#include "ops/delta_net.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
 
 namespace mach::model {
 namespace {

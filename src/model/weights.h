@@ -10,6 +10,10 @@
 #include "experts/resident_store.h"
 #include "io/tensor_source.h"
 #include "model/config.h"
+#include "ops/attention.h"
+#include "ops/delta_net.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
 
 namespace mach::model {
 

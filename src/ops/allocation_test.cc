@@ -4,12 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "base/testing/allocations.h"
+#include "cache/sequence_state.h"
+#include "cache/state_shape.h"
+#include "experts/expert_store.h"
+#include "kernels/table.h"
 #include "ops/attention.h"
 #include "ops/block_attention.h"
 #include "ops/delta_net.h"
 #include "ops/rows.h"
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_swiglu.h"
+#include "quant/tiled.h"
 
 namespace mach::ops {
 namespace {

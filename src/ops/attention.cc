@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/table.h"
 #include "ops/rows.h"
 
 namespace mach::ops {

@@ -6,6 +6,7 @@
 #include "cache/sequence_state.h"
 #include "ops/context.h"
 #include "ops/linear.h"
+#include "quant/tiled.h"
 
 namespace mach::ops {
 

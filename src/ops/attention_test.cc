@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/table.h"
 #include "ops/testing/reference.h"
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_matrix.h"
+#include "tensor/dtype.h"
 
 namespace mach::ops {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/table.h"
+
 namespace mach::ops {
 namespace {
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "kernels/table.h"
 #include "ops/context.h"
 
 namespace mach::ops {

@@ -9,6 +9,7 @@
 #include "ops/testing/reference.h"
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_matrix.h"
+#include "tensor/dtype.h"
 
 namespace mach::ops {
 namespace {

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "kernels/math.h"
 #include "ops/rows.h"
+#include "quant/tiled.h"
 
 namespace mach::ops {
 namespace {

@@ -9,6 +9,7 @@
 #include "experts/expert_store.h"
 #include "ops/context.h"
 #include "ops/linear.h"
+#include "quant/tiled.h"
 
 namespace mach::ops {
 

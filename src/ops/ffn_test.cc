@@ -8,6 +8,7 @@
 
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_swiglu.h"
+#include "tensor/dtype.h"
 
 namespace mach::ops {
 namespace {

@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include "base/check.h"
+#include "kernels/table.h"
 #include "ops/rows.h"
 
 namespace mach::ops {

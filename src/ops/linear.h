@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <span>
 
+#include "kernels/table.h"
 #include "ops/context.h"
 #include "quant/tiled.h"
 

@@ -4,10 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include "experts/expert_store.h"
+#include "experts/resident_store.h"
 #include "kernels/math.h"
 #include "ops/ffn.h"
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_swiglu.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::ops {
 namespace {

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/table.h"
 #include "ops/testing/bounded.h"
 #include "ops/testing/test_context.h"
 #include "ops/testing/test_matrix.h"

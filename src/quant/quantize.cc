@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "tensor/dtype.h"
 
 namespace mach::quant {
 namespace {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "tensor/dtype.h"
 
 namespace mach::quant {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/config.h"
+
 namespace mach::residency {
 
 Result<Arrangement> Arrange(const model::ModelConfig& config, const MemoryNeeds& tensors,

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "model/config.h"
 #include "residency/ceiling.h"
 #include "residency/plan.h"
 #include "residency/residency.h"

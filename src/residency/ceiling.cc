@@ -4,6 +4,7 @@
 
 #include "base/units.h"
 #include "cache/kv_block.h"
+#include "model/config.h"
 #include "residency/residency.h"
 
 namespace mach::residency {

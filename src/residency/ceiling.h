@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "model/config.h"
 #include "residency/plan.h"
 
 namespace mach::residency {

@@ -3,6 +3,7 @@
 #include "io/lfs_pointer.h"
 #include "io/path.h"
 #include "io/recognise.h"
+#include "json/value.h"
 #include "model/arch_registry.h"
 
 namespace mach::residency {

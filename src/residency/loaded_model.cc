@@ -3,6 +3,11 @@
 #include <algorithm>
 
 #include "base/topology.h"
+#include "cache/sequence_state.h"
+#include "cache/state_shape.h"
+#include "kernels/table.h"
+#include "ops/context.h"
+#include "ops/ffn.h"
 
 namespace mach::residency {
 

@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "model/footprint.h"
 #include "model/weights.h"
+#include "ops/ffn.h"
 #include "residency/streaming_setup.h"
 
 namespace mach::residency {

@@ -8,6 +8,7 @@
 #include "cache/state_shape.h"
 #include "io/tensor_source.h"
 #include "model/config.h"
+#include "ops/ffn.h"
 
 namespace mach::residency {
 

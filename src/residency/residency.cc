@@ -3,6 +3,13 @@
 #include <algorithm>
 
 #include "base/units.h"
+#include "experts/catalog.h"
+#include "experts/streaming_store.h"
+#include "io/async_reader.h"
+#include "io/file.h"
+#include "io/tensor_source.h"
+#include "model/config.h"
+#include "ops/ffn.h"
 #include "residency/ceiling.h"
 
 namespace mach::residency {

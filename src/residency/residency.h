@@ -5,6 +5,13 @@
 #include <optional>
 #include <string>
 
+#include "experts/catalog.h"
+#include "experts/eviction.h"
+#include "experts/streaming_store.h"
+#include "io/file.h"
+#include "io/tensor_source.h"
+#include "model/config.h"
+#include "ops/ffn.h"
 #include "residency/plan.h"
 #include "residency/sidecar.h"
 #include "residency/source_experts.h"

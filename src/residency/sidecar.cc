@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/shell_words.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
 
 namespace mach::residency {
 namespace {

@@ -7,6 +7,7 @@
 #include "io/sidecar.h"
 #include "model/config.h"
 #include "model/weights.h"
+#include "ops/ffn.h"
 
 namespace mach::residency {
 

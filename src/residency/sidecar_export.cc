@@ -6,7 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "ops/ffn.h"
 #include "quant/quantize.h"
+#include "tensor/dtype.h"
 
 namespace mach::residency {
 namespace {

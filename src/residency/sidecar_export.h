@@ -9,6 +9,7 @@
 #include "io/sidecar_writer.h"
 #include "model/config.h"
 #include "model/weights.h"
+#include "ops/ffn.h"
 
 namespace mach::residency {
 

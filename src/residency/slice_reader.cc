@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 #include "base/units.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::residency {
 namespace {

@@ -4,6 +4,9 @@
 
 #include "io/sidecar.h"
 #include "model/weights.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::residency {
 

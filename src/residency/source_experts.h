@@ -5,6 +5,8 @@
 #include "experts/catalog.h"
 #include "io/tensor_source.h"
 #include "model/config.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
 #include "residency/slice_reader.h"
 
 namespace mach::residency {

@@ -2,8 +2,12 @@
 #include <span>
 #include <vector>
 
+#include "cache/state_shape.h"
 #include "io/xxh3.h"
+#include "ops/ffn.h"
+#include "quant/tiled.h"
 #include "residency/loaded_model.h"
+#include "tensor/dtype.h"
 
 namespace mach::residency {
 namespace {

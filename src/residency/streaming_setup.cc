@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/units.h"
+#include "io/async_reader.h"
+#include "ops/ffn.h"
 
 namespace mach::residency {
 namespace {

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "experts/streaming_store.h"
+#include "io/async_reader.h"
 #include "model/config.h"
+#include "ops/ffn.h"
 #include "residency/slice_reader.h"
 
 namespace mach::residency {

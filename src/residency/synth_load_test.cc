@@ -8,7 +8,11 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
 #include "model/synth/synth.h"
+#include "ops/context.h"
+#include "ops/ffn.h"
 #include "residency/loaded_model.h"
 
 namespace mach::residency {

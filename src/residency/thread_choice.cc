@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <limits>
 
+#include "cache/sequence_state.h"
 #include "experts/expert_store.h"
+#include "kernels/table.h"
 
 namespace mach::residency {
 namespace {

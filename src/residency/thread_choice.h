@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
+#include "kernels/table.h"
 #include "model/model.h"
 #include "ops/context.h"
 

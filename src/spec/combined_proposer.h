@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cache/sequence_state.h"
 #include "spec/dflash_proposer.h"
 #include "spec/ngram_proposer.h"
 

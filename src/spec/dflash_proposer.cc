@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "cache/sequence_state.h"
 
 namespace mach::spec {
 namespace {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "cache/sequence_state.h"
 #include "spec/drafter.h"
 #include "spec/proposer.h"
 

@@ -8,7 +8,9 @@
 #include "io/recognise.h"
 #include "io/tensor_source.h"
 #include "io/xxh3.h"
+#include "json/value.h"
 #include "quant/quantize.h"
+#include "tensor/dtype.h"
 
 namespace mach::spec {
 namespace {

@@ -11,6 +11,7 @@
 #include "model/weights.h"
 #include "ops/attention.h"
 #include "ops/ffn.h"
+#include "quant/tiled.h"
 #include "spec/draft_config.h"
 
 namespace mach::spec {

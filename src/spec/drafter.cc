@@ -5,8 +5,11 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "cache/sequence_state.h"
+#include "kernels/table.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
+#include "quant/tiled.h"
 #include "sample/sampler.h"
 #include "tensor/dtype.h"
 

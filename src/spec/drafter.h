@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
+#include "cache/sequence_state.h"
+#include "kernels/table.h"
 #include "model/model.h"
 #include "ops/block_attention.h"
 #include "ops/context.h"

@@ -1,5 +1,6 @@
 #include "spec/memory.h"
 
+#include "cache/state_shape.h"
 #include "model/footprint.h"
 #include "spec/drafter.h"
 #include "spec/verifier.h"

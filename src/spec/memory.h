@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "model/config.h"
 #include "residency/plan.h"
 #include "spec/draft_model.h"
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cache/sequence_state.h"
 #include "spec/block_policy.h"
 #include "spec/certainty.h"
 #include "spec/proposer.h"

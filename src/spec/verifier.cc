@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "cache/sequence_state.h"
 
 namespace mach::spec {
 

@@ -8,6 +8,7 @@
 
 #include "base/aligned_memory.h"
 #include "base/memory_ledger.h"
+#include "cache/sequence_state.h"
 #include "model/model.h"
 #include "spec/draft_config.h"
 

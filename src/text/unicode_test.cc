@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "base/utf8.h"
+#include "json/value.h"
 #include "text/normalizer.h"
 
 namespace mach::text {

@@ -6,9 +6,9 @@
 
 #include "each_fault.h"
 #include "failing_memory.h"
-#include "io/fault_file_system.h"
 #include "io/output_directory.h"
 #include "io/sidecar_writer.h"
+#include "io/testing/fault_file_system.h"
 #include "reference/temporary_checkpoint.h"
 #include "residency/headers.h"
 #include "residency/sidecar.h"

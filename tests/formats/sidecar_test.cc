@@ -5,8 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/memory_output_directory.h"
 #include "io/sidecar_verify.h"
+#include "io/testing/memory_output_directory.h"
 #include "model/arch_registry.h"
 #include "reference/random_matrix.h"
 #include "reference/temporary_checkpoint.h"

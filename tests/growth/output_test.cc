@@ -3,16 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/testing/scripted_engine.h"
 #include "growth.h"
 #include "server/protocol/output_pipeline.h"
-#include "server/scripted_engine.h"
 
 namespace mach::growth {
 namespace {
 
+using engine::ScriptedCodec;
 using server::GenerationRequest;
 using server::OutputDelta;
-using server::ScriptedCodec;
 
 // Three properties of many: what a call of the tool "f" may have.
 GenerationRequest Requesting(size_t n_properties) {
@@ -34,7 +34,7 @@ GenerationRequest Requesting(size_t n_properties) {
   return request;
 }
 
-bool RunPipeline(const std::shared_ptr<const ScriptedCodec>& codec,
+bool RunPipeline(const std::shared_ptr<const engine::ScriptedCodec>& codec,
                  const GenerationRequest& request, bool in_reasoning,
                  const std::vector<TokenId>& tokens) {
   dialog::Prompt prompt;
@@ -150,9 +150,9 @@ constexpr Input kValues[] = {
 
 void ExpectLinearAnswer(const std::string& name, const GenerationRequest& request,
                         bool in_reasoning, const std::function<std::string(size_t)>& make) {
-  const auto codec = std::make_shared<const ScriptedCodec>();
+  const auto codec = std::make_shared<const engine::ScriptedCodec>();
   ExpectLinear(name, kManyParts, [&](size_t n) -> Work {
-    return [codec, request, in_reasoning, tokens = server::ScriptTokens(make(n))] {
+    return [codec, request, in_reasoning, tokens = engine::ScriptTokens(make(n))] {
       return RunPipeline(codec, request, in_reasoning, tokens);
     };
   });
@@ -205,8 +205,8 @@ TEST(OutputGrowth, Values) {
 
 TEST(OutputGrowth, AsManyProperties) {
   ExpectLinear("parameters that the schema lists", kManyParts, [](size_t n) -> Work {
-    const auto codec = std::make_shared<const ScriptedCodec>();
-    const auto tokens = server::ScriptTokens("<tool_call><function=f>" +
+    const auto codec = std::make_shared<const engine::ScriptedCodec>();
+    const auto tokens = engine::ScriptTokens("<tool_call><function=f>" +
                                              Numbered(n, "<parameter=p@>1</parameter>\n", "") +
                                              "</function></tool_call>");
     return [codec, request = std::make_shared<GenerationRequest>(Requesting(n)), tokens] {
@@ -214,13 +214,13 @@ TEST(OutputGrowth, AsManyProperties) {
     };
   });
   ExpectLinear("calls of as many tools", 512 * 64, [](size_t n) -> Work {
-    const auto codec = std::make_shared<const ScriptedCodec>();
+    const auto codec = std::make_shared<const engine::ScriptedCodec>();
     auto request = std::make_shared<GenerationRequest>(Requesting(0));
     for (size_t i = 0; i < n; ++i) {
       request->chat.tools.push_back(
           json::Object{{"function", json::Object{{"name", "f" + std::to_string(i)}}}});
     }
-    const auto tokens = server::ScriptTokens(Numbered(
+    const auto tokens = engine::ScriptTokens(Numbered(
         n, "<tool_call><function=f@><parameter=p>1</parameter></function></tool_call>", ""));
     return [codec, request, tokens] { return RunPipeline(codec, *request, false, tokens); };
   });

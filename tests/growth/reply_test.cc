@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/testing/scripted_engine.h"
 #include "growth.h"
 #include "server/protocol/openai_chat/chat_reply.h"
 #include "server/protocol/openai_completions/completion_reply.h"
-#include "server/scripted_engine.h"
 
 namespace mach::growth {
 namespace {
@@ -60,7 +60,7 @@ GenerationRequest RequestOf(const WantedReply& wanted) {
 
 bool RunReply(const WantedReply& wanted, size_t prompt_tokens, const std::vector<TokenId>& tokens) {
   const SystemClock clock;
-  const auto codec = std::make_shared<const ScriptedCodec>();
+  const auto codec = std::make_shared<const engine::ScriptedCodec>();
   const auto handed = std::make_shared<HandedEngine>();
   GenerationReplyOptions options;
   options.request = RequestOf(wanted);
@@ -100,7 +100,9 @@ bool RunReply(const WantedReply& wanted, size_t prompt_tokens, const std::vector
 void ExpectLinearReply(const std::string& name, const WantedReply& wanted) {
   const auto row = [&](std::string_view what, std::string (*make)(size_t n)) {
     ExpectLinear(name + ": " + std::string(what), kManyParts, [&](size_t n) -> Work {
-      return [wanted, n, tokens = ScriptTokens(make(n))] { return RunReply(wanted, n, tokens); };
+      return [wanted, n, tokens = engine::ScriptTokens(make(n))] {
+        return RunReply(wanted, n, tokens);
+      };
     });
   };
   row("words", [](size_t n) { return Times(n, "word "); });

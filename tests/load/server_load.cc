@@ -68,7 +68,7 @@ TestServerOptions ServerOptions() {
   options.engine.token_delay = std::chrono::microseconds(10);
   options.engine.script = [](const engine::Request& request) {
     const bool is_long = !request.prompt.empty() && request.prompt[0] == 'l';
-    return ScriptTokens(std::string(is_long ? 120 : 20, 'x'));
+    return engine::ScriptTokens(std::string(is_long ? 120 : 20, 'x'));
   };
   return options;
 }

@@ -9,8 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/fault_file_system.h"
-#include "io/memory_output_directory.h"
+#include "io/testing/fault_file_system.h"
+#include "io/testing/memory_output_directory.h"
 #include "io/xxh3.h"
 #include "model/arch_registry.h"
 #include "reference/temporary_checkpoint.h"

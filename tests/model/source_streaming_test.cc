@@ -6,7 +6,7 @@
 
 #include <gmock/gmock.h>
 
-#include "io/fault_reader.h"
+#include "io/testing/fault_reader.h"
 #include "reference/temporary_checkpoint.h"
 #include "residency/headers.h"
 #include "residency/source_experts.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "expert_files.h"
-#include "io/fault_reader.h"
+#include "io/testing/fault_reader.h"
 #include "streaming_corpus.h"
 
 namespace mach::test {

@@ -16,7 +16,6 @@
 #include "engine/collect.h"
 #include "engine/open.h"
 #include "golden_files.h"
-#include "server/protocol/generation.h"
 
 namespace mach::test {
 
@@ -111,7 +110,7 @@ inline engine::Request ChatRequest(const engine::Engine& engine, const Conversat
   request.session = c.session;
   request.prompt = prompt->tokens;
   request.prefix_points = dialog::PrefixPointsOf(request.prompt, engine.info().stop_tokens,
-                                                 server::BeginsWithSystem(c.chat));
+                                                 dialog::BeginsWithSystem(c.chat));
   request.sampling = c.sampling;
   request.max_tokens = c.max_tokens;
   request.stop_tokens = engine.info().stop_tokens;

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cache/disk_tier.h"
-#include "cache/testing.h"
+#include "cache/testing/sequences.h"
 
 namespace mach::cache {
 

@@ -40,7 +40,7 @@ class ApiTest : public testing::Test {
   static TestServerOptions Saying(std::string text) {
     TestServerOptions options;
     options.engine.script = [text = std::move(text)](const engine::Request&) {
-      return ScriptTokens(text);
+      return engine::ScriptTokens(text);
     };
     return options;
   }

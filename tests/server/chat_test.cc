@@ -184,13 +184,13 @@ TEST_F(ChatTest, ForcesCalls) {
     EXPECT_EQ(Text(At(body, {"choices", "0", "message", "tool_calls", "0", "function"})),
               R"({"name":"set_timer","arguments":"{\"minutes\": 77}"})");
     const std::vector<TokenId> prompt = server.engine().last_request().prompt;
-    const std::vector<TokenId> forced = ScriptTokens(opening);
+    const std::vector<TokenId> forced = engine::ScriptTokens(opening);
     ASSERT_GT(prompt.size(), forced.size());
     EXPECT_TRUE(std::equal(forced.rbegin(), forced.rend(), prompt.rbegin()));
     EXPECT_EQ(At(body, {"usage", "prompt_tokens"}).AsInt(),
               static_cast<int64_t>(3 + forced.size()));
     EXPECT_EQ(At(body, {"usage", "completion_tokens"}).AsInt(),
-              static_cast<int64_t>(ScriptTokens(rest).size()));
+              static_cast<int64_t>(engine::ScriptTokens(rest).size()));
     std::string arguments, name;
     for (const json::Value& event : Stream(server.port(), extra)) {
       const json::Value call = At(event, {"choices", "0", "delta", "tool_calls", "0", "function"});

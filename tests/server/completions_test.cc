@@ -24,7 +24,7 @@ TEST_F(CompletionsTest, ContinuesAText) {
   EXPECT_EQ(Text(At(body, {"choices"})),
             R"([{"index":0,"text":" there","logprobs":null,"finish_reason":"stop"}])");
   EXPECT_EQ(server.engine().last_request().prompt,
-            (std::vector<TokenId>{kScriptEnd, 'h', 'i'}));  // with what the tokenizer adds
+            (std::vector<TokenId>{engine::kScriptEnd, 'h', 'i'}));  // with what the tokenizer adds
   EXPECT_EQ(Text(At(body, {"usage", "prompt_tokens"})), "3");
 }
 

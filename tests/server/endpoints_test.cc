@@ -268,8 +268,8 @@ TEST_F(EndpointsTest, WarmsPrefixes) {
     stats.counters.last_misses.push_back({.reason = cache::MissReason::kDiverged,
                                           .prompt_tokens = 9,
                                           .common_tokens = 3,
-                                          .wanted = ScriptTokens("b"),
-                                          .cached = ScriptTokens("a")});
+                                          .wanted = engine::ScriptTokens("b"),
+                                          .cached = engine::ScriptTokens("a")});
     return stats;
   };
   TestServer server(std::move(options));

@@ -209,8 +209,8 @@ TEST_F(FaultsTest, OfRepliesEndTheConnection) {
 TEST_F(FaultsTest, OfAGenerationFreeItsSlot) {
   TestServerOptions options;
   options.engine.script = [](const engine::Request& request) {
-    std::vector<TokenId> tokens = ScriptTokens("Hi");
-    if (request.prompt.size() > 3) tokens.push_back(kScriptFault);
+    std::vector<TokenId> tokens = engine::ScriptTokens("Hi");
+    if (request.prompt.size() > 3) tokens.push_back(engine::kScriptFault);
     tokens.insert(tokens.end(), 100'000, 'a');
     return tokens;
   };

@@ -1,7 +1,7 @@
 // The tests' own helpers.
 #include <gtest/gtest.h>
 
-#include "server/scripted_engine.h"
+#include "engine/testing/scripted_engine.h"
 #include "server/test_client.h"
 
 namespace mach::server {
@@ -13,10 +13,10 @@ TEST(TestClient, SeparatesEventsFromComments) {
 }
 
 TEST(ScriptedCodec, DecodesWhatItEncodes) {
-  const ScriptedCodec codec;
+  const engine::ScriptedCodec codec;
   const auto decoder = codec.NewDecoder();
   std::vector<dialog::OutputPiece> pieces;
-  for (const TokenId token : ScriptTokens("a</think>b")) decoder->Push(token, pieces);
+  for (const TokenId token : engine::ScriptTokens("a</think>b")) decoder->Push(token, pieces);
   ASSERT_EQ(pieces.size(), 3u);
   EXPECT_EQ(pieces[1].text, "</think>");
   EXPECT_TRUE(pieces[1].is_marker);

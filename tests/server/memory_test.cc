@@ -165,7 +165,7 @@ TEST_F(RequestMemory, EveryEndOfMemoryIsAnAnswer) {
     TestServerOptions options = Bounded();
     options.http.memory = ledger;
     options.engine.script = [](const engine::Request&) {
-      return ScriptTokens(
+      return engine::ScriptTokens(
           std::string(20'000, 'a') +
           "<tool_call><function=f><parameter=x>1</parameter></function></tool_call>");
     };

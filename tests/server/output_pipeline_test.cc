@@ -4,7 +4,7 @@
 
 #include "base/random.h"
 #include "base/utf8.h"
-#include "server/scripted_engine.h"
+#include "engine/testing/scripted_engine.h"
 
 namespace mach::server {
 namespace {

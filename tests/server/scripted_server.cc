@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "base/log.h"
+#include "engine/testing/scripted_engine.h"
 #include "json/parse.h"
 #include "server/endpoints/service.h"
 #include "server/http/http_server.h"
-#include "server/scripted_engine.h"
 
 namespace mach::server {
 namespace {
@@ -42,9 +42,9 @@ Result<std::vector<Rule>> ReadRules(const std::string& path) {
 }
 
 std::vector<TokenId> Answer(const std::vector<Rule>& rules, const engine::Request& request) {
-  const std::string prompt = ScriptedCodec().DecodeTokens(request.prompt, nullptr);
+  const std::string prompt = engine::ScriptedCodec().DecodeTokens(request.prompt, nullptr);
   for (const Rule& rule : rules) {
-    if (prompt.find(rule.when) != std::string::npos) return ScriptTokens(rule.say);
+    if (prompt.find(rule.when) != std::string::npos) return engine::ScriptTokens(rule.say);
   }
   return {};
 }
@@ -56,7 +56,7 @@ int Serve(const std::string& file, std::map<std::string, int> numbers) {
     return 1;
   }
   const SystemClock clock;
-  ScriptedOptions engine;
+  engine::ScriptedOptions engine;
   engine.model_id = "scripted";
   engine.script = [rules = *std::move(rules)](const engine::Request& request) {
     return Answer(rules, request);
@@ -82,8 +82,8 @@ int Serve(const std::string& file, std::map<std::string, int> numbers) {
   }
   std::thread loader([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(numbers["load-ms"]));
-    service.SetModel(std::make_shared<ScriptedEngine>(std::move(engine)),
-                     std::make_shared<ScriptedCodec>(), {});
+    service.SetModel(std::make_shared<engine::ScriptedEngine>(std::move(engine)),
+                     std::make_shared<engine::ScriptedCodec>(), {});
   });
   std::printf("serving on http://127.0.0.1:%d/v1\n", (*server)->port());
   std::fflush(stdout);

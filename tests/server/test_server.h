@@ -6,16 +6,16 @@
 #include <thread>
 #include <utility>
 
+#include "engine/testing/scripted_engine.h"
 #include "server/endpoints/service.h"
 #include "server/http/http_server.h"
-#include "server/scripted_engine.h"
 
 namespace mach::server {
 
 struct TestServerOptions {
   HttpServerOptions http;
   ServiceOptions service;
-  ScriptedOptions engine;
+  engine::ScriptedOptions engine;
   ServingFacts facts;
   bool loaded = true;
   bool function_tags = true;  // of the codec
@@ -26,10 +26,10 @@ class TestServer {
   // Answers "Hello!" unless the options have a script.
   explicit TestServer(TestServerOptions options = {}) {
     if (!options.engine.script) {
-      options.engine.script = [](const engine::Request&) { return ScriptTokens("Hello!"); };
+      options.engine.script = [](const engine::Request&) { return engine::ScriptTokens("Hello!"); };
     }
-    codec_ = std::make_shared<ScriptedCodec>(options.function_tags);
-    engine_ = std::make_shared<ScriptedEngine>(std::move(options.engine));
+    codec_ = std::make_shared<engine::ScriptedCodec>(options.function_tags);
+    engine_ = std::make_shared<engine::ScriptedEngine>(std::move(options.engine));
     options.service.limits = options.http.limits;
     options.service.version = "1.2.3";
     options.service.counters = options.http.counters;
@@ -60,13 +60,13 @@ class TestServer {
   uint16_t port() const { return server_->port(); }
   Service& service() { return *service_; }
   HttpServer& http() { return *server_; }
-  ScriptedEngine& engine() { return *engine_; }
-  const ScriptedCodec& codec() const { return *codec_; }
+  engine::ScriptedEngine& engine() { return *engine_; }
+  const engine::ScriptedCodec& codec() const { return *codec_; }
 
  private:
   SystemClock clock_;
-  std::shared_ptr<const ScriptedCodec> codec_;
-  std::shared_ptr<ScriptedEngine> engine_;
+  std::shared_ptr<const engine::ScriptedCodec> codec_;
+  std::shared_ptr<engine::ScriptedEngine> engine_;
   ServingFacts facts_;
   std::unique_ptr<Service> service_;
   Router router_;

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
+#include "io/async_reader.h"
 
 namespace mach::cli {
 namespace {

@@ -24,6 +24,8 @@
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
 #include "kernels/table.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::cli {
 namespace {

@@ -10,6 +10,8 @@
 #include "engine/load_codec.h"
 #include "engine/model_defaults.h"
 #include "experts/hit_rate.h"
+#include "model/config.h"
+#include "ops/context.h"
 #include "residency/ceiling.h"
 #include "residency/headers.h"
 #include "residency/loaded_model.h"

@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "cli/commands/check_report.h"
 #include "cli/commands/recommend.h"
+#include "io/file.h"
 #include "json/write.h"
 
 namespace mach::cli {

@@ -8,10 +8,14 @@
 #include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
 #include "cli/progress.h"
+#include "engine/open.h"
 #include "io/safetensors_writer.h"
 #include "json/parse.h"
+#include "kernels/table.h"
+#include "model/model.h"
 #include "residency/loaded_model.h"
 #include "sample/sampler.h"
+#include "tensor/dtype.h"
 #include "text/tokenizer.h"
 
 namespace mach::cli {

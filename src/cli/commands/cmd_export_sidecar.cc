@@ -13,6 +13,8 @@
 #include "cli/progress.h"
 #include "cli/version.h"
 #include "io/writable.h"
+#include "model/config.h"
+#include "ops/ffn.h"
 #include "residency/headers.h"
 #include "residency/sidecar.h"
 #include "residency/sidecar_export.h"

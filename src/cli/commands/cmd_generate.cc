@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "json/parse.h"
 #include "json/write.h"
+#include "sample/params.h"
 #include "server/protocol/chat_prompt.h"
 
 namespace mach::cli {

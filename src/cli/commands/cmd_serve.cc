@@ -17,6 +17,8 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/version.h"
+#include "engine/open.h"
+#include "io/file.h"
 #include "server/endpoints/service.h"
 #include "server/http/http_server.h"
 

@@ -3,7 +3,13 @@
 #include "base/log.h"
 #include "base/topology.h"
 #include "base/units.h"
+#include "cache/disk_index.h"
 #include "cli/commands/thread_advice.h"
+#include "experts/eviction.h"
+#include "kernels/table.h"
+#include "ops/context.h"
+#include "residency/residency.h"
+#include "spec/policy_options.h"
 
 namespace mach::cli {
 namespace {

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "cli/options/options.h"
 #include "engine/open.h"
+#include "residency/residency.h"
 
 namespace mach::cli {
 

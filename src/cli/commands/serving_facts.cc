@@ -1,6 +1,13 @@
 #include "cli/commands/serving_facts.h"
 
 #include "cli/commands/open_options.h"
+#include "experts/streaming_store.h"
+#include "io/async_reader.h"
+#include "io/file.h"
+#include "io/sidecar.h"
+#include "kernels/table.h"
+#include "residency/loaded_model.h"
+#include "residency/sidecar.h"
 
 namespace mach::cli {
 namespace {

@@ -4,7 +4,12 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "kernels/table.h"
+#include "ops/context.h"
+#include "residency/loaded_model.h"
 #include "server/http/http.h"
+#include "spec/draft_config.h"
+#include "spec/draft_model.h"
 
 namespace mach::cli {
 namespace {

@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "json/value.h"
 #include "model/arch_registry.h"
+#include "ops/attention.h"
+#include "ops/delta_net.h"
+#include "ops/ffn.h"
 
 namespace mach::model {
 

@@ -2,7 +2,10 @@
 // experts, or a dense SwiGLU, by layer.
 #include <algorithm>
 
+#include "json/value.h"
 #include "model/arch_registry.h"
+#include "ops/attention.h"
+#include "ops/ffn.h"
 
 namespace mach::model {
 

@@ -2,6 +2,11 @@
 
 #include <cmath>
 
+#include "ops/attention.h"
+#include "ops/delta_net.h"
+#include "ops/ffn.h"
+#include "tensor/dtype.h"
+
 namespace mach::model {
 namespace {
 

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/table.h"
 #include "ops/context.h"
 
 namespace mach::ops {

@@ -11,6 +11,7 @@
 #include "base/aligned_memory.h"
 #include "base/random.h"
 #include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::ops {
 

@@ -1,6 +1,7 @@
 // Endpoints that generate.
 #include <utility>
 
+#include "dialog/codec.h"
 #include "json/write.h"
 #include "server/endpoints/service.h"
 #include "server/http/faults.h"

@@ -1,6 +1,11 @@
 // Endpoints about the model that is served.
 #include <utility>
 
+#include "chat/output_parser.h"
+#include "engine/engine.h"
+#include "engine/stats.h"
+#include "json/value.h"
+#include "sample/params.h"
 #include "server/endpoints/service.h"
 #include "server/protocol/generation.h"
 

@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "dialog/prefix_points.h"
+#include "engine/engine.h"
+#include "json/value.h"
 #include "server/endpoints/service.h"
 #include "server/protocol/chat_prompt.h"
 #include "server/protocol/fields.h"
@@ -56,8 +58,8 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
     auto rendered = RenderPrompt(*served->codec, asked.chat, http.id, http.cancelled.get());
     if (const auto* error = std::get_if<ApiError>(&rendered)) return ToResponse(*error);
     request.prompt = std::move(std::get<dialog::Prompt>(rendered).tokens);
-    request.prefix_points =
-        dialog::PrefixPointsOf(request.prompt, info.stop_tokens, BeginsWithSystem(asked.chat));
+    request.prefix_points = dialog::PrefixPointsOf(request.prompt, info.stop_tokens,
+                                                   dialog::BeginsWithSystem(asked.chat));
   } else {
     auto tokens =
         served->codec->EncodeText(*asked.text, {.add_special = true}, http.cancelled.get());

@@ -36,12 +36,6 @@ std::string Fingerprint(const std::string& version, const engine::Info& info) {
 
 }  // namespace
 
-HttpResponse JsonResponse(const json::Value& value) {
-  HttpResponse response;
-  response.body = json::Write(value);
-  return response;
-}
-
 Service::Service(ServiceOptions options, const Clock& clock)
     : options_(std::move(options)),
       clock_(clock),

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "dialog/codec.h"
 #include "engine/engine.h"
+#include "json/value.h"
 #include "server/endpoints/loading_hold.h"
 #include "server/http/http_counters.h"
 #include "server/http/limits.h"
@@ -138,7 +139,5 @@ class Service {
   LoadProgress progress_;
   double load_seconds_ = 0;
 };
-
-HttpResponse JsonResponse(const json::Value& value);
 
 }  // namespace mach::server

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/printable.h"
+#include "engine/stats.h"
+#include "json/value.h"
 #include "server/endpoints/service.h"
 #include "server/status/metrics.h"
 #include "server/status/stats_json.h"

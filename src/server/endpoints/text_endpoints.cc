@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "dialog/codec.h"
+#include "json/value.h"
 #include "server/endpoints/service.h"
 #include "server/protocol/chat_prompt.h"
 #include "server/protocol/openai_chat/chat_request.h"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "json/write.h"
+
 namespace mach::server {
 namespace {
 
@@ -160,6 +162,12 @@ std::optional<RequestTarget> ParseTarget(std::string_view target) {
   if (out.path.empty() && !out.authority.empty()) out.path = "/";
   if (out.path.empty() || (out.path != "*" && out.path.front() != '/')) return std::nullopt;
   return out;
+}
+
+HttpResponse JsonResponse(const json::Value& value) {
+  HttpResponse response;
+  response.body = json::Write(value);
+  return response;
 }
 
 }  // namespace mach::server

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "json/value.h"
+
 namespace mach::server {
 
 struct Header {
@@ -67,5 +69,8 @@ std::optional<std::string_view> AuthorityHost(std::string_view authority);
 std::string_view WithoutBrackets(std::string_view host);
 // An address or name and a port as URLs have them: "[::1]:80".
 std::string HostAndPort(std::string_view host, uint16_t port);
+
+// Status 200.
+HttpResponse JsonResponse(const json::Value& value);
 
 }  // namespace mach::server

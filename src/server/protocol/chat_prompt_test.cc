@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "dialog/text_codec.h"
+#include "json/value.h"
 
 namespace mach::server {
 namespace {

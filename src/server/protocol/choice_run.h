@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "json/value.h"
 #include "server/protocol/output_pipeline.h"
 #include "server/protocol/token_channel.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/printable.h"
+#include "dialog/field_error.h"
 #include "json/parse.h"
 #include "json/write.h"
 

@@ -5,7 +5,10 @@
 
 #include "base/printable.h"
 #include "base/random.h"
+#include "chat/output_parser.h"
+#include "chat/patterns.h"
 #include "dialog/prefix_points.h"
+#include "sample/params.h"
 #include "server/protocol/fields.h"
 
 namespace mach::server {
@@ -65,13 +68,6 @@ std::optional<ApiError> CheckTokens(const std::vector<TokenId>& tokens, std::str
 }
 
 }  // namespace
-
-bool BeginsWithSystem(const dialog::ChatInput& chat) {
-  if (!chat.tools.empty()) return true;
-  if (chat.messages.empty()) return false;
-  const json::Value* role = chat.messages[0].Find("role");
-  return role != nullptr && role->is_string() && role->AsString() == "system";
-}
 
 ApiError ContextOverflow(size_t prompt_tokens, const engine::Info& info, std::string_view param) {
   ApiError error;
@@ -146,8 +142,8 @@ std::variant<ChoiceRuns, ApiError> PrepareChoices(
     }
     engine::Request mine = one;
     if (request.prompts.empty()) {
-      mine.prefix_points =
-          dialog::PrefixPointsOf(prompt.tokens, info.stop_tokens, BeginsWithSystem(request.chat));
+      mine.prefix_points = dialog::PrefixPointsOf(prompt.tokens, info.stop_tokens,
+                                                  dialog::BeginsWithSystem(request.chat));
     }
     mine.id = total == 1 ? request_id : request_id + "/" + std::to_string(i);
     mine.prompt = prompt.tokens;

@@ -17,9 +17,6 @@ namespace mach::server {
 ApiError ContextOverflow(size_t prompt_tokens, const engine::Info& info, std::string_view param);
 ApiError ModelNotFound(const std::string& asked, const std::string& served);
 
-// Whether templates put a system part in front of the first message of the conversation.
-bool BeginsWithSystem(const dialog::ChatInput& chat);
-
 // One run for each choice of each prompt, not yet submitted. Values that only the model can judge
 // are checked here: the prompts' lengths and token ids. Unset sampling parameters take the model's
 // defaults; the seed of run i is the request's plus i. Where a call is forced its opening goes to

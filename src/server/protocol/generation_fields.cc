@@ -3,6 +3,8 @@
 #include <charconv>
 
 #include "base/printable.h"
+#include "engine/engine.h"
+#include "json/value.h"
 
 namespace mach::server {
 namespace {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "json/value.h"
 #include "server/http/http.h"
 #include "server/protocol/fields.h"
 #include "server/protocol/generation_request.h"

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "dialog/codec.h"
+#include "engine/engine.h"
+#include "engine/stats.h"
 #include "json/write.h"
 #include "server/http/faults.h"
 

@@ -7,6 +7,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "dialog/codec.h"
+#include "engine/engine.h"
+#include "engine/stats.h"
+#include "json/value.h"
 #include "server/http/reply.h"
 #include "server/protocol/generation_request.h"
 #include "server/protocol/response_json.h"

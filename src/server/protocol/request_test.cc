@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/printable.h"
+#include "dialog/chat_input.h"
 #include "json/parse.h"
 #include "json/write.h"
 #include "server/http/router.h"

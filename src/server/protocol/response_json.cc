@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "engine/engine.h"
 #include "json/write.h"
 
 namespace mach::server {

@@ -1,6 +1,7 @@
 #include "server/status/stats_json.h"
 
 #include "cache/prefix_counters.h"
+#include "experts/counters.h"
 #include "server/status/metrics.h"
 
 namespace mach::server {

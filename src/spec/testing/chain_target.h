@@ -13,11 +13,17 @@
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
 #include "cache/sequence_state.h"
-#include "io/memory_file_system.h"
-#include "io/test_checkpoint.h"
+#include "experts/expert_store.h"
+#include "io/testing/memory_file_system.h"
+#include "io/testing/test_checkpoint.h"
+#include "kernels/table.h"
 #include "model/model.h"
+#include "ops/attention.h"
+#include "ops/context.h"
+#include "ops/ffn.h"
 #include "sample/sampler.h"
 #include "spec/verifier.h"
+#include "tensor/dtype.h"
 
 namespace mach::spec {
 

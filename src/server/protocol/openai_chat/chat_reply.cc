@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "chat/output_event.h"
+#include "engine/engine.h"
+#include "json/value.h"
 #include "server/http/ids.h"
 #include "server/protocol/response_json.h"
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/engine.h"
 #include "server/protocol/generation_reply.h"
 
 namespace mach::server {

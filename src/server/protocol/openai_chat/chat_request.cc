@@ -7,6 +7,7 @@
 #include "base/printable.h"
 #include "dialog/last_turn.h"
 #include "dialog/messages.h"
+#include "json/value.h"
 #include "server/protocol/generation_fields.h"
 
 namespace mach::server {

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "dialog/codec.h"
+#include "engine/engine.h"
+#include "json/value.h"
 #include "server/http/ids.h"
 
 namespace mach::server {

@@ -1,5 +1,6 @@
 #include "server/protocol/openai_completions/completion_request.h"
 
+#include "json/value.h"
 #include "server/protocol/generation_fields.h"
 
 namespace mach::server {

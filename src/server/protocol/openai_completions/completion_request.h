@@ -5,6 +5,7 @@
 #include <string_view>
 #include <variant>
 
+#include "json/value.h"
 #include "server/protocol/fields.h"
 #include "server/protocol/generation_request.h"
 

@@ -2,6 +2,7 @@
 
 #include "dialog/last_turn.h"
 #include "dialog/messages.h"
+#include "json/value.h"
 #include "server/protocol/generation_fields.h"
 #include "server/protocol/openai_completions/completion_request.h"
 

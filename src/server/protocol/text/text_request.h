@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "dialog/chat_input.h"
 #include "server/protocol/fields.h"
 #include "server/protocol/generation_request.h"
 

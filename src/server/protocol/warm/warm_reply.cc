@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "server/endpoints/service.h"
+#include "json/value.h"
 #include "server/protocol/generation_reply.h"
 #include "server/protocol/response_json.h"
 #include "server/protocol/token_channel.h"

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "io/memory_file_system.h"
 #include "io/output_directory.h"
+#include "io/testing/memory_file_system.h"
 
 namespace mach::io {
 

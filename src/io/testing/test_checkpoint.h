@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "io/safetensors_writer.h"
+#include "tensor/dtype.h"
 
 namespace mach::io {
 

@@ -1,12 +1,13 @@
-#include "server/scripted_engine.h"
+#include "engine/testing/scripted_engine.h"
 
 #include <algorithm>
 #include <new>
 #include <utility>
 
 #include "base/utf8.h"
+#include "json/value.h"
 
-namespace mach::server {
+namespace mach::engine {
 namespace {
 
 constexpr std::string_view kMarkers[] = {"<think>", "</think>", "<tool_call>", "</tool_call>"};
@@ -114,7 +115,7 @@ std::string ScriptedCodec::TokenBytes(TokenId token) const {
 
 ScriptedEngine::ScriptedEngine(ScriptedOptions options)
     : options_(std::move(options)),
-      queue_(std::make_shared<engine::RequestQueue>(options_.max_queue, clock_)) {
+      queue_(std::make_shared<RequestQueue>(options_.max_queue, clock_)) {
   info_.model_id = options_.model_id;
   info_.architecture = "script";
   info_.context_tokens = options_.context_tokens;
@@ -135,17 +136,17 @@ ScriptedEngine::~ScriptedEngine() {
   thread_.join();
 }
 
-Result<std::shared_ptr<engine::Generation>> ScriptedEngine::Submit(
-    engine::Request request, std::shared_ptr<engine::Sink> sink) {
-  engine::Request kept = request;
+Result<std::shared_ptr<Generation>> ScriptedEngine::Submit(Request request,
+                                                           std::shared_ptr<Sink> sink) {
+  Request kept = request;
   MACH_TRY(auto item, queue_->Submit(std::move(request), std::move(sink)));
   const std::lock_guard lock(mu_);
   last_ = std::move(kept);
-  return std::shared_ptr<engine::Generation>(std::move(item));
+  return std::shared_ptr<Generation>(std::move(item));
 }
 
-engine::EngineStats ScriptedEngine::stats() const {
-  engine::EngineStats stats = queue_->stats();
+EngineStats ScriptedEngine::stats() const {
+  EngineStats stats = queue_->stats();
   if (options_.providers.experts) stats.experts = options_.providers.experts();
   if (options_.providers.speculation) stats.speculation = options_.providers.speculation();
   if (options_.providers.prefix_cache) stats.prefix_cache = options_.providers.prefix_cache();
@@ -153,7 +154,7 @@ engine::EngineStats ScriptedEngine::stats() const {
 }
 
 size_t ScriptedEngine::cancelled() const {
-  const engine::EngineStats s = stats();
+  const EngineStats s = stats();
   return s.cancelled_queued + s.cancelled_prefill + s.cancelled_decode;
 }
 
@@ -163,7 +164,7 @@ void ScriptedEngine::Release() {
   wake_.notify_all();
 }
 
-engine::Request ScriptedEngine::last_request() const {
+Request ScriptedEngine::last_request() const {
   const std::lock_guard lock(mu_);
   return last_;
 }
@@ -171,7 +172,7 @@ engine::Request ScriptedEngine::last_request() const {
 void ScriptedEngine::Loop() {
   double queue_ms = 0;
   while (const auto item = queue_->Next(queue_ms)) {
-    engine::Timings timings;
+    Timings timings;
     timings.prompt_tokens = item->request.prompt.size();
     timings.queue_ms = queue_ms;
     item->OnPrefill(0, timings.prompt_tokens);
@@ -191,12 +192,11 @@ bool ScriptedEngine::Pace(size_t index, const std::atomic<bool>& cancelled) {
   return !cancelled;
 }
 
-Result<engine::FinishReason> ScriptedEngine::Run(const engine::Request& request,
-                                                 const std::atomic<bool>& cancelled,
-                                                 engine::Sink& sink, engine::Timings& timings) {
+Result<FinishReason> ScriptedEngine::Run(const Request& request, const std::atomic<bool>& cancelled,
+                                         Sink& sink, Timings& timings) {
   if (options_.fails)
     return Error{Code::kIo, "'/srv/model/experts.bin' cannot be read: the disk is gone"};
-  if (cancelled) return engine::FinishReason::kCancelled;
+  if (cancelled) return FinishReason::kCancelled;
   sink.OnPrefill(request.prompt.size(), request.prompt.size());
   const auto is_stop = [&](TokenId token) {
     return std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) !=
@@ -205,10 +205,10 @@ Result<engine::FinishReason> ScriptedEngine::Run(const engine::Request& request,
   std::vector<TokenId> script = options_.script(request);
   script.push_back(kScriptEnd);
   for (size_t i = 0; i < script.size(); ++i) {
-    if (!Pace(i, cancelled)) return engine::FinishReason::kCancelled;
-    if (is_stop(script[i])) return engine::FinishReason::kStop;
+    if (!Pace(i, cancelled)) return FinishReason::kCancelled;
+    if (is_stop(script[i])) return FinishReason::kStop;
     if (timings.output_tokens >= request.max_tokens) break;
-    engine::TokenEvent event;
+    TokenEvent event;
     event.token = script[i];
     if (request.want_logprobs) {
       event.logprob = -0.25f;
@@ -220,7 +220,7 @@ Result<engine::FinishReason> ScriptedEngine::Run(const engine::Request& request,
     timings.decode_ms += 1;
     sink.OnToken(event);
   }
-  return engine::FinishReason::kLength;
+  return FinishReason::kLength;
 }
 
-}  // namespace mach::server
+}  // namespace mach::engine

@@ -12,6 +12,8 @@
 #include "base/aligned_memory.h"
 #include "base/random.h"
 #include "kernels/table.h"
+#include "quant/tiled.h"
+#include "tensor/dtype.h"
 
 namespace mach::kernels {
 

@@ -13,18 +13,19 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "chat/output_parser.h"
 #include "dialog/codec.h"
 #include "engine/engine.h"
 #include "engine/request_queue.h"
 
-namespace mach::server {
+namespace mach::engine {
 
 // What the engine tells of parts that it does not have. Called from any thread. An empty one: the
 // default.
 struct StatsProviders {
-  std::function<engine::ExpertStats()> experts;
-  std::function<engine::SpeculationStats()> speculation;
-  std::function<engine::PrefixCacheStats()> prefix_cache;
+  std::function<ExpertStats()> experts;
+  std::function<SpeculationStats()> speculation;
+  std::function<PrefixCacheStats()> prefix_cache;
 };
 
 inline constexpr TokenId kScriptMarkers = 256;  // <think> </think> <tool_call> </tool_call>
@@ -68,7 +69,7 @@ class ScriptedCodec final : public dialog::Codec {
 struct ScriptedOptions {
   std::string model_id = "scripted/model";
   // The answer to a request, without its end. With kScriptEnd inside, generation stops there.
-  std::function<std::vector<TokenId>(const engine::Request&)> script;
+  std::function<std::vector<TokenId>(const Request&)> script;
   size_t context_tokens = 4096;
   size_t max_queue = 4;
   // Tokens after which the engine waits for Release, or for a cancellation; -1: never.
@@ -79,41 +80,39 @@ struct ScriptedOptions {
 };
 
 // One request at a time, on a thread of its own.
-class ScriptedEngine final : public engine::Engine {
+class ScriptedEngine final : public Engine {
  public:
   explicit ScriptedEngine(ScriptedOptions options);
   ~ScriptedEngine() override;
 
-  const engine::Info& info() const override { return info_; }
-  Result<std::shared_ptr<engine::Generation>> Submit(engine::Request request,
-                                                     std::shared_ptr<engine::Sink> sink) override;
-  engine::EngineStats stats() const override;
-  std::vector<engine::RequestInfo> requests() const override { return queue_->List(); }
+  const Info& info() const override { return info_; }
+  Result<std::shared_ptr<Generation>> Submit(Request request, std::shared_ptr<Sink> sink) override;
+  EngineStats stats() const override;
+  std::vector<RequestInfo> requests() const override { return queue_->List(); }
   size_t CancelRequest(std::string_view id) override { return queue_->Cancel(id); }
 
   void Release();  // lets everything that is held go on
   size_t submitted() const { return queue_->stats().accepted; }
   size_t cancelled() const;
   size_t running() const { return queue_->stats().running; }  // 0 or 1
-  engine::Request last_request() const;
+  Request last_request() const;
 
  private:
   void Loop();
   bool Pace(size_t index, const std::atomic<bool>& cancelled);
-  Result<engine::FinishReason> Run(const engine::Request& request,
-                                   const std::atomic<bool>& cancelled, engine::Sink& sink,
-                                   engine::Timings& timings);
+  Result<FinishReason> Run(const Request& request, const std::atomic<bool>& cancelled, Sink& sink,
+                           Timings& timings);
 
   const SystemClock clock_;
   const ScriptedOptions options_;
-  engine::Info info_;
-  const std::shared_ptr<engine::RequestQueue> queue_;
+  Info info_;
+  const std::shared_ptr<RequestQueue> queue_;
   mutable std::mutex mu_;
   std::condition_variable wake_;
-  engine::Request last_;  // guarded by mu_, as all below
+  Request last_;  // guarded by mu_, as all below
   bool released_ = false;
   bool stop_ = false;
   std::thread thread_;
 };
 
-}  // namespace mach::server
+}  // namespace mach::engine
