@@ -59,7 +59,6 @@ class Bank {
   uint32_t pins(uint32_t slot) const { return slots_[slot].pins; }
   size_t pinned() const { return pinned_; }  // slots with pins
   size_t ResidentIn(uint32_t layer) const { return resident_in_[layer]; }
-  size_t free_residents() const { return options_.slots - residents_; }
 
   // A slot for an expert that has none, loading. Claim evicts when the bank is full, and fails when
   // all is pinned, loading or hot; ClaimFree and ClaimStaging never evict.

@@ -31,14 +31,6 @@ class DecayedCounts {
   }
   // log2 of the sum relative to visit 0 of the layer: only good for order within a layer.
   double Score(ExpertKey key) const { return scores_[key]; }
-  // log2 of the sum now, for order between layers: that of one use a moment ago is 0.
-  double ScoreNow(ExpertKey key) const {
-    return scores_[key] - rate_ * static_cast<double>(visits_[key / experts_]);
-  }
-  // Share of the visits that use the expert: 1 for one used at every visit.
-  double Probability(ExpertKey key) const {
-    return std::exp2(ScoreNow(key)) * (1 - std::exp2(-rate_));
-  }
 
  private:
   const size_t experts_;

@@ -22,7 +22,6 @@ class IndexedHeap {
   size_t size() const { return heap_.size(); }
   bool Contains(uint32_t id) const { return at_[id] != kAbsent; }
   uint32_t top() const { return heap_.front().second; }
-  const Rank& top_rank() const { return heap_.front().first; }
 
   // Inserts id, or gives it another rank.
   void Set(uint32_t id, const Rank& rank) {
