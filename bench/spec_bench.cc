@@ -286,7 +286,7 @@ class Bench {
     sidecar.directory = directory;
     sidecar.bank_bytes =
         static_cast<size_t>(bank * static_cast<double>(catalog.RecordCount()) + 0.5) *
-        catalog.record_bytes;
+        catalog.slot_bytes;
   }
 
   std::vector<TokenId> Answer(Way way, const Chat& chat, float temperature, Tally& tally) const {

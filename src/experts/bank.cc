@@ -7,7 +7,7 @@ namespace mach::experts {
 Bank::Bank(const Catalog& catalog, const BankOptions& options, BankCounters& counters)
     : catalog_(catalog),
       options_(options),
-      record_bytes_(catalog.record_bytes),
+      slot_bytes_(catalog.slot_bytes),
       holds_all_(options.slots >= catalog.RecordCount()),
       counters_(counters),
       policy_(holds_all_ ? MakeNoEviction()
@@ -26,7 +26,7 @@ Result<std::unique_ptr<Bank>> Bank::Create(const Catalog& catalog, const BankOpt
                                            MemoryLedger& ledger, BankCounters& counters) {
   MACH_CHECK(options.slots > 0);
   std::unique_ptr<Bank> made(new Bank(catalog, options, counters));
-  const size_t record = catalog.record_bytes;
+  const size_t record = catalog.slot_bytes;
   MACH_TRY(made->experts_reservation_, ledger.Reserve(MemoryTag::kExperts, options.slots * record));
   // A read into small pages takes a disk longer (a segment a page), and slots of bank and staging
   // change places: the last ones must not lie in small pages either.

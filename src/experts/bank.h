@@ -39,7 +39,7 @@ class Bank {
   size_t total_slots() const { return slots_.size(); }
   std::span<std::byte> memory() { return memory_.bytes(); }
   std::span<std::byte> Memory(uint32_t slot) {
-    return memory_.bytes().subspan(slot * record_bytes_, record_bytes_);
+    return memory_.bytes().subspan(slot * slot_bytes_, slot_bytes_);
   }
 
   // What the policy learns. OnUse is for experts of the layer visited last.
@@ -99,7 +99,7 @@ class Bank {
 
   const Catalog& catalog_;
   const BankOptions options_;
-  const size_t record_bytes_;
+  const size_t slot_bytes_;
   const bool holds_all_;  // of the catalog: nothing is ever evicted
   BankCounters& counters_;
   MemoryReservation experts_reservation_;

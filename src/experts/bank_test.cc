@@ -7,7 +7,7 @@ namespace {
 
 Catalog MakeCatalog(size_t layers, size_t experts) {
   Catalog c;
-  c.record_bytes = kPageBytes;
+  c.slot_bytes = kPageBytes;
   c.layers = layers;
   c.experts = experts;
   c.files = {"f"};

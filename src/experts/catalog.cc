@@ -39,8 +39,8 @@ Status ValidateCatalog(const Catalog& c) {
     return corrupt(std::to_string(c.records.size()) + " records for " + std::to_string(c.layers) +
                    " layers of " + std::to_string(c.experts) + " experts");
   }
-  if (c.record_bytes == 0 || c.record_bytes % io::kDirectAlignment != 0) {
-    return corrupt("records of " + std::to_string(c.record_bytes) +
+  if (c.slot_bytes == 0 || c.slot_bytes % io::kDirectAlignment != 0) {
+    return corrupt("records of " + std::to_string(c.slot_bytes) +
                    " bytes, expected a multiple of " + std::to_string(io::kDirectAlignment));
   }
   size_t found = 0;
@@ -53,10 +53,10 @@ Status ValidateCatalog(const Catalog& c) {
                      std::to_string(c.ExpertOf(key)) + " is in file " + std::to_string(r.file) +
                      " of " + std::to_string(c.files.size()));
     }
-    if (r.bytes > c.record_bytes || r.offset % io::kDirectAlignment != 0) {
+    if (r.bytes > c.slot_bytes || r.offset % io::kDirectAlignment != 0) {
       return corrupt(c.Describe(key) + ": " + std::to_string(r.bytes) + " bytes at offset " +
                      std::to_string(r.offset) + ", expected at most " +
-                     std::to_string(c.record_bytes) + " at a multiple of " +
+                     std::to_string(c.slot_bytes) + " at a multiple of " +
                      std::to_string(io::kDirectAlignment));
     }
   }

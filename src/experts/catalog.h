@@ -23,10 +23,10 @@ struct ExpertRecord {
 using ExpertKey = uint32_t;
 
 struct Catalog {
-  size_t record_bytes = 0;  // of a slot: a multiple of 4096, no record is longer
-  size_t layers = 0;        // of the model, those without routed experts included
-  size_t experts = 0;       // of the layer that has most
-  bool checksums = true;    // records have them
+  size_t slot_bytes = 0;  // of a slot: a multiple of 4096, no record is longer
+  size_t layers = 0;      // of the model, those without routed experts included
+  size_t experts = 0;     // of the layer that has most
+  bool checksums = true;  // records have them
   std::vector<std::string> files;
   std::vector<ExpertRecord> records;  // [layers, experts]
 

@@ -28,11 +28,11 @@ class TestFiles {
       : dir_(std::string(MACH_BINARY_DIR) + "/test_experts_" + TestName()) {
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
-    catalog_.record_bytes = RoundUp(bytes, kPageBytes);
+    catalog_.slot_bytes = RoundUp(bytes, kPageBytes);
     catalog_.layers = layers;
     catalog_.experts = experts;
     catalog_.records.resize(catalog_.keys());
-    std::vector<char> record(catalog_.record_bytes);
+    std::vector<char> record(catalog_.slot_bytes);
     for (size_t layer = 0; layer < layers; ++layer) {
       if (std::find(dense.begin(), dense.end(), layer) != dense.end()) continue;
       catalog_.files.push_back(dir_ + "/layer-" + std::to_string(layer) + ".bin");
@@ -41,7 +41,7 @@ class TestFiles {
         const auto key = static_cast<ExpertKey>(layer * experts + e);
         for (size_t i = 0; i < bytes; ++i) record[i] = static_cast<char>(TestByte(key, i));
         catalog_.records[key] = {.file = static_cast<uint32_t>(catalog_.files.size() - 1),
-                                 .offset = e * catalog_.record_bytes,
+                                 .offset = e * catalog_.slot_bytes,
                                  .bytes = bytes,
                                  .xxh3 = XXH3_64bits(record.data(), bytes)};
         out.write(record.data(), static_cast<std::streamsize>(record.size()));

@@ -153,7 +153,7 @@ void RecordReader::ComputeChecksums(std::span<const uint32_t> slots) {
     }
   };
   if (pool_ != nullptr && slots.size() > 1 &&
-      slots.size() * catalog_.record_bytes >= kLeastForThreads) {
+      slots.size() * catalog_.slot_bytes >= kLeastForThreads) {
     pool_->ParallelFor(slots.size(), 1, compute);
   } else {
     compute(0, slots.size(), 0);

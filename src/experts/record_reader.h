@@ -38,7 +38,7 @@ class RecordReader {
   // Started and not taken.
   size_t in_flight() const { return in_flight_; }
 
-  // Begins to read a record into a slot of catalog.record_bytes that has no read yet. The system
+  // Begins to read a record into a slot of catalog.slot_bytes that has no read yet. The system
   // gets it at the next Flush or Take, in the order of the starts.
   void Start(uint32_t slot, ExpertKey key, std::span<std::byte> memory);
   void Flush();

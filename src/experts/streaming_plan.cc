@@ -15,7 +15,7 @@ constexpr size_t kStagingShare = 8;
 
 Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options) {
   MACH_RETURN_IF_ERROR(ValidateCatalog(catalog));
-  const size_t record = catalog.record_bytes;
+  const size_t record = catalog.slot_bytes;
   const size_t all = catalog.RecordCount();
   StreamingPlan plan;
   plan.bank_slots = std::min(options.bank_bytes / record, all);
@@ -51,17 +51,17 @@ Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptio
 Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions options,
                                    size_t available) {
   // Staging grows with the bank, never by more than the bank does, so what fits is a range.
-  const size_t most = std::min(options.bank_bytes, available) / catalog.record_bytes;
+  const size_t most = std::min(options.bank_bytes, available) / catalog.slot_bytes;
   size_t low = 0;  // fits, or is below the floor
   size_t high = std::min(most, catalog.RecordCount()) + 1;
   while (high - low > 1) {
     const size_t middle = low + (high - low) / 2;
-    options.bank_bytes = middle * catalog.record_bytes;
+    options.bank_bytes = middle * catalog.slot_bytes;
     const auto plan = PlanStreaming(catalog, options);
     const bool fits = !plan || plan->memory_bytes() <= available;
     (fits ? low : high) = middle;
   }
-  options.bank_bytes = low * catalog.record_bytes;
+  options.bank_bytes = low * catalog.slot_bytes;
   return PlanStreaming(catalog, options);
 }
 

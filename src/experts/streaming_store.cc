@@ -80,7 +80,7 @@ void StreamingStore::PlanSizes() {
   options.staging_bytes = 0;
   for (size_t i = 0; i < ReuseDistances::kSizes; ++i) {
     const size_t slots = bank_->reuse()->Slots(i);
-    options.bank_bytes = slots * catalog_.record_bytes;
+    options.bank_bytes = slots * catalog_.slot_bytes;
     const auto plan = PlanStreaming(catalog_, options);
     // Below the floor there is no plan: it cannot be asked for.
     sizes_.push_back({.slots = slots,
@@ -242,9 +242,9 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   });
   hold_last_ =
       !transient_ && missing_.size() > 1 &&
-      (missing_.size() - 1) * catalog_.record_bytes >= options_.in_flight_bytes / kPartBeforeLast;
+      (missing_.size() - 1) * catalog_.slot_bytes >= options_.in_flight_bytes / kPartBeforeLast;
   missed_ = !transient_ && !AllRead();
-  if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.record_bytes);
+  if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.slot_bytes);
   DropUnused(at);
   if (transient_) NoteDemand(at, ids.size());
   Pump();

@@ -43,9 +43,9 @@ class StreamingStoreFixture : public testing::TestWithParam<io::ReadMode> {
     if (!base) return {};
     auto reader = std::make_unique<io::FaultReader>(*std::move(base), faults);
     Harness made{.reader = reader.get()};
-    options.bank_bytes = bank * catalog.record_bytes;
-    if (options.staging_bytes == 0) options.staging_bytes = 6 * catalog.record_bytes;
-    options.in_flight_bytes = 3 * catalog.record_bytes;
+    options.bank_bytes = bank * catalog.slot_bytes;
+    if (options.staging_bytes == 0) options.staging_bytes = 6 * catalog.slot_bytes;
+    options.in_flight_bytes = 3 * catalog.slot_bytes;
     auto store = StreamingStore::Create(catalog, options, std::move(reader), ledger_, clock_);
     EXPECT_TRUE(store.ok()) << store.error().message;
     if (store) made.store = *std::move(store);

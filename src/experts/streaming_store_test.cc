@@ -242,8 +242,8 @@ TEST(Catalog, WrongNumbersAreRefused) {
   EXPECT_TRUE(refused([](Catalog& c) { c.records.pop_back(); }));
   EXPECT_TRUE(refused([](Catalog& c) { c.layers = 0; }));
   EXPECT_TRUE(refused([](Catalog& c) { c.experts = ~size_t{0} / 2; }));
-  EXPECT_TRUE(refused([](Catalog& c) { c.record_bytes += 1; }));
-  EXPECT_TRUE(refused([](Catalog& c) { c.record_bytes = kPageBytes; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.slot_bytes += 1; }));
+  EXPECT_TRUE(refused([](Catalog& c) { c.slot_bytes = kPageBytes; }));
   EXPECT_TRUE(refused([](Catalog& c) { c.records[3].file = 2; }));
   EXPECT_TRUE(refused([](Catalog& c) { c.records[3].offset += 512; }));
   EXPECT_TRUE(refused([](Catalog& c) { c.records.assign(c.keys(), {}); }));

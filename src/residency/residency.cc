@@ -82,7 +82,7 @@ Result<ExpertsOnDisk> ExpertsOfCheckpoint(io::FileSystem& fs, const model::Model
 Error BelowFloor(const ExpertsOnDisk& disk, const model::ModelConfig& config,
                  const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& asked, size_t free,
                  size_t available, size_t taken) {
-  const size_t record = disk.catalog.record_bytes;
+  const size_t record = disk.catalog.slot_bytes;
   const size_t floor = std::min(FloorSlots(config), needs.expert_count);
   const size_t least = needs.resident() + needs.least_bank;
   std::string mend;
@@ -113,11 +113,11 @@ Error BankBeyondCeiling(const ExpertsOnDisk& disk, const MemoryNeeds& needs,
                         experts::StreamingOptions asked, const experts::StreamingPlan& fits,
                         size_t ceiling, size_t free, size_t taken) {
   const std::string lower = GigabytesDown(fits.bank_bytes);
-  const size_t floor = fits.floor_slots * disk.catalog.record_bytes;
+  const size_t floor = fits.floor_slots * disk.catalog.slot_bytes;
   std::string mend =
       BytesOfGigabytes(std::stod(lower)) < floor ? "leave it out" : "lower it to at most " + lower;
   const size_t bank = asked.bank_bytes;
-  const size_t record = disk.catalog.record_bytes;
+  const size_t record = disk.catalog.slot_bytes;
   const size_t largest = std::min(bank, disk.catalog.RecordCount() * record);
   // A bank of all experts reads none, and takes less than one of all but one, which is tried first.
   size_t experts = 0;
@@ -172,7 +172,7 @@ ExpertsOnDisk ImagineExpertsOnDisk(const model::ModelConfig& config,
                                    const ops::ExpertLayout& layout) {
   ExpertsOnDisk made{.catalog = {}, .layout = layout};
   experts::Catalog& catalog = made.catalog;
-  catalog.record_bytes = layout.record_bytes();
+  catalog.slot_bytes = layout.record_bytes();
   catalog.layers = config.layers.size();
   catalog.files = {""};
   for (const model::LayerConfig& layer : config.layers) {
@@ -183,7 +183,7 @@ ExpertsOnDisk ImagineExpertsOnDisk(const model::ModelConfig& config,
   for (size_t i = 0; i < catalog.layers; ++i) {
     const auto* moe = std::get_if<ops::MoeShape>(&config.layers[i].ffn);
     for (size_t e = 0; moe != nullptr && e < moe->experts; ++e) {
-      catalog.records[i * catalog.experts + e].bytes = catalog.record_bytes;
+      catalog.records[i * catalog.experts + e].bytes = catalog.slot_bytes;
     }
   }
   return made;
@@ -192,7 +192,7 @@ ExpertsOnDisk ImagineExpertsOnDisk(const model::ModelConfig& config,
 Status UseExperts(const ExpertsOnDisk& disk, const model::ModelConfig& config,
                   const ExpertOptions& asked, MemoryNeeds& needs) {
   needs.expert_layout = disk.layout;
-  needs.expert_record = disk.catalog.record_bytes;
+  needs.expert_record = disk.catalog.slot_bytes;
   experts::StreamingOptions least = OptionsOf(config, asked);
   least.bank_bytes = needs.floor_slots * needs.expert_record;
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(disk.catalog, least));
@@ -211,7 +211,7 @@ Result<BankFit> FitBank(const ExpertsOnDisk& disk, const model::ModelConfig& con
                         const MemoryNeeds& needs, size_t ceiling, const ExpertOptions& asked,
                         size_t free) {
   const experts::StreamingOptions options = OptionsOf(config, asked);
-  const size_t record = disk.catalog.record_bytes;
+  const size_t record = disk.catalog.slot_bytes;
   // The window, which decides it, does not depend on the bank.
   experts::StreamingOptions largest = options;
   largest.bank_bytes = SIZE_MAX;

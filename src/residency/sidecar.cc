@@ -125,7 +125,7 @@ Result<ops::ExpertLayout> LayoutOf(const io::SidecarManifest& m) {
 experts::Catalog CatalogOf(const io::Sidecar& sidecar) {
   const io::SidecarManifest& m = sidecar.manifest();
   experts::Catalog catalog;
-  catalog.record_bytes = m.record_stride;
+  catalog.slot_bytes = m.record_stride;
   catalog.layers = m.layers;
   catalog.experts = m.experts;
   catalog.records.resize(m.layers * m.experts);

@@ -22,7 +22,7 @@ Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const model::ModelCo
   const io::Checkpoint& checkpoint = source.checkpoint();
   experts::Catalog& catalog = made.catalog;
   catalog.checksums = false;
-  catalog.record_bytes = made.layout.record_bytes();
+  catalog.slot_bytes = made.layout.record_bytes();
   catalog.layers = config.layers.size();
   for (const model::LayerConfig& layer : config.layers) {
     const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn);
@@ -44,8 +44,8 @@ Result<SourceExperts> FindSourceExperts(io::FileSystem& fs, const model::ModelCo
                              moe->hidden, moe->width));
       const experts::ExpertKey key = catalog.Key(LayerId(i), ExpertId(e));
       catalog.records[key] = {.file = expert.gate.weight.file,
-                              .offset = uint64_t{key} * catalog.record_bytes,
-                              .bytes = catalog.record_bytes};
+                              .offset = uint64_t{key} * catalog.slot_bytes,
+                              .bytes = catalog.slot_bytes};
       size_t slice = 0;
       for (const io::MatrixSource* part : {&expert.gate, &expert.up, &expert.down}) {
         for (const io::Slice* of : {&part->weight, &part->scales, &part->biases}) {

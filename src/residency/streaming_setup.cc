@@ -80,7 +80,7 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
   if (streaming.slices != nullptr) {
     MACH_TRY(reader, SliceReader::Create(std::move(reader), streaming.slices,
                                          {.layout = layout,
-                                          .stride = streaming.catalog.record_bytes,
+                                          .stride = streaming.catalog.slot_bytes,
                                           .records = SliceRecords(plan)},
                                          ledger, pool));
   }

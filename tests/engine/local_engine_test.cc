@@ -245,8 +245,7 @@ TEST(LocalEngine, StreamsWhileOthersLook) {
   const test::ExpertFiles files(kCheckpoint, "local_engine");
   residency::StreamingSetup streaming;
   streaming.catalog = files.catalog();
-  streaming.options.bank_bytes =
-      streaming.catalog.RecordCount() / 2 * streaming.catalog.record_bytes;
+  streaming.options.bank_bytes = streaming.catalog.RecordCount() / 2 * streaming.catalog.slot_bytes;
   streaming.options.prefetch = experts::Prefetch::kOn;
   streaming.read_mode = io::ReadMode::kPread;
   const auto expected = Answer(*NewEngine(), Greedy(kPrompt, 30));

@@ -34,7 +34,7 @@ class ExpertFiles {
     auto store = model::LoadExperts(*config, *source, *layout, ledger, {});
     EXPECT_TRUE(store.ok());
 
-    catalog_.record_bytes = layout->record_bytes();
+    catalog_.slot_bytes = layout->record_bytes();
     catalog_.layers = config->layers.size();
     for (const auto& layer : config->layers) {
       if (const auto* moe = std::get_if<ops::MoeShape>(&layer.ffn)) {

@@ -121,7 +121,7 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
         residency::FindSourceExperts(io::PosixFileSystem(), headers->config, headers->source);
     ASSERT_TRUE(found.ok()) << found.error().message;
     options.experts->bank_bytes =
-        (residency::FloorSlots(headers->config) + 1) * found->catalog.record_bytes;
+        (residency::FloorSlots(headers->config) + 1) * found->catalog.slot_bytes;
     options.memory_limit = size_t{256} << 20;
     const auto streamed = TestModel::Load(options);
     ASSERT_NE(streamed, nullptr);
@@ -159,9 +159,9 @@ TEST_P(SourceFaults, EveryReadMayFail) {
   residency::StreamingSetup& streaming = options.streaming.emplace();
   streaming.catalog = found->catalog;
   streaming.slices = std::make_shared<const residency::SourceSlices>(found->slices);
-  streaming.options.bank_bytes = 16 * found->catalog.record_bytes;
+  streaming.options.bank_bytes = 16 * found->catalog.slot_bytes;
   streaming.options.prefetch = experts::Prefetch::kOn;
-  streaming.options.in_flight_bytes = 3 * found->catalog.record_bytes;
+  streaming.options.in_flight_bytes = 3 * found->catalog.slot_bytes;
   streaming.read_mode = io::ReadMode::kPread;
   streaming.direct = false;
   streaming.wrap_reader = [&](std::unique_ptr<io::AsyncReader> base) {

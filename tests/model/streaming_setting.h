@@ -47,13 +47,13 @@ inline residency::LoadOptions StreamingOptions(const experts::Catalog& catalog, 
   streaming.catalog = catalog;
   const size_t all = catalog.RecordCount();
   const auto slots = static_cast<size_t>(s.bank * static_cast<double>(all));
-  streaming.options.bank_bytes = std::max(slots, kFloorSlots) * catalog.record_bytes;
+  streaming.options.bank_bytes = std::max(slots, kFloorSlots) * catalog.slot_bytes;
   streaming.options.eviction = s.eviction;
   streaming.options.pin_hot = s.pin_hot;
   streaming.options.transient_prefill = s.transient;
   streaming.options.prefetch = s.prefetch;
-  streaming.options.in_flight_bytes = 8 * catalog.record_bytes;
-  streaming.options.staging_bytes = 24 * catalog.record_bytes;
+  streaming.options.in_flight_bytes = 8 * catalog.slot_bytes;
+  streaming.options.staging_bytes = 24 * catalog.slot_bytes;
   streaming.read_mode = s.mode;
   streaming.wrap_reader = [shuffle = s.shuffle, reader](std::unique_ptr<io::AsyncReader> base) {
     auto wrapped = std::make_unique<io::FaultReader>(std::move(base),
@@ -69,7 +69,7 @@ inline void CheckCounters(const Setting& setting, experts::StreamingStore& store
   const experts::BankStats stats = store.Stats();
   EXPECT_LE(stats.resident, stats.slots);
   if (setting.bank == 1) {
-    EXPECT_LE(stats.bytes_read, store.catalog().RecordCount() * store.catalog().record_bytes);
+    EXPECT_LE(stats.bytes_read, store.catalog().RecordCount() * store.catalog().slot_bytes);
     EXPECT_EQ(stats.evictions, 0u);
   } else if (setting.bank == 0) {
     EXPECT_GT(stats.evictions, 0u);

@@ -62,7 +62,7 @@ TEST_F(StreamingShort, AnotherModelsExpertsAndTooSmallABankAreRefused) {
     residency::LoadOptions options = MachTiny(1);
     options.streaming.emplace();
     options.streaming->catalog = files_->catalog();
-    options.streaming->options.bank_bytes = kFloorSlots * files_->catalog().record_bytes;
+    options.streaming->options.bank_bytes = kFloorSlots * files_->catalog().slot_bytes;
     options.streaming->read_mode = io::ReadMode::kPread;
     change(*options.streaming);
     return residency::LoadedModel::Load(io::PosixFileSystem(), options);

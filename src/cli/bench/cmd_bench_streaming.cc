@@ -123,7 +123,7 @@ class Bench {
              residency::OpenSidecar(io::PosixFileSystem(), *headers.checkpoint, headers.config,
                                     o_.sidecar_dir));
     const experts::Catalog catalog = residency::CatalogOf(sidecar);
-    record_ = catalog.record_bytes;
+    record_ = catalog.slot_bytes;
     experts_ = catalog.RecordCount();
     layers_ = catalog.MoeLayers();
     files_ = catalog.files;
