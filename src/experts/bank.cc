@@ -160,7 +160,7 @@ void Bank::Reconsider(uint32_t slot) {
   }
 }
 
-void Bank::CheckConsistency() const {
+void Bank::TEST_CheckConsistency() const {
   size_t residents = 0;
   size_t staged = 0;
   size_t pinned = 0;

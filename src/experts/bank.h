@@ -78,7 +78,7 @@ class Bank {
   void Unpin(uint32_t slot);
 
   // Aborts when the books do not agree, for tests: O(slots).
-  void CheckConsistency() const;
+  void TEST_CheckConsistency() const;
 
  private:
   enum class State : unsigned char { kFree, kLoading, kReady };

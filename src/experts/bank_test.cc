@@ -29,7 +29,7 @@ class BankTest : public testing::Test {
     const auto slot = bank.Claim(key);
     EXPECT_TRUE(slot.has_value());
     bank.Landed(*slot);
-    bank.CheckConsistency();
+    bank.TEST_CheckConsistency();
     return *slot;
   }
   const Catalog catalog_ = MakeCatalog(2, 8);
@@ -94,7 +94,7 @@ TEST_F(BankTest, WhatIsPinnedOrLoadingStays) {
   bank->Landed(*bank->Find(2));
   EXPECT_NE(bank->Claim(4), std::nullopt);
   bank->Unpin(b);
-  bank->CheckConsistency();
+  bank->TEST_CheckConsistency();
 }
 
 TEST_F(BankTest, StagedExpertsDisplaceNothingAndLeaveAfterUse) {
@@ -109,7 +109,7 @@ TEST_F(BankTest, StagedExpertsDisplaceNothingAndLeaveAfterUse) {
   EXPECT_EQ(bank->Find(1), std::nullopt);
   EXPECT_EQ(bank->Find(0), kept);
   EXPECT_NE(bank->ClaimStaging(2), std::nullopt);
-  bank->CheckConsistency();
+  bank->TEST_CheckConsistency();
 }
 
 TEST_F(BankTest, PromotingMovesNoBytes) {
@@ -121,14 +121,14 @@ TEST_F(BankTest, PromotingMovesNoBytes) {
   EXPECT_EQ(bank->Find(1), staged);
   EXPECT_TRUE(bank->resident(staged));
   EXPECT_EQ(bank->Find(0), std::nullopt);
-  bank->CheckConsistency();
+  bank->TEST_CheckConsistency();
   // Nobody may leave: it stays staged.
   bank->Pin(staged);
   const uint32_t other = *bank->ClaimStaging(2);
   EXPECT_FALSE(bank->Promote(other));
   bank->Unpin(staged);
   EXPECT_TRUE(bank->Promote(other));  // loading still
-  bank->CheckConsistency();
+  bank->TEST_CheckConsistency();
 }
 
 TEST_F(BankTest, HotExpertsStayWhateverThePolicySays) {

@@ -36,7 +36,7 @@ TEST_P(StreamingPassesTest, LargeChunksReadEachExpertOnceAndDisplaceNothing) {
   EXPECT_EQ(h.store->counters().hits.Get() + h.store->counters().misses.Get(), 0u);
   EXPECT_GT(h.store->counters().read_ahead.used.Get(), 0u);
   EXPECT_EQ(h.store->counters().read_ahead.wasted.Get(), 0u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 // While the attention of the first layer computes, once chunks are known to need all of it.
@@ -61,7 +61,7 @@ TEST_P(StreamingPassesTest, TheFirstLayerOfALargeChunkIsReadAheadToo) {
   EXPECT_TRUE(Use(*h.store, 1, {1, 2, 3}).ok());
   EXPECT_EQ(begin(64), 0u);
   EXPECT_TRUE(Use(*h.store, 0, {4}).ok());
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, ALargeChunkIsHandedOutInPartsWhileTheDiskGoesOn) {
@@ -81,7 +81,7 @@ TEST_P(StreamingPassesTest, ALargeChunkIsHandedOutInPartsWhileTheDiskGoesOn) {
     EXPECT_EQ(had, ids.size());
   }
   EXPECT_EQ(h.store->counters().reads.Get(), 32u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, WhatWasReadAheadInVainIsDropped) {
@@ -102,7 +102,7 @@ TEST_P(StreamingPassesTest, WhatWasReadAheadInVainIsDropped) {
   EXPECT_GT(h.store->counters().read_ahead.wasted.Get(), 0u);
   EXPECT_EQ(h.store->counters().read_ahead.wasted.Get() + h.store->counters().read_ahead.used.Get(),
             h.store->counters().read_ahead.issued.Get());
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
@@ -118,7 +118,7 @@ TEST_P(StreamingPassesTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
   h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
   h.store->Predict(LayerId(1), Ids({7, 8, 0}));
-  h.store->CheckIdle();                    // both have landed
+  h.store->TEST_CheckIdle();               // both have landed
   EXPECT_EQ(c.prefetch.issued.Get(), 2u);  // 0 is there
   EXPECT_EQ(c.evictions.Get(), 0u);
   const uint64_t reads = c.reads.Get();
@@ -135,7 +135,7 @@ TEST_P(StreamingPassesTest, ARightGuessIsPromotedAndAWrongOneEvictsNothing) {
   EXPECT_TRUE(Use(*h.store, 0, {0, 1}).ok());
   EXPECT_TRUE(Use(*h.store, 1, {7}).ok());
   EXPECT_EQ(c.reads.Get(), reads);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, AGuessOnItsWayIsWaitedForNotReadAgain) {
@@ -149,7 +149,7 @@ TEST_P(StreamingPassesTest, AGuessOnItsWayIsWaitedForNotReadAgain) {
     EXPECT_TRUE(Use(*h.store, 1, {i, i + 2}).ok());
   }
   h.store->BeginPass({.rows = 1});
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
   const BankCounters& c = h.store->counters();
   EXPECT_GT(c.merged.Get(), 0u);
   EXPECT_EQ(c.prefetch.used.Get() + c.prefetch.wasted.Get(), c.prefetch.issued.Get());
@@ -164,18 +164,18 @@ TEST_P(StreamingPassesTest, AFailedGuessFailsNothing) {
   h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
   h.store->Predict(LayerId(1), Ids({7, 8}));
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
   EXPECT_TRUE(Use(*h.store, 1, {8}).ok());
   EXPECT_EQ(h.store->counters().prefetch.wasted.Get(), 1u);
   // Verified when it is used, and read anew when it is wrong.
   h.store->BeginPass({.rows = 1});
   EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
   h.store->Predict(LayerId(1), Ids({7}));
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
   EXPECT_EQ(h.store->counters().read_failures.Get(), 0u);
   EXPECT_EQ(Use(*h.store, 1, {7}).error().code, Code::kCorrupt);
   EXPECT_EQ(h.store->counters().read_failures.Get(), 1u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, GuessesWaitForWhatIsAskedFor) {
@@ -191,7 +191,7 @@ TEST_P(StreamingPassesTest, GuessesWaitForWhatIsAskedFor) {
   ASSERT_TRUE(h.store->Wait(out).ok());
   EXPECT_EQ(h.store->counters().prefetch.issued.Get(), 2u);
   out.Clear();
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
@@ -204,12 +204,12 @@ TEST_P(StreamingPassesTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
   Draft(*h.store, {{0}, {8}, {1, 9}});
   EXPECT_EQ(c.evictions.Get(), 0u);
   h.store->Commit(2);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
   EXPECT_EQ(c.evictions.Get(), 1u);  // of 1, whose last use was in a row that went
 
   EXPECT_EQ(ReadsOf(*h.store, {0, 8, 2, 3}), 0u);
   EXPECT_EQ(ReadsOf(*h.store, {9}), 1u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingPassesTest, EveryRowThatStaysIsAUse) {
@@ -258,7 +258,7 @@ TEST_P(StreamingPassesTest, ACancelledPassStopsBeforeTheNextRead) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kCancelled);
   out.Clear();
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
   cancelled = false;
   h.store->BeginPass({.rows = 1, .cancel = &cancelled});
   EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3, 4, 5, 6, 7}).ok());

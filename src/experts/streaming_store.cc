@@ -514,12 +514,12 @@ void StreamingStore::Abandon() {
   hold_last_ = false;
 }
 
-void StreamingStore::CheckIdle() {
+void StreamingStore::TEST_CheckIdle() {
   Commit(0);
   Abandon();
   Acquisition none;
   while (reads_->in_flight() > 0) MACH_CHECK(TakeLanded(true, none).ok());
-  bank_->CheckConsistency();
+  bank_->TEST_CheckConsistency();
   MACH_CHECK(bank_->pinned() == 0);
 }
 

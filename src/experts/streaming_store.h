@@ -88,7 +88,7 @@ class StreamingStore final : public ExpertStore {
 
   // For tests: waits for what is in flight. Aborts when the bank's books do not agree or, with
   // nothing acquired, anything is pinned.
-  void CheckIdle();
+  void TEST_CheckIdle();
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};

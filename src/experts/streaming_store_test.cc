@@ -29,7 +29,7 @@ TEST_P(StreamingStoreTest, MissesThenHits) {
   EXPECT_EQ(stats.bytes_read, 5 * kRecord);
   EXPECT_EQ(stats.read_retries, 0u);
   EXPECT_GT(stats.stall_ms, 0);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, ABankOfEverythingNeverReadsTwice) {
@@ -46,7 +46,7 @@ TEST_P(StreamingStoreTest, ABankOfEverythingNeverReadsTwice) {
   }
   EXPECT_EQ(h.store->counters().reads.Get(), 16u);
   EXPECT_EQ(h.store->Stats().evictions, 0u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, MoreThanTheBankComesInWaves) {
@@ -58,7 +58,7 @@ TEST_P(StreamingStoreTest, MoreThanTheBankComesInWaves) {
       EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).ok());
     }
     EXPECT_LE(h.store->Stats().resident, slots);
-    h.store->CheckIdle();
+    h.store->TEST_CheckIdle();
   }
 }
 
@@ -74,7 +74,7 @@ TEST_P(StreamingStoreTest, ABankThatIsPinnedElsewhereIsAnErrorNotAHang) {
     EXPECT_EQ(Use(*h.store, 0, {2}).error().code, Code::kBusy);
   }
   EXPECT_TRUE(Use(*h.store, 0, {2}).ok());
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, AnyOrderOfCompletions) {
@@ -88,7 +88,7 @@ TEST_P(StreamingStoreTest, AnyOrderOfCompletions) {
         EXPECT_TRUE(Use(*h.store, 0, {3, 1, 4, 5, 9, 2, 6}).ok());
         EXPECT_TRUE(Use(*h.store, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).ok());
       }
-      h.store->CheckIdle();
+      h.store->TEST_CheckIdle();
     }
   }
 }
@@ -100,7 +100,7 @@ TEST_P(StreamingStoreTest, AReadErrorIsTriedAgainOnce) {
   EXPECT_TRUE(Use(*h.store, 0, {0, 1, 2}).ok());
   EXPECT_EQ(h.store->Stats().read_retries, 1u);
   EXPECT_EQ(h.store->counters().read_failures.Get(), 0u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, APersistentErrorNamesTheExpertAndTheStoreGoesOn) {
@@ -116,12 +116,12 @@ TEST_P(StreamingStoreTest, APersistentErrorNamesTheExpertAndTheStoreGoesOn) {
   EXPECT_THAT(status.error().message, HasSubstr("layer 1 expert 6 ('"));
   EXPECT_THAT(status.error().message, HasSubstr("layer-1.bin'): injected"));
   EXPECT_TRUE(out.ready().empty());
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 
   h.reader->SetFaults({});
   EXPECT_TRUE(Use(*h.store, 1, {0, 6, 1}).ok());
   EXPECT_EQ(h.store->Stats().hits, 4u);  // 0 and 1 were there all the while
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 // Warnings of reads that are tried again take no lines from the errors that follow them.
@@ -156,11 +156,11 @@ TEST_P(StreamingStoreTest, AWrongChecksumIsTriedAgainThenRefused) {
     EXPECT_THAT(status.error().message, HasSubstr("layer-1.bin"));
     EXPECT_THAT(status.error().message, HasSubstr("checksum"));
     EXPECT_EQ(h.store->Stats().read_retries, 1u + static_cast<uint64_t>(i));
-    h.store->CheckIdle();
+    h.store->TEST_CheckIdle();
   }
   EXPECT_TRUE(Use(*h.store, 1, {2, 4}).ok());
   EXPECT_TRUE(Use(*h.store, 0, {3}).ok());
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, AnAbandonedAcquisitionLeavesNothingPinnedAndItsReadsAreMerged) {
@@ -174,7 +174,7 @@ TEST_P(StreamingStoreTest, AnAbandonedAcquisitionLeavesNothingPinnedAndItsReadsA
   EXPECT_TRUE(Use(*h.store, 0, {2, 1, 0}).ok());
   EXPECT_EQ(h.store->counters().reads.Get(), 3u);
   EXPECT_GT(h.store->counters().merged.Get(), 0u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, TheLastReadOfALayerFollowsTheFirstThatLands) {
@@ -197,7 +197,7 @@ TEST_P(StreamingStoreTest, TheLastReadOfALayerFollowsTheFirstThatLands) {
   EXPECT_EQ(started({0, 1, 2}, 1), 2u);
   EXPECT_EQ(started({3}, 1), 1u);
   EXPECT_EQ(started({4, 5, 6}, kTransientRows), 3u);
-  h.store->CheckIdle();
+  h.store->TEST_CheckIdle();
 }
 
 TEST_P(StreamingStoreTest, ABankBelowItsFloorIsRefused) {

@@ -136,11 +136,11 @@ TEST_F(Allocations, EveryOneOfARequestMayFail) {
           ExpectNoMemory(answer.error(), "cannot allocate");
         }
       }
-      store.CheckIdle();
+      store.TEST_CheckIdle();
       const auto next = Answer(**decoder, question);
       ASSERT_TRUE(next.ok()) << next.error().message;
       EXPECT_EQ(*next, expected);
-      store.CheckIdle();
+      store.TEST_CheckIdle();
     }
     EXPECT_EQ(parts->model->ledger().reserved(), reserved);
   };
@@ -188,7 +188,7 @@ TEST_F(Allocations, EveryReservationMayPassTheLimit) {
         continue;
       }
       const auto answer = Answer(**decoder, question);
-      parts->model->streaming()->CheckIdle();
+      parts->model->streaming()->TEST_CheckIdle();
       if (answer.ok()) {
         EXPECT_EQ(*answer, expected);
         limit = parts->model->ledger().reserved() - 1;
@@ -199,7 +199,7 @@ TEST_F(Allocations, EveryReservationMayPassTheLimit) {
       // A shorter one may have room.
       const auto next = Answer(**decoder, {.prompt = {1}, .most = 1});
       if (!next.ok()) ExpectNoMemory(next.error(), "memory ceiling: ");
-      parts->model->streaming()->CheckIdle();
+      parts->model->streaming()->TEST_CheckIdle();
     }
     std::printf("%zu limits stop a start, %zu a request\n", starts, requests);
     EXPECT_GE(starts, 8u);

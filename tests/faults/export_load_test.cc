@@ -163,7 +163,7 @@ TEST_F(LoadFaults, EveryOpenAndReadMayFail) {
         } else {
           EXPECT_LT(reads ? faulty.reads() : faulty.opens(), n);
           const auto answer = Answer(**model);
-          (*model)->streaming()->CheckIdle();
+          (*model)->streaming()->TEST_CheckIdle();
           EXPECT_TRUE(answer.ok() && *answer == expected_);
         }
       }
@@ -185,7 +185,7 @@ TEST_F(LoadFaults, EveryLargeAllocationMayFail) {
           residency::LoadedModel::Load(io::PosixFileSystem(), Streaming(checkpoint_.directory()));
       if (model.ok()) {
         const auto answer = Answer(**model);
-        (*model)->streaming()->CheckIdle();
+        (*model)->streaming()->TEST_CheckIdle();
         if (answer.ok()) {
           EXPECT_EQ(*answer, expected_);
         } else {

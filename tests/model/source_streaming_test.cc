@@ -127,7 +127,7 @@ TEST_P(SourceStreaming, GivesTheTokensOfAResidentModel) {
     ASSERT_NE(streamed, nullptr);
     for (const size_t chunk : {64, 7}) EXPECT_EQ(Greedy(*streamed, chunk), expected);
     experts::StreamingStore& store = *streamed->loaded().streaming();
-    store.CheckIdle();
+    store.TEST_CheckIdle();
     EXPECT_GT(store.Stats().evictions, 0u);
     EXPECT_GT(store.counters().prefetch.used.Get(), 0u);
     EXPECT_FALSE(store.catalog().checksums);
@@ -188,7 +188,7 @@ TEST_P(SourceFaults, EveryReadMayFail) {
     SCOPED_TRACE("read " + std::to_string(n));
     reader->SetFaults({.fail = n, .persistent = true, .max_taken = n % 3 + 1, .reverse = true});
     const Status status = forward(n % 2 == 0 ? 1 : 40);
-    store.CheckIdle();
+    store.TEST_CheckIdle();
     if (!status.ok()) {
       ++failures;
       EXPECT_EQ(status.error().code, Code::kIo);

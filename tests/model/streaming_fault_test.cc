@@ -35,7 +35,7 @@ void StreamingFaults::FailReads(io::ReadMode mode, uint64_t dense) {
     // From the Nth on: the request fails, and says where.
     reader->SetFaults({.fail = n, .persistent = true});
     const auto broken = Generate(*model, run, setting.chunk);
-    store.CheckIdle();
+    store.TEST_CheckIdle();
     if (!broken.ok()) {
       ++failures;
       EXPECT_EQ(broken.error().code, Code::kIo);
@@ -52,7 +52,7 @@ void StreamingFaults::FailReads(io::ReadMode mode, uint64_t dense) {
     ASSERT_TRUE(mended.ok()) << mended.error().message;
     EXPECT_EQ(*mended, *expected);
     retries += store.Stats().read_retries - before;
-    store.CheckIdle();
+    store.TEST_CheckIdle();
     if (broken.ok() && store.Stats().read_retries == before) break;
   }
   std::printf("%s: %lu requests failed, %lu reads were tried again\n",

@@ -81,7 +81,7 @@ inline void CheckCounters(const Setting& setting, experts::StreamingStore& store
   } else {
     EXPECT_GT(prefetch.used.Get(), 0u);
   }
-  store.CheckIdle();
+  store.TEST_CheckIdle();
 }
 
 class StreamingTest : public testing::Test {

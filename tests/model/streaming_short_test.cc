@@ -51,7 +51,7 @@ TEST_F(StreamingShort, ACancelledRequestLeavesNothingPinned) {
                                           *state, hidden.data());
       ASSERT_FALSE(status.ok());
       EXPECT_EQ(status.error().code, Code::kCancelled);
-      model->loaded().streaming()->CheckIdle();
+      model->loaded().streaming()->TEST_CheckIdle();
     }
     EXPECT_EQ(*Generate(*model, run, 64), *expected);
   }
