@@ -18,19 +18,21 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
-// Fetched ahead of need. used + wasted <= issued; the rest is in flight or waits for its layer.
-struct GuessCounters {
+// Records read before a layer requested them. used + wasted <= issued; the rest is being read or
+// waits for its layer.
+struct PrefetchCounters {
   Counter issued;
   Counter used;
   Counter wasted;
 };
 
+// A pass "through the bank" decodes or verifies drafts; a "transient" one prefills through staging.
 struct BankCounters {
-  // Experts asked for by passes through the bank: in memory, or not yet. A merged read is a miss.
+  // Experts that passes through the bank requested: in memory, or not yet.
   Counter hits;
   Counter misses;
-  Counter merged;  // misses whose read was under way already
-  // The same for passes through the transient arena (large chunks of a prompt).
+  Counter merged;  // misses whose read was under way already, of either kind of pass
+  // The same for transient passes.
   Counter transient_hits;
   Counter transient_misses;
 
@@ -39,18 +41,16 @@ struct BankCounters {
   Counter bytes_read;
   Counter reads;
   Counter read_retries;   // reads begun again after an error or a wrong checksum
-  Counter read_failures;  // that failed the second time too
+  Counter read_failures;  // records whose second read failed, too
   Counter stall_ns;       // the forward pass had nothing to do but wait for reads
 
-  // Of layers of passes through the bank that missed: bytes they began to read (not what a guess
-  // had begun), the time from asking for their experts to the arrival of the last, and to its being
-  // verified and handed out.
-  Counter miss_bytes;
-  Counter miss_read_ns;
-  Counter miss_ns;
+  // Layers of passes through the bank that missed:
+  Counter miss_bytes;  // bytes requested on demand, without those that a prefetch had begun to read
+  Counter miss_read_ns;  // from Acquire to the arrival of the last record
+  Counter miss_ns;       // from Acquire until the last record is verified and handed out
 
-  GuessCounters prefetch;    // by the next layers' routers
-  GuessCounters read_ahead;  // the next layer's file, while a large chunk goes through
+  PrefetchCounters prefetch;    // predicted by the routers
+  PrefetchCounters read_ahead;  // the whole next layer of a transient pass
 };
 
 // What a bank of another size would have hit, evicting by recency.
@@ -76,8 +76,8 @@ struct BankStats {
   uint64_t prefetch_used = 0;
   uint64_t prefetch_wasted = 0;
   uint64_t memory_bytes = 0;  // bank and staging
-  // Uses that eviction learns from, and what other sizes would have had of them; nothing for a bank
-  // that holds everything.
+  // Uses that eviction learns from, and what banks of other sizes would have hit of them; empty for
+  // a bank that holds every expert.
   uint64_t uses = 0;
   uint64_t first_uses = 0;
   std::vector<BankSize> sizes;

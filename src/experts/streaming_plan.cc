@@ -1,7 +1,8 @@
+#include "experts/streaming_plan.h"
+
 #include <algorithm>
 
 #include "base/units.h"
-#include "experts/streaming_store.h"
 
 namespace mach::experts {
 namespace {

@@ -68,52 +68,11 @@ Result<std::unique_ptr<StreamingStore>> StreamingStore::Create(
   MACH_TRY(made->reads_,
            RecordReader::Create(made->catalog_, std::move(reader), made->bank_->memory(),
                                 made->bank_->total_slots(), made->counters_, pool));
-  made->PlanSizes();
+  made->report_.emplace(made->catalog_, options, plan, made->counters_, made->bank_->reuse());
   return made;
 }
 
 StreamingStore::~StreamingStore() = default;
-
-void StreamingStore::PlanSizes() {
-  if (bank_->reuse() == nullptr) return;
-  StreamingOptions options = options_;
-  options.staging_bytes = 0;
-  for (size_t i = 0; i < ReuseDistances::kSizes; ++i) {
-    const size_t slots = bank_->reuse()->Slots(i);
-    options.bank_bytes = slots * catalog_.slot_bytes;
-    const auto plan = PlanStreaming(catalog_, options);
-    // Below the floor there is no plan: it cannot be asked for.
-    sizes_.push_back({.slots = slots,
-                      .bank_bytes = options.bank_bytes,
-                      .memory_bytes = plan ? plan->memory_bytes() : 0});
-  }
-}
-
-BankStats StreamingStore::Stats() const {
-  const BankCounters& c = counters_;
-  BankStats stats = {.slots = plan_.bank_slots,
-                     .bank_bytes = plan_.bank_bytes,
-                     .hits = c.hits.Get(),
-                     .misses = c.misses.Get(),
-                     .evictions = c.evictions.Get(),
-                     .resident = c.resident.Get(),
-                     .bytes_read = c.bytes_read.Get(),
-                     .stall_ms = static_cast<double>(c.stall_ns.Get()) * 1e-6,
-                     .read_retries = c.read_retries.Get(),
-                     .prefetch_issued = c.prefetch.issued.Get(),
-                     .prefetch_used = c.prefetch.used.Get(),
-                     .prefetch_wasted = c.prefetch.wasted.Get(),
-                     .memory_bytes = plan_.memory_bytes(),
-                     .uses = 0,
-                     .first_uses = 0,
-                     .sizes = sizes_};
-  if (const ReuseDistances* reuse = bank_->reuse()) {
-    stats.uses = reuse->uses();
-    stats.first_uses = reuse->first_uses();
-    for (size_t i = 0; i < stats.sizes.size(); ++i) stats.sizes[i].hits = reuse->Hits(i);
-  }
-  return stats;
-}
 
 void StreamingStore::BeginPass(const ExpertPass& pass) {
   // What a pass that was cut off has left.
@@ -337,7 +296,7 @@ void StreamingStore::ReadAhead() {
   // The file of a large chunk's next layer is read for sure; guesses only where the disk is idle:
   // a disk may answer all that it has at once.
   const size_t most = transient_ ? reads_->depth() : std::min(plan_.window, reads_->depth());
-  GuessCounters& counters = transient_ ? counters_.read_ahead : counters_.prefetch;
+  PrefetchCounters& counters = transient_ ? counters_.read_ahead : counters_.prefetch;
   for (; next_ahead_ < ahead_.size() && reads_->in_flight() < most; ++next_ahead_) {
     const ExpertKey key = ahead_[next_ahead_];
     if (bank_->Find(key)) continue;

@@ -2,61 +2,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
-#include "base/aligned_memory.h"
 #include "base/clock.h"
 #include "experts/bank.h"
+#include "experts/bank_report.h"
 #include "experts/expert_store.h"
 #include "experts/prefetch_gate.h"
 #include "experts/record_reader.h"
+#include "experts/streaming_plan.h"
 #include "io/async_reader.h"
 
 namespace mach::experts {
-
-// Reads by the routers' guesses: never, where a trial shows that they pay, or always.
-enum class Prefetch : unsigned char { kOff, kAuto, kOn };
-
-struct StreamingOptions {
-  size_t bank_bytes = 0;  // ceiling of the bank, not of staging
-  // Fewer slots are refused. The working set of one token: below it a cyclic walk through the
-  // layers evicts each expert before its next use.
-  size_t floor_slots = 1;
-  Eviction eviction = Eviction::kLookahead;
-  bool pin_hot = false;  // the hottest experts of each layer stay, in up to half of the bank
-  // Passes of kTransientRows tokens or more go through staging and displace nothing.
-  bool transient_prefill = true;
-  Prefetch prefetch = Prefetch::kAuto;
-  // Reads under way on demand. Those of large chunks go beyond it, to the reader's depth.
-  size_t in_flight_bytes = size_t{16} << 20;
-  size_t staging_bytes = 0;  // 0: chosen by PlanStreaming
-};
-
-// Verification of drafts (16 tokens at most) stays in the bank.
-inline constexpr size_t kTransientRows = 32;
-
-// How bytes become slots.
-struct StreamingPlan {
-  size_t bank_slots = 0;
-  size_t staging_slots = 0;
-  size_t floor_slots = 0;
-  // Demand reads in flight, but for large chunks, which read into all of staging; of those, the
-  // records that are handed out together.
-  size_t window = 0;
-  size_t bank_bytes = 0;
-  size_t staging_bytes = 0;
-  // Both, with what fills the last huge page.
-  size_t memory_bytes() const { return WholeHugePages(bank_bytes + staging_bytes); }
-};
-
-// kInvalidArgument when the bank is below its floor, with both numbers. A bank that can hold every
-// expert needs no staging, nor does one without large chunks and guesses.
-Result<StreamingPlan> PlanStreaming(const Catalog& catalog, const StreamingOptions& options);
-
-// The plan with the most slots whose bank and staging fit into `available` bytes together, and
-// whose bank is no larger than options.bank_bytes. kInvalidArgument when that is below the floor.
-Result<StreamingPlan> FitStreaming(const Catalog& catalog, StreamingOptions options,
-                                   size_t available);
 
 // An acquisition may be larger than the bank: its experts come in waves, each wave in the slots
 // that the one before it has left.
@@ -77,7 +35,7 @@ class StreamingStore final : public ExpertStore {
   io::ReadMode read_mode() const { return reads_->mode(); }
   // For any thread, at any time while the store lives.
   const BankCounters& counters() const { return counters_; }
-  BankStats Stats() const;
+  BankStats Stats() const { return report_->Snapshot(); }
 
   void BeginPass(const ExpertPass& pass) override;
   void Commit(size_t rows) override;
@@ -109,7 +67,6 @@ class StreamingStore final : public ExpertStore {
   StreamingStore(Catalog catalog, const StreamingOptions& options, const StreamingPlan& plan,
                  const Clock& clock);
   void Unpin(uint32_t slot) override;
-  void PlanSizes();
 
   void LearnToken(std::span<const ExpertKey> used);  // by layer
 
@@ -149,7 +106,7 @@ class StreamingStore final : public ExpertStore {
 
   BankCounters counters_;
   std::unique_ptr<Bank> bank_;
-  std::vector<BankSize> sizes_;          // of bank_->reuse(), without hits; constant after Create
+  std::optional<BankReport> report_;     // set by Create
   std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
 
   // Rows from which on a chunk is known to need nearly all experts of a layer.
@@ -183,7 +140,7 @@ class StreamingStore final : public ExpertStore {
   // its router predicts. A guess is verified when it is used.
   std::vector<ExpertKey> ahead_;  // to be read, from next_ahead_ on
   size_t next_ahead_ = 0;
-  std::vector<GuessCounters*> ahead_of_;  // by slot: where its use will count; null once used
+  std::vector<PrefetchCounters*> ahead_of_;  // by slot: where its use will count; null once used
   std::vector<uint32_t> ahead_slots_;
   PrefetchGate gate_;
   bool predicting_ = false;  // this pass

@@ -74,7 +74,7 @@ inline void CheckCounters(const Setting& setting, experts::StreamingStore& store
   } else if (setting.bank == 0) {
     EXPECT_GT(stats.evictions, 0u);
   }
-  const experts::GuessCounters& prefetch = store.counters().prefetch;
+  const experts::PrefetchCounters& prefetch = store.counters().prefetch;
   EXPECT_LE(prefetch.used.Get() + prefetch.wasted.Get(), prefetch.issued.Get());
   if (setting.prefetch == experts::Prefetch::kOff || setting.bank == 1) {
     EXPECT_EQ(prefetch.issued.Get(), 0u);
