@@ -28,9 +28,17 @@ class BankTest : public testing::Test {
     bank.OnUse(key);
     const auto slot = bank.Claim(key);
     EXPECT_TRUE(slot.has_value());
-    bank.Landed(*slot);
+    bank.slots().Landed(*slot);
     bank.TEST_CheckConsistency();
     return *slot;
+  }
+  // The staged expert's bytes come for an acquisition, which holds it until Unwant.
+  static void Stage(Bank& bank, uint32_t slot) {
+    bank.slots().Want(slot, 0);
+    bank.slots().Landed(slot);
+    bank.slots().Verified(slot);
+    bank.slots().RemoveToVerify(1);
+    bank.TEST_CheckConsistency();
   }
   const Catalog catalog_ = MakeCatalog(2, 8);
   MemoryLedger ledger_{size_t{1} << 20};
@@ -72,28 +80,28 @@ TEST_F(BankTest, EvictsWhenFullAndOnlyThen) {
   EXPECT_EQ(Load(*bank, 2), first);
   EXPECT_EQ(counters_.evictions.Get(), 1u);
   EXPECT_EQ(counters_.resident.Get(), 2u);
-  EXPECT_EQ(bank->Find(0), std::nullopt);
-  EXPECT_EQ(bank->Find(2), first);
+  EXPECT_EQ(bank->slots().Find(0), std::nullopt);
+  EXPECT_EQ(bank->slots().Find(2), first);
 }
 
 TEST_F(BankTest, WhatIsPinnedOrLoadingStays) {
   const auto bank = Make({.slots = 3, .eviction = Eviction::kLru});
   const uint32_t a = Load(*bank, 0);
   const uint32_t b = Load(*bank, 1);
-  bank->Pin(a);
-  bank->Pin(a);
-  bank->Pin(b);
-  EXPECT_EQ(bank->pinned(), 2u);
+  bank->slots().Pin(a);
+  bank->slots().Pin(a);
+  bank->slots().Pin(b);
+  EXPECT_EQ(bank->slots().pinned(), 2u);
   ASSERT_TRUE(bank->Claim(2).has_value());  // loading
   EXPECT_EQ(bank->Claim(3), std::nullopt);
-  bank->Unpin(a);
+  bank->slots().Unpin(a);
   EXPECT_EQ(bank->Claim(3), std::nullopt);
-  bank->Unpin(a);
+  bank->slots().Unpin(a);
   EXPECT_EQ(bank->Claim(3), a);
   EXPECT_EQ(bank->Claim(4), std::nullopt);
-  bank->Landed(*bank->Find(2));
+  bank->slots().Landed(*bank->slots().Find(2));
   EXPECT_NE(bank->Claim(4), std::nullopt);
-  bank->Unpin(b);
+  bank->slots().Unpin(b);
   bank->TEST_CheckConsistency();
 }
 
@@ -103,11 +111,10 @@ TEST_F(BankTest, StagedExpertsDisplaceNothingAndLeaveAfterUse) {
   const auto staged = bank->ClaimStaging(1);
   ASSERT_TRUE(staged.has_value());
   EXPECT_EQ(bank->ClaimStaging(2), std::nullopt);
-  bank->Landed(*staged);
-  bank->Pin(*staged);
-  bank->Unpin(*staged);
-  EXPECT_EQ(bank->Find(1), std::nullopt);
-  EXPECT_EQ(bank->Find(0), kept);
+  Stage(*bank, *staged);
+  bank->slots().Unwant(*staged);
+  EXPECT_EQ(bank->slots().Find(1), std::nullopt);
+  EXPECT_EQ(bank->slots().Find(0), kept);
   EXPECT_NE(bank->ClaimStaging(2), std::nullopt);
   bank->TEST_CheckConsistency();
 }
@@ -116,17 +123,18 @@ TEST_F(BankTest, PromotingMovesNoBytes) {
   const auto bank = Make({.slots = 1, .staging_slots = 1});
   Load(*bank, 0);
   const uint32_t staged = *bank->ClaimStaging(1);
-  bank->Landed(staged);
+  Stage(*bank, staged);
   EXPECT_TRUE(bank->Promote(staged));
-  EXPECT_EQ(bank->Find(1), staged);
-  EXPECT_TRUE(bank->resident(staged));
-  EXPECT_EQ(bank->Find(0), std::nullopt);
+  bank->slots().Unwant(staged);
+  EXPECT_EQ(bank->slots().Find(1), staged);
+  EXPECT_TRUE(bank->slots()[staged].resident);
+  EXPECT_EQ(bank->slots().Find(0), std::nullopt);
   bank->TEST_CheckConsistency();
   // Nobody may leave: it stays staged.
-  bank->Pin(staged);
+  bank->slots().Pin(staged);
   const uint32_t other = *bank->ClaimStaging(2);
   EXPECT_FALSE(bank->Promote(other));
-  bank->Unpin(staged);
+  bank->slots().Unpin(staged);
   EXPECT_TRUE(bank->Promote(other));  // loading still
   bank->TEST_CheckConsistency();
 }
@@ -139,7 +147,7 @@ TEST_F(BankTest, HotExpertsStayWhateverThePolicySays) {
     bank->OnUse(3);
   }
   for (ExpertKey key = 4; key < 16; ++key) Load(*bank, key);
-  EXPECT_NE(bank->Find(3), std::nullopt);
+  EXPECT_NE(bank->slots().Find(3), std::nullopt);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ constexpr size_t kLeastForThreads = size_t{1} << 20;
 Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalog,
                                                            std::unique_ptr<io::AsyncReader> reader,
                                                            std::span<std::byte> memory,
-                                                           size_t slots, BankCounters& counters,
+                                                           SlotTable& slots, BankCounters& counters,
                                                            ThreadPool* pool) {
   for (uint32_t i = 0; i < catalog.files.size(); ++i) {
     MACH_TRY(const uint32_t number, reader->AddFile(catalog.files[i]));
@@ -39,24 +39,22 @@ Result<std::unique_ptr<RecordReader>> RecordReader::Create(const Catalog& catalo
   }
   reader->RegisterBuffers(std::span(&memory, 1));
   std::unique_ptr<RecordReader> made(
-      new RecordReader(catalog, std::move(reader), slots, counters, pool));
-  made->queued_.reserve(slots);
-  made->completions_.reserve(slots);
+      new RecordReader(catalog, std::move(reader), memory, slots, counters, pool));
+  made->queued_.reserve(slots.size());
+  made->completions_.reserve(slots.size());
   return made;
 }
 
-void RecordReader::Start(uint32_t slot, ExpertKey key, std::span<std::byte> memory) {
-  reads_[slot] = {.key = key, .memory = memory};
+void RecordReader::Start(uint32_t slot) {
   ++in_flight_;
   Queue(slot);
 }
 
 void RecordReader::Queue(uint32_t slot) {
-  const Read& read = reads_[slot];
-  const ExpertRecord& r = catalog_.records[read.key];
+  const ExpertRecord& r = Record(slot);
   queued_.push_back({.file = r.file,
                      .offset = r.offset,
-                     .destination = read.memory.first(RoundUp(r.bytes, io::kDirectAlignment)),
+                     .destination = Memory(slot, RoundUp(r.bytes, io::kDirectAlignment)),
                      .required = r.bytes,
                      .tag = slot});
 }
@@ -82,12 +80,12 @@ void RecordReader::Flush() {
 void RecordReader::FailQueued(const Error& error, std::vector<LandedRecord>& out) {
   for (const io::ReadRequest& request : queued_) {
     const auto slot = static_cast<uint32_t>(request.tag);
-    const ExpertKey key = reads_[slot].key;
     counters_.read_failures.Add();
-    const Error failure =
-        Error(error).In("offset " + std::to_string(request.offset)).In(catalog_.Describe(key));
+    const Error failure = Error(error)
+                              .In("offset " + std::to_string(request.offset))
+                              .In(catalog_.Describe(slots_[slot].key));
     Report(failure, false);
-    out.push_back({slot, key, failure});
+    out.push_back({slot, failure});
   }
   queued_.clear();
 }
@@ -112,15 +110,14 @@ void RecordReader::Take(bool wait, std::vector<LandedRecord>& out) {
 
 void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedRecord>& out) {
   const auto slot = static_cast<uint32_t>(completion.tag);
-  Read& read = reads_[slot];
   Status status = Ok();
   if (completion.bytes) {
     counters_.bytes_read.Add(*completion.bytes);
   } else {
-    Error error = std::move(completion.bytes).error().In(catalog_.Describe(read.key));
-    Report(error, !read.retried);
-    if (!read.retried) {
-      read.retried = true;
+    Error error = std::move(completion.bytes).error().In(catalog_.Describe(slots_[slot].key));
+    const bool again = slots_.TakeRetry(slot);
+    Report(error, again);
+    if (again) {
       counters_.read_retries.Add();
       Queue(slot);
       return;
@@ -128,16 +125,14 @@ void RecordReader::Finish(io::ReadCompletion& completion, std::vector<LandedReco
     counters_.read_failures.Add();
     status = std::move(error);
   }
-  out.push_back({slot, read.key, std::move(status)});
+  out.push_back({slot, std::move(status)});
 }
 
 bool RecordReader::ReadAgain(uint32_t slot) {
-  Read& read = reads_[slot];
-  if (read.retried) {
+  if (!slots_.TakeRetry(slot)) {
     counters_.read_failures.Add();
     return false;
   }
-  read.retried = true;
   counters_.read_retries.Add();
   ++in_flight_;
   Queue(slot);
@@ -148,8 +143,7 @@ void RecordReader::ComputeChecksums(std::span<const uint32_t> slots) {
   if (!catalog_.checksums) return;
   const auto compute = [&](size_t begin, size_t end, size_t) {
     for (const uint32_t slot : slots.subspan(begin, end - begin)) {
-      const Read& read = reads_[slot];
-      checksums_[slot] = io::Xxh3(read.memory.first(catalog_.records[read.key].bytes));
+      slots_.SetChecksum(slot, io::Xxh3(Memory(slot, Record(slot).bytes)));
     }
   };
   if (pool_ != nullptr && slots.size() > 1 &&
@@ -170,9 +164,9 @@ void RecordReader::Report(const Error& error, bool again) {
 }
 
 Status RecordReader::Verify(uint32_t slot) {
-  const Read& read = reads_[slot];
-  const ExpertRecord& r = catalog_.records[read.key];
-  const uint64_t found = checksums_[slot];
+  const Slot& s = slots_[slot];
+  const ExpertRecord& r = Record(slot);
+  const uint64_t found = s.checksum;
   if (!catalog_.checksums || found == r.xxh3) return Ok();
   char message[200];
   std::snprintf(message, sizeof(message),
@@ -180,8 +174,8 @@ Status RecordReader::Verify(uint32_t slot) {
                 "file is damaged, write it again with 'mach export-sidecar'",
                 static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.offset),
                 static_cast<unsigned long long>(found), static_cast<unsigned long long>(r.xxh3));
-  Error error = Error{Code::kCorrupt, message}.In(catalog_.Describe(read.key));
-  Report(error, !read.retried);
+  Error error = Error{Code::kCorrupt, message}.In(catalog_.Describe(s.key));
+  Report(error, !s.retried);
   return error;
 }
 

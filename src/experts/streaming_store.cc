@@ -28,11 +28,7 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
       clock_(clock),
       holds_all_(plan.bank_slots == catalog_.RecordCount()),
       layer_records_(catalog_.layers),
-      next_layer_(catalog_.layers, kNone),
-      layer_share_(plan.bank_slots / catalog_.MoeLayers()),
-      want_(plan.bank_slots + plan.staging_slots, kNone),
-      verified_(want_.size(), false),
-      ahead_of_(want_.size(), nullptr) {
+      next_layer_(catalog_.layers, kNone) {
   uint32_t next = kNone;
   for (size_t i = catalog_.layers; i > 0; --i) {
     const auto layer = static_cast<uint32_t>(i - 1);
@@ -44,12 +40,8 @@ StreamingStore::StreamingStore(Catalog catalog, const StreamingOptions& options,
   missing_.reserve(catalog_.experts);
   ahead_.reserve(catalog_.experts);
   first_rows_.reserve(catalog_.experts);
-  arrived_.reserve(want_.size());
-  later_.reserve(catalog_.experts);
-  arrived_slots_.reserve(want_.size());
   held_.reserve(plan.staging_slots);
-  ahead_slots_.reserve(want_.size());
-  landed_.reserve(want_.size());
+  landed_.reserve(plan.bank_slots + plan.staging_slots);
 }
 
 Result<std::unique_ptr<StreamingStore>> StreamingStore::Create(
@@ -65,9 +57,10 @@ Result<std::unique_ptr<StreamingStore>> StreamingStore::Create(
                                       .eviction = options.eviction,
                                       .hot_per_layer = hot},
                                      ledger, made->counters_));
+  made->slots_ = &made->bank_->slots();
   MACH_TRY(made->reads_,
            RecordReader::Create(made->catalog_, std::move(reader), made->bank_->memory(),
-                                made->bank_->total_slots(), made->counters_, pool));
+                                *made->slots_, made->counters_, pool));
   made->report_.emplace(made->catalog_, options, plan, made->counters_, made->bank_->reuse());
   return made;
 }
@@ -78,8 +71,8 @@ void StreamingStore::BeginPass(const ExpertPass& pass) {
   // What a pass that was cut off has left.
   Commit(0);
   Abandon();
-  for (uint32_t layer = 0; layer < catalog_.layers && !ahead_slots_.empty(); ++layer) {
-    DropUnused(layer);
+  for (uint32_t layer = 0; layer < catalog_.layers && slots_->HasUnused(); ++layer) {
+    slots_->DropUnused(layer);
   }
 
   cancel_ = pass.cancel;
@@ -104,8 +97,8 @@ void StreamingStore::Commit(size_t rows) {
     touched_[row].clear();
   }
   for (const Held& held : held_) {
-    if (held.row < rows && !bank_->resident(held.slot)) bank_->Promote(held.slot);
-    bank_->Unpin(held.slot);
+    if (held.row < rows && !(*slots_)[held.slot].resident) bank_->Promote(held.slot);
+    slots_->Unpin(held.slot);
   }
   held_.clear();
 }
@@ -150,14 +143,12 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
   Counter& misses = transient_ ? counters_.transient_misses : counters_.misses;
   const uint32_t at = Index(request.layer);
   if (!transient_) bank_->OnVisit(at);
-  // What is there is pinned before it is verified, so that nothing evicts it meanwhile.
   const auto have = [&](uint32_t slot, uint32_t index) {
     hits.Add();
-    if (verified_[slot] && !transient_) {
+    if ((*slots_)[slot].state == SlotState::kVerified && !transient_) {
       Give(out, index, slot);
     } else {
-      bank_->Pin(slot);
-      (verified_[slot] && bank_->resident(slot) ? later_ : arrived_).push_back({slot, index});
+      slots_->Want(slot, index);
     }
   };
   // What the bank has comes first, so that promoting a guess does not evict it.
@@ -173,30 +164,31 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
         }
       }
     }
-    const std::optional<uint32_t> slot = bank_->Find(key);
-    if (slot && bank_->resident(*slot) && !bank_->loading(*slot)) {
-      Used(*slot);
+    const std::optional<uint32_t> slot = slots_->Find(key);
+    if (slot && (*slots_)[*slot].resident && (*slots_)[*slot].settled()) {
+      slots_->Use(*slot);
       have(*slot, i);
     } else {
       missing_.push_back({key, i});
     }
   }
   std::erase_if(missing_, [&](const Missing& missing) {
-    const std::optional<uint32_t> slot = bank_->Find(missing.key);
+    const std::optional<uint32_t> slot = slots_->Find(missing.key);
     if (!slot) {
       misses.Add();
       return false;
     }
-    Used(*slot);
-    if (!transient_ && RowOf(missing.index) == 0 && !bank_->resident(*slot)) bank_->Promote(*slot);
-    if (!bank_->loading(*slot)) {
+    slots_->Use(*slot);
+    if (!transient_ && RowOf(missing.index) == 0 && !(*slots_)[*slot].resident) {
+      bank_->Promote(*slot);
+    }
+    if ((*slots_)[*slot].settled()) {
       have(*slot, missing.index);
       return true;
     }
     misses.Add();
     counters_.merged.Add();
-    want_[*slot] = missing.index;
-    ++waiting_;
+    slots_->Want(*slot, missing.index);
     return true;
   });
   hold_last_ =
@@ -204,7 +196,7 @@ Status StreamingStore::Acquire(const ExpertRequest& request, Acquisition& out) {
       (missing_.size() - 1) * catalog_.slot_bytes >= options_.in_flight_bytes / kPartBeforeLast;
   missed_ = !transient_ && !AllRead();
   if (missed_) counters_.miss_bytes.Add(missing_.size() * catalog_.slot_bytes);
-  DropUnused(at);
+  slots_->DropUnused(at);
   if (transient_) NoteDemand(at, ids.size());
   Pump();
   MACH_RETURN_IF_ERROR(GiveArrived(out));
@@ -223,9 +215,9 @@ Status StreamingStore::Wait(Acquisition& out) {
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
       return Fail({Code::kCancelled, "cancelled"}, out);
     }
-    if (reads_->in_flight() == 0 && arrived_.empty()) {
+    if (reads_->in_flight() == 0 && slots_->to_verify().empty()) {
       // Only another acquisition's pins can hold every slot.
-      return Fail({Code::kBusy, "all " + std::to_string(bank_->total_slots()) +
+      return Fail({Code::kBusy, "all " + std::to_string(slots_->size()) +
                                     " slots of the expert bank are in use; raise "
                                     "--expert-cache-gb"},
                   out);
@@ -239,12 +231,12 @@ Status StreamingStore::Wait(Acquisition& out) {
   return Ok();
 }
 
-void StreamingStore::Unpin(uint32_t slot) { bank_->Unpin(slot); }
+void StreamingStore::Unpin(uint32_t slot) { slots_->Unpin(slot); }
 
 void StreamingStore::Give(Acquisition& out, uint32_t index, uint32_t slot) {
-  bank_->Pin(slot);
-  if (draft_ && !bank_->resident(slot)) {
-    bank_->Pin(slot);
+  slots_->Pin(slot);
+  if (draft_ && !(*slots_)[slot].resident) {
+    slots_->Pin(slot);
     held_.push_back({slot, RowOf(index)});
   }
   HandOut(out, index, slot, bank_->Memory(slot));
@@ -263,29 +255,24 @@ std::optional<uint32_t> StreamingStore::ClaimFor(const Missing& missing) {
 // Never evicts.
 std::optional<uint32_t> StreamingStore::ClaimAhead(ExpertKey key) {
   // A layer fills what is free of its share, so that a cold bank gets warm.
-  if (bank_->ResidentIn(catalog_.LayerOf(key)) < layer_share_) {
-    if (const auto slot = bank_->ClaimFree(key)) return slot;
-  }
+  if (const auto slot = bank_->ClaimShare(key)) return slot;
   return bank_->ClaimStaging(key);
 }
 
-std::optional<uint32_t> StreamingStore::StartRead(ExpertKey key, std::optional<uint32_t> slot) {
-  if (!slot) return slot;
-  verified_[*slot] = false;
-  reads_->Start(*slot, key, bank_->Memory(*slot));
+std::optional<uint32_t> StreamingStore::StartRead(std::optional<uint32_t> slot) {
+  if (slot) reads_->Start(*slot);
   return slot;
 }
 
 void StreamingStore::Pump() {
   const size_t window = transient_ ? reads_->depth() : plan_.window;
-  while (next_missing_ < missing_.size() && waiting_ < window &&
+  while (next_missing_ < missing_.size() && slots_->wanted_reads() < window &&
          reads_->in_flight() < reads_->depth()) {
-    if (hold_last_ && waiting_ != 0 && next_missing_ + 1 == missing_.size()) break;
+    if (hold_last_ && slots_->wanted_reads() != 0 && next_missing_ + 1 == missing_.size()) break;
     const Missing& missing = missing_[next_missing_];
-    const auto slot = StartRead(missing.key, ClaimFor(missing));
+    const auto slot = StartRead(ClaimFor(missing));
     if (!slot) break;
-    want_[*slot] = missing.index;
-    ++waiting_;
+    slots_->Want(*slot, missing.index);
     ++next_missing_;
   }
   if (transient_ ? next_missing_ == missing_.size() : AllRead()) ReadAhead();
@@ -299,13 +286,11 @@ void StreamingStore::ReadAhead() {
   PrefetchCounters& counters = transient_ ? counters_.read_ahead : counters_.prefetch;
   for (; next_ahead_ < ahead_.size() && reads_->in_flight() < most; ++next_ahead_) {
     const ExpertKey key = ahead_[next_ahead_];
-    if (bank_->Find(key)) continue;
+    if (slots_->Find(key)) continue;
     // A guess in the bank might be evicted before its layer comes; staging is its own.
-    const auto slot = StartRead(key, transient_ ? ClaimAhead(key) : bank_->ClaimStaging(key));
+    const auto slot = StartRead(transient_ ? ClaimAhead(key) : bank_->ClaimStaging(key));
     if (!slot) break;
-    ahead_of_[*slot] = &counters;
-    ahead_slots_.push_back(*slot);
-    counters.issued.Add();
+    slots_->MarkPrefetch(*slot, counters);
   }
 }
 
@@ -326,52 +311,22 @@ void StreamingStore::PlanReadAhead(uint32_t layer) {
   }
 }
 
-void StreamingStore::Used(uint32_t slot) {
-  if (ahead_of_[slot] == nullptr) return;
-  ahead_of_[slot]->used.Add();
-  ahead_of_[slot] = nullptr;
-}
-
-void StreamingStore::Wasted(uint32_t slot) {
-  if (ahead_of_[slot] == nullptr) return;
-  ahead_of_[slot]->wasted.Add();
-  ahead_of_[slot] = nullptr;
-}
-
-void StreamingStore::DropUnused(uint32_t layer) {
-  std::erase_if(ahead_slots_, [&](uint32_t slot) {
-    if (ahead_of_[slot] == nullptr) return true;  // used
-    if (catalog_.LayerOf(bank_->key(slot)) != layer) return false;
-    Wasted(slot);
-    // One still loading is dropped when it lands.
-    if (!bank_->resident(slot) && !bank_->loading(slot)) bank_->Drop(slot);
-    return true;
-  });
-}
-
 Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
   landed_.clear();
-  if (reads_->in_flight() != 0) reads_->Take(wait && arrived_.empty(), landed_);
+  if (reads_->in_flight() != 0) reads_->Take(wait && slots_->to_verify().empty(), landed_);
   std::optional<Error> failure;
   for (LandedRecord& record : landed_) {
-    const uint32_t slot = record.slot;
-    const uint32_t index = std::exchange(want_[slot], kNone);
-    if (index != kNone) {
-      --waiting_;
-      hold_last_ = false;
-    }
-    if (!record.status) {
-      Wasted(slot);
-      bank_->Drop(slot);
-      if (index != kNone && !failure) failure = std::move(record.status).error();
-    } else if (index != kNone) {
-      arrived_.push_back({slot, index});
+    const bool wanted = (*slots_)[record.slot].wanted();
+    if (wanted) hold_last_ = false;
+    if (record.status.ok()) {
+      slots_->Landed(record.slot);
     } else {
-      Settle(slot);
+      slots_->Discard(record.slot);
+      if (wanted && !failure) failure = std::move(record.status).error();
     }
   }
   if (failure) return Fail(*std::move(failure), out);
-  if (arrived_.empty()) return Ok();
+  if (slots_->to_verify().empty()) return Ok();
   if (missed_ && AllRead() && !landed_.empty()) {
     counters_.miss_read_ns.Add(static_cast<uint64_t>(clock_.NowNs() - asked_ns_));
   }
@@ -380,45 +335,33 @@ Status StreamingStore::TakeLanded(bool wait, Acquisition& out) {
 }
 
 Status StreamingStore::GiveArrived(Acquisition& out) {
-  if (arrived_.empty()) return Ok();
+  if (slots_->to_verify().empty()) return Ok();
   // Of a large chunk, a part: the slots of the last part are read into while this one computes.
-  const size_t count = transient_ ? std::min(arrived_.size(), plan_.window) : arrived_.size();
-  const std::span<const Arrived> part(arrived_.data(), count);
-  arrived_slots_.clear();
-  for (const Arrived& arrived : part) arrived_slots_.push_back(arrived.slot);
-  reads_->ComputeChecksums(arrived_slots_);
+  const size_t all = slots_->to_verify().size();
+  const size_t count = transient_ ? std::min(all, plan_.window) : all;
+  const std::span<const uint32_t> part = slots_->to_verify().first(count);
+  reads_->ComputeChecksums(part);
   std::optional<Error> failure;
-  for (const auto [slot, index] : part) {
+  for (const uint32_t slot : part) {
+    const Slot s = (*slots_)[slot];
     Status status = reads_->Verify(slot);
-    if (bank_->loading(slot)) {
-      if (status.ok()) {
-        bank_->Landed(slot);
-        verified_[slot] = true;
-        Give(out, index, slot);
-      } else if (reads_->ReadAgain(slot)) {
-        want_[slot] = index;
-        ++waiting_;
-      } else {
-        Wasted(slot);
-        bank_->Drop(slot);
-        if (!failure) failure = std::move(status).error();
-      }
-      continue;
-    }
-    // Came ahead of need, and is pinned.
-    const ExpertKey key = bank_->key(slot);
     if (status.ok()) {
-      verified_[slot] = true;
-      Give(out, index, slot);
-    } else {
+      slots_->Verified(slot);
+      Give(out, s.wanted_by, slot);
+      slots_->Unwant(slot);
+    } else if (s.state == SlotState::kUnverified) {
+      // It came ahead of need: what is wrong with it is no failure of this acquisition yet.
       counters_.read_retries.Add();
-      missing_.push_back({key, index});
+      missing_.push_back({s.key, s.wanted_by});
+      slots_->Discard(slot);
+    } else if (reads_->ReadAgain(slot)) {
+      slots_->ReadingAgain(slot);
+    } else {
+      slots_->Discard(slot);
+      if (!failure) failure = std::move(status).error();
     }
-    bank_->Unpin(slot);
-    // The last pin of a staged one was its life.
-    if (!status.ok() && bank_->Find(key)) bank_->Drop(slot);
   }
-  arrived_.erase(arrived_.begin(), arrived_.begin() + static_cast<ptrdiff_t>(count));
+  slots_->RemoveToVerify(count);
   if (failure) return Fail(*std::move(failure), out);
   Pump();
   if (missed_ && out.complete()) {
@@ -429,11 +372,11 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
 
 // What a large chunk has in the bank is computed while nothing else has landed.
 void StreamingStore::GiveLater(Acquisition& out) {
-  for (size_t n = std::min(later_.size(), plan_.window); n > 0; --n) {
-    const auto [slot, index] = later_.back();
-    later_.pop_back();
-    Give(out, index, slot);
-    bank_->Unpin(slot);
+  for (size_t n = 0; n < plan_.window; ++n) {
+    const auto slot = slots_->TakeVerified();
+    if (!slot) break;
+    Give(out, (*slots_)[*slot].wanted_by, *slot);
+    slots_->Unwant(*slot);
   }
 }
 
@@ -444,25 +387,8 @@ Status StreamingStore::Fail(Error error, Acquisition& out) {
   return error;
 }
 
-// The end of a read that nobody waits for.
-void StreamingStore::Settle(uint32_t slot) {
-  bank_->Landed(slot);
-  if (!bank_->resident(slot) && ahead_of_[slot] == nullptr) bank_->Drop(slot);
-}
-
 void StreamingStore::Abandon() {
-  for (const Arrived& arrived : arrived_) {
-    if (bank_->loading(arrived.slot)) {
-      Settle(arrived.slot);
-    } else {
-      bank_->Unpin(arrived.slot);
-    }
-  }
-  arrived_.clear();
-  for (const Arrived& later : later_) bank_->Unpin(later.slot);
-  later_.clear();
-  if (waiting_ != 0) std::fill(want_.begin(), want_.end(), kNone);
-  waiting_ = 0;
+  slots_->UnwantAll();
   missing_.clear();
   next_missing_ = 0;
   ahead_.clear();
@@ -479,7 +405,7 @@ void StreamingStore::TEST_CheckIdle() {
   Acquisition none;
   while (reads_->in_flight() > 0) MACH_CHECK(TakeLanded(true, none).ok());
   bank_->TEST_CheckConsistency();
-  MACH_CHECK(bank_->pinned() == 0);
+  MACH_CHECK(slots_->pinned() == 0);
 }
 
 }  // namespace mach::experts

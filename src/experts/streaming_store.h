@@ -54,10 +54,6 @@ class StreamingStore final : public ExpertStore {
     ExpertKey key;
     uint32_t index;  // in the acquisition
   };
-  struct Arrived {
-    uint32_t slot;
-    uint32_t index;  // in the acquisition
-  };
   // What a draft reads, until it is known which of its rows stay.
   struct Held {
     uint32_t slot;  // staged, with a pin
@@ -72,15 +68,12 @@ class StreamingStore final : public ExpertStore {
 
   // Starts reads as far as slots and depth allow: demand, then what is ahead.
   void Pump();
-  std::optional<uint32_t> StartRead(ExpertKey key, std::optional<uint32_t> slot);
+  std::optional<uint32_t> StartRead(std::optional<uint32_t> slot);
   std::optional<uint32_t> ClaimFor(const Missing& missing);
   std::optional<uint32_t> ClaimAhead(ExpertKey key);
   void NoteDemand(uint32_t layer, size_t wanted);
   void PlanReadAhead(uint32_t layer);
   void ReadAhead();
-  void Used(uint32_t slot);
-  void Wasted(uint32_t slot);
-  void DropUnused(uint32_t layer);
 
   // Takes landed records; those that `out` waits for are verified and handed out. The first
   // failure of one of those ends the acquisition.
@@ -88,11 +81,10 @@ class StreamingStore final : public ExpertStore {
   Status GiveArrived(Acquisition& out);
   void GiveLater(Acquisition& out);
   Status Fail(Error error, Acquisition& out);
-  void Settle(uint32_t slot);
   void Abandon();
   void Give(Acquisition& out, uint32_t index, uint32_t slot);
   uint32_t RowOf(uint32_t index) const { return first_rows_.empty() ? 0 : first_rows_[index]; }
-  bool AllRead() const { return waiting_ == 0 && next_missing_ == missing_.size(); }
+  bool AllRead() const { return slots_->wanted_reads() == 0 && next_missing_ == missing_.size(); }
 
   const Catalog catalog_;
   const StreamingOptions options_;
@@ -102,10 +94,10 @@ class StreamingStore final : public ExpertStore {
   std::vector<uint32_t> layer_records_;  // by layer
   std::vector<uint32_t> next_layer_;     // by layer: the next one with experts, or kNone
   uint32_t first_layer_ = kNone;         // with experts
-  size_t layer_share_ = 0;               // slots of the bank that belong to each such layer
 
   BankCounters counters_;
   std::unique_ptr<Bank> bank_;
+  SlotTable* slots_ = nullptr;           // of bank_
   std::optional<BankReport> report_;     // set by Create
   std::unique_ptr<RecordReader> reads_;  // destroyed before the memory that it reads into
 
@@ -125,23 +117,15 @@ class StreamingStore final : public ExpertStore {
   std::vector<uint32_t> first_rows_;
   int64_t asked_ns_ = 0;          // when it began
   bool missed_ = false;           // it counts as a layer that missed
-  std::vector<uint32_t> want_;    // by slot: the index that waits for it, or kNone
-  size_t waiting_ = 0;            // slots with a want
   std::vector<Missing> missing_;  // without a slot yet, from next_missing_ on
   size_t next_missing_ = 0;
   bool hold_last_ = false;  // the last of those begins when one of the others has landed
   std::vector<LandedRecord> landed_;
-  std::vector<bool> verified_;    // by slot: its checksum was right
-  std::vector<Arrived> arrived_;  // to be verified and handed out; pinned unless still loading
-  std::vector<Arrived> later_;    // of the bank, verified and pinned
-  std::vector<uint32_t> arrived_slots_;
 
   // Read for layers after this one: the whole next one while a large chunk goes through, or what
   // its router predicts. A guess is verified when it is used.
   std::vector<ExpertKey> ahead_;  // to be read, from next_ahead_ on
   size_t next_ahead_ = 0;
-  std::vector<PrefetchCounters*> ahead_of_;  // by slot: where its use will count; null once used
-  std::vector<uint32_t> ahead_slots_;
   PrefetchGate gate_;
   bool predicting_ = false;  // this pass
 };
