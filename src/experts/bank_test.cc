@@ -2,18 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "experts/files_test.h"
+
 namespace mach::experts {
 namespace {
-
-Catalog MakeCatalog(size_t layers, size_t experts) {
-  Catalog c;
-  c.slot_bytes = kPageBytes;
-  c.layers = layers;
-  c.experts = experts;
-  c.files = {"f"};
-  c.records.assign(c.keys(), {.bytes = kPageBytes});
-  return c;
-}
 
 class BankTest : public testing::Test {
  protected:
@@ -32,7 +24,7 @@ class BankTest : public testing::Test {
     bank.TEST_CheckConsistency();
     return *slot;
   }
-  // The staged expert's bytes come for an acquisition, which holds it until Unwant.
+  // The staged expert's bytes come for an acquisition, which holds it until UnwantVerified.
   static void Stage(Bank& bank, uint32_t slot) {
     bank.slots().Want(slot, 0);
     bank.slots().Landed(slot);
@@ -40,7 +32,7 @@ class BankTest : public testing::Test {
     bank.slots().RemoveToVerify(1);
     bank.TEST_CheckConsistency();
   }
-  const Catalog catalog_ = MakeCatalog(2, 8);
+  const Catalog catalog_ = PageCatalog(2, 8);
   MemoryLedger ledger_{size_t{1} << 20};
   BankCounters counters_;
 };
@@ -62,7 +54,7 @@ TEST_F(BankTest, ReservesWhatItHolds) {
 }
 
 TEST_F(BankTest, EndsWithAWholeHugePage) {
-  const Catalog catalog = MakeCatalog(2, 512);
+  const Catalog catalog = PageCatalog(2, 512);
   MemoryLedger ledger(size_t{8} << 20);
   const auto bank = Bank::Create(catalog, {.slots = 500, .staging_slots = 100}, ledger, counters_);
   ASSERT_TRUE(bank.ok());
@@ -112,7 +104,7 @@ TEST_F(BankTest, StagedExpertsDisplaceNothingAndLeaveAfterUse) {
   ASSERT_TRUE(staged.has_value());
   EXPECT_EQ(bank->ClaimStaging(2), std::nullopt);
   Stage(*bank, *staged);
-  bank->slots().Unwant(*staged);
+  bank->slots().UnwantVerified();
   EXPECT_EQ(bank->slots().Find(1), std::nullopt);
   EXPECT_EQ(bank->slots().Find(0), kept);
   EXPECT_NE(bank->ClaimStaging(2), std::nullopt);
@@ -125,7 +117,7 @@ TEST_F(BankTest, PromotingMovesNoBytes) {
   const uint32_t staged = *bank->ClaimStaging(1);
   Stage(*bank, staged);
   EXPECT_TRUE(bank->Promote(staged));
-  bank->slots().Unwant(staged);
+  bank->slots().UnwantVerified();
   EXPECT_EQ(bank->slots().Find(1), staged);
   EXPECT_TRUE(bank->slots()[staged].resident);
   EXPECT_EQ(bank->slots().Find(0), std::nullopt);

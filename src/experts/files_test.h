@@ -20,6 +20,13 @@ inline std::byte TestByte(ExpertKey key, size_t i) {
   return static_cast<std::byte>((key * 31 + i * 2654435761u) >> 5);
 }
 
+// Experts of one page each, in a file that is not there.
+inline Catalog PageCatalog(size_t layers, size_t experts) {
+  Catalog c = {.slot_bytes = kPageBytes, .layers = layers, .experts = experts, .files = {"f"}};
+  c.records.assign(c.keys(), {.bytes = kPageBytes});
+  return c;
+}
+
 // A directory with one file a layer, removed at the end. Records are `bytes` long in strides of
 // whole pages; layers in `dense` have none.
 class TestFiles {

@@ -29,7 +29,7 @@ namespace mach::experts {
 // * A staged slot that is settled has a reason to be there: a pin, a want, or a prefetch that its
 //   layer has not used yet. Without one it is freed at once.
 // * A wanted slot is kReading (counted in wanted_reads_), kArrived or kUnverified (in to_verify_),
-//   or kVerified (in verified_, or between Verified and Unwant). kArrived is always wanted. The
+//   or kVerified (in verified_, or in hits_ where it was so before). kArrived is always wanted. The
 //   want of a settled slot holds one pin.
 // * Only a slot that no layer has requested since its read began has a prefetch: not one that is
 //   wanted or pinned. It is in prefetched_.
@@ -49,6 +49,7 @@ SlotTable::SlotTable(const Catalog& catalog, size_t slots, EvictionPolicy& polic
   for (size_t i = slots; i > 0; --i) free_.push_back(static_cast<uint32_t>(i - 1));
   to_verify_.reserve(slots);
   verified_.reserve(slots);
+  hits_.reserve(slots);
   prefetched_.reserve(slots);
 }
 
@@ -104,9 +105,10 @@ void SlotTable::Verified(uint32_t slot) {
   const bool arrived = s.state == SlotState::kArrived;
   MACH_CHECK(arrived || s.state == SlotState::kUnverified);
   s.state = SlotState::kVerified;
+  verified_.push_back(slot);
   if (!arrived) return;
-  Settle(slot);
-  Pin(slot);  // the want's
+  Settle(slot);  // a candidate for a moment: a policy may rank its layer anew when one is added
+  Pin(slot);     // the want's
 }
 
 bool SlotTable::TakeRetry(uint32_t slot) { return !std::exchange(slots_[slot].retried, true); }
@@ -141,7 +143,7 @@ void SlotTable::Want(uint32_t slot, uint32_t index) {
       break;
     case SlotState::kVerified:
       Pin(slot);
-      verified_.push_back(slot);
+      hits_.push_back(slot);
       break;
     case SlotState::kFree:
     case SlotState::kArrived:
@@ -169,8 +171,9 @@ void SlotTable::UnwantAll() {
     }
   }
   to_verify_.clear();
-  for (const uint32_t slot : verified_) Unwant(slot);
-  verified_.clear();
+  UnwantVerified();
+  for (const uint32_t slot : hits_) Unwant(slot);
+  hits_.clear();
   if (wanted_reads_ == 0) return;
   for (Slot& s : slots_) s.wanted_by = Slot::kNobody;
   wanted_reads_ = 0;
@@ -180,10 +183,15 @@ void SlotTable::RemoveToVerify(size_t count) {
   to_verify_.erase(to_verify_.begin(), to_verify_.begin() + static_cast<ptrdiff_t>(count));
 }
 
-std::optional<uint32_t> SlotTable::TakeVerified() {
-  if (verified_.empty()) return std::nullopt;
-  const uint32_t slot = verified_.back();
-  verified_.pop_back();
+void SlotTable::UnwantVerified() {
+  for (const uint32_t slot : verified_) Unwant(slot);
+  verified_.clear();
+}
+
+std::optional<uint32_t> SlotTable::TakeHit() {
+  if (hits_.empty()) return std::nullopt;
+  const uint32_t slot = hits_.back();
+  hits_.pop_back();
   return slot;
 }
 
@@ -293,8 +301,10 @@ void SlotTable::TEST_CheckConsistency() const {
     MACH_CHECK(s.resident || !s.settled() || s.pins != 0 || s.prefetch != nullptr);
     MACH_CHECK(s.state != SlotState::kArrived || s.wanted());
     MACH_CHECK(!s.wanted() || !s.settled() || s.pins != 0);
-    if (s.state == SlotState::kArrived || (s.wanted() && s.state == SlotState::kUnverified)) {
-      MACH_CHECK(listed(to_verify_, slot));
+    if (s.wanted() && s.state != SlotState::kReading) {
+      const bool verified = s.state == SlotState::kVerified;
+      MACH_CHECK(listed(verified ? verified_ : to_verify_, slot) ||
+                 (verified && listed(hits_, slot)));
     }
     if (s.prefetch != nullptr) {
       MACH_CHECK(!s.wanted() && s.pins == 0 && listed(prefetched_, slot));

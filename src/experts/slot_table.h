@@ -73,7 +73,7 @@ class SlotTable {
 
   // The read has ended well.
   void Landed(uint32_t slot);
-  // REQUIRES: wanted, and the bytes have landed.
+  // REQUIRES: in to_verify().
   void Verified(uint32_t slot);
   // The slot's one retry of a read: false when it was taken already.
   bool TakeRetry(uint32_t slot);
@@ -87,9 +87,9 @@ class SlotTable {
   // The acquisition under way.
 
   // The acquisition waits for the slot. Keeps it pinned from when it is settled until Unwant.
-  // REQUIRES: !wanted, not kArrived.
+  // REQUIRES: !wanted.
   void Want(uint32_t slot, uint32_t index);
-  // REQUIRES: wanted, kVerified.
+  // REQUIRES: wanted, kVerified; the caller has taken it from its list.
   void Unwant(uint32_t slot);
   // The acquisition has ended: nothing is wanted. Reads that are under way go on.
   void UnwantAll();
@@ -98,8 +98,11 @@ class SlotTable {
   // from the front when they are verified, discarded or read again.
   std::span<const uint32_t> to_verify() const { return to_verify_; }
   void RemoveToVerify(size_t count);
-  // Takes the wanted slot that was verified when it was wanted, the last one first.
-  std::optional<uint32_t> TakeVerified();
+  // Wanted slots that were verified while they were wanted, in that order.
+  std::span<const uint32_t> verified() const { return verified_; }
+  void UnwantVerified();
+  // Takes a wanted slot that was verified already when it was wanted, the last one first.
+  std::optional<uint32_t> TakeHit();
 
   // REQUIRES: settled.
   void Pin(uint32_t slot);
@@ -139,8 +142,9 @@ class SlotTable {
   size_t staged_ = 0;
   size_t pinned_ = 0;
   size_t wanted_reads_ = 0;
-  std::vector<uint32_t> to_verify_;   // wanted: kArrived or kUnverified
-  std::vector<uint32_t> verified_;    // wanted: kVerified when they were wanted
+  std::vector<uint32_t> to_verify_;
+  std::vector<uint32_t> verified_;
+  std::vector<uint32_t> hits_;
   std::vector<uint32_t> prefetched_;  // each slot with a prefetch, and some that were used since
 };
 

@@ -348,7 +348,6 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
     if (status.ok()) {
       slots_->Verified(slot);
       Give(out, s.wanted_by, slot);
-      slots_->Unwant(slot);
     } else if (s.state == SlotState::kUnverified) {
       // It came ahead of need: what is wrong with it is no failure of this acquisition yet.
       counters_.read_retries.Add();
@@ -362,6 +361,7 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
     }
   }
   slots_->RemoveToVerify(count);
+  slots_->UnwantVerified();
   if (failure) return Fail(*std::move(failure), out);
   Pump();
   if (missed_ && out.complete()) {
@@ -373,7 +373,7 @@ Status StreamingStore::GiveArrived(Acquisition& out) {
 // What a large chunk has in the bank is computed while nothing else has landed.
 void StreamingStore::GiveLater(Acquisition& out) {
   for (size_t n = 0; n < plan_.window; ++n) {
-    const auto slot = slots_->TakeVerified();
+    const auto slot = slots_->TakeHit();
     if (!slot) break;
     Give(out, (*slots_)[*slot].wanted_by, *slot);
     slots_->Unwant(*slot);
