@@ -44,7 +44,8 @@ struct BankCounters {
   Counter read_failures;  // records whose second read failed, too
   Counter stall_ns;       // the forward pass had nothing to do but wait for reads
 
-  // Layers of passes through the bank that missed:
+  // Layers of passes through the bank that missed. The times mean nothing where the bank holds
+  // every expert: what each layer takes at first is not timed there.
   Counter miss_bytes;  // bytes requested on demand, without those that a prefetch had begun to read
   Counter miss_read_ns;  // from Acquire to the arrival of the last record
   Counter miss_ns;       // from Acquire until the last record is verified and handed out

@@ -84,6 +84,22 @@ TEST_P(StreamingPassesTest, ALargeChunkIsHandedOutInPartsWhileTheDiskGoesOn) {
   h.store->TEST_CheckIdle();
 }
 
+TEST_P(StreamingPassesTest, SoIsWhatALargeChunkFindsInTheBank) {
+  const TestFiles files(1, 16, kBytes);
+  const Harness h = Make(files.catalog(), 9);
+  REQUIRE_STORE(h);
+  h.store->BeginPass({.rows = kTransientRows});
+  EXPECT_TRUE(Use(*h.store, 0, First(16)).ok());
+  EXPECT_EQ(h.store->Stats().resident, 9u);
+  h.store->BeginPass({.rows = kTransientRows});
+  Acquisition out;
+  ASSERT_TRUE(h.store->Acquire({LayerId(0), Ids(First(9))}, out).ok());
+  EXPECT_EQ(out.ready().size(), h.store->plan().window);
+  while (!out.complete()) ASSERT_TRUE(h.store->Wait(out).ok());
+  out.Clear();
+  h.store->TEST_CheckIdle();
+}
+
 TEST_P(StreamingPassesTest, WhatWasReadAheadInVainIsDropped) {
   const TestFiles files(2, 16, kBytes);
   const Harness h = Make(files.catalog(), 2);
@@ -212,6 +228,42 @@ TEST_P(StreamingPassesTest, WhatOnlyRejectedDraftsTouchedDisplacesNothing) {
   h.store->TEST_CheckIdle();
 }
 
+TEST_P(StreamingPassesTest, ARightGuessOfADraftIsPromotedOnceItsRowStays) {
+  const TestFiles files(2, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.prefetch = Prefetch::kOn});
+  REQUIRE_STORE(h);
+  const BankCounters& c = h.store->counters();
+  EXPECT_EQ(ReadsOf(*h.store, {0, 1, 2, 3}), 4u);  // the bank is full
+  h.store->BeginPass({.rows = 2, .draft = true});
+  const std::vector<uint32_t> begins = {0, 1};
+  const auto use = [&](uint32_t layer, uint32_t expert, uint32_t row) {
+    Acquisition out;
+    const std::vector<uint32_t> rows = {row};
+    ASSERT_TRUE(h.store->Acquire({LayerId(layer), Ids({expert}), rows, begins}, out).ok());
+    while (!out.complete()) ASSERT_TRUE(h.store->Wait(out).ok());
+  };
+  use(0, 0, 0);
+  h.store->Predict(LayerId(1), Ids({7}));
+  use(1, 7, 1);
+  EXPECT_EQ(c.prefetch.used.Get(), 1u);
+  EXPECT_EQ(c.evictions.Get(), 0u);
+  h.store->Commit(2);
+  EXPECT_EQ(c.evictions.Get(), 1u);
+  h.store->TEST_CheckIdle();
+}
+
+TEST_P(StreamingPassesTest, ADraftThatIsNeverCommittedLeavesNoTrace) {
+  const TestFiles files(1, 16, kBytes);
+  const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
+  REQUIRE_STORE(h);
+  EXPECT_EQ(ReadsOf(*h.store, {0, 1, 2, 3}), 4u);
+  Draft(*h.store, {{0}, {8}});
+  EXPECT_EQ(ReadsOf(*h.store, {0, 1, 2, 3}), 0u);
+  EXPECT_EQ(ReadsOf(*h.store, {8}), 1u);
+  EXPECT_EQ(h.store->counters().evictions.Get(), 1u);
+  h.store->TEST_CheckIdle();
+}
+
 TEST_P(StreamingPassesTest, EveryRowThatStaysIsAUse) {
   const TestFiles files(1, 16, kBytes);
   const Harness h = Make(files.catalog(), 4, {.eviction = Eviction::kLru});
@@ -271,6 +323,11 @@ TEST_P(StreamingPassesTest, NobodyGuessesForLargeChunksOrAFullBank) {
     REQUIRE_STORE(h);
     h.store->BeginPass({.rows = kTransientRows});
     EXPECT_FALSE(h.store->WantsPredictions());
+    EXPECT_TRUE(Use(*h.store, 0, {0}).ok());
+    h.store->Predict(LayerId(1), Ids({1}));
+    EXPECT_EQ(
+        h.store->counters().prefetch.issued.Get() + h.store->counters().read_ahead.issued.Get(),
+        0u);
     h.store->BeginPass({.rows = 1});
     EXPECT_EQ(h.store->WantsPredictions(), slots == 4);
   }

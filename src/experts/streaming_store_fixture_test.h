@@ -46,7 +46,7 @@ class StreamingStoreFixture : public testing::TestWithParam<io::ReadMode> {
     options.bank_bytes = bank * catalog.slot_bytes;
     if (options.staging_bytes == 0) options.staging_bytes = 6 * catalog.slot_bytes;
     options.in_flight_bytes = 3 * catalog.slot_bytes;
-    auto store = StreamingStore::Create(catalog, options, std::move(reader), ledger_, clock_);
+    auto store = MakeStreamingStore(catalog, options, std::move(reader), ledger_, clock_);
     EXPECT_TRUE(store.ok()) << store.error().message;
     if (store) made.store = *std::move(store);
     return made;

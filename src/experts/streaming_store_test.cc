@@ -29,6 +29,8 @@ TEST_P(StreamingStoreTest, MissesThenHits) {
   EXPECT_EQ(stats.bytes_read, 5 * kRecord);
   EXPECT_EQ(stats.read_retries, 0u);
   EXPECT_GT(stats.stall_ms, 0);
+  EXPECT_EQ(h.store->counters().miss_bytes.Get(), 5 * kRecord);
+  EXPECT_GT(h.store->counters().miss_ns.Get(), h.store->counters().miss_read_ns.Get());
   h.store->TEST_CheckIdle();
 }
 
@@ -222,8 +224,8 @@ TEST_P(StreamingStoreTest, FilesThatDoNotHoldTheirRecordsAreRefused) {
   files.Truncate(1, 5 * kRecord);
   auto reader = io::AsyncReader::Create(GetParam(), {.depth = 4, .threads = 1});
   if (!reader) GTEST_SKIP() << "not on this machine";
-  auto store = StreamingStore::Create(files.catalog(), {.bank_bytes = 4 * kRecord},
-                                      *std::move(reader), ledger_, clock_);
+  auto store = MakeStreamingStore(files.catalog(), {.bank_bytes = 4 * kRecord}, *std::move(reader),
+                                  ledger_, clock_);
   ASSERT_FALSE(store.ok());
   EXPECT_EQ(store.error().code, Code::kCorrupt);
   EXPECT_THAT(store.error().message, HasSubstr("layer 1 expert 5 ('"));

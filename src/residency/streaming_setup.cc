@@ -84,8 +84,8 @@ Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
                                           .records = SliceRecords(plan)},
                                          ledger, pool));
   }
-  return experts::StreamingStore::Create(streaming.catalog, options, std::move(reader), ledger,
-                                         clock, &pool);
+  return experts::MakeStreamingStore(streaming.catalog, options, std::move(reader), ledger, clock,
+                                     &pool);
 }
 
 }  // namespace mach::residency
