@@ -25,11 +25,11 @@ class EvictionPolicy {
   virtual void OnVisit(uint32_t layer) = 0;
   // The visited layer uses an expert, resident or not. History outlives residency.
   virtual void OnUse(ExpertKey key) = 0;
-  // A router's guess: the next visit of key's layer uses it. Holds until that visit.
+  // A router's prediction: the next visit of key's layer uses it. Holds until that visit.
   virtual void OnPredict(ExpertKey key) = 0;
 
-  // Candidates for eviction: resident, complete and unpinned. REQUIRES: key is not one already;
-  // is one.
+  // Candidates for eviction: resident, settled, not pinned and not hot. REQUIRES: key is not one
+  // yet (Add), or is one (Remove).
   virtual void Add(ExpertKey key) = 0;
   virtual void Remove(ExpertKey key) = 0;
   // The candidate to go first, which stays one until Remove. Nothing when there is none.

@@ -36,13 +36,13 @@ class ExpertPin {
   std::span<const std::byte> bytes_;
 };
 
-// What one layer needs of its experts, and how far it has come. Owned by the forward pass and used
-// again layer after layer, so that its vectors do not allocate in the steady state.
+// The experts that one layer requested, and which of them are ready. Owned by the forward pass,
+// which uses it again for each layer, so that its vectors do not allocate in the steady state.
 class Acquisition {
  public:
-  // Experts that became ready by the last Acquire or Wait: indices into the ids asked for. They
-  // stay where they are until the next Wait, Acquire or Clear: use them before, so that more
-  // experts than there is memory for go through in waves.
+  // Experts that became ready in the last Acquire or Wait, as indices into the requested ids. They
+  // are valid until the next Wait, Acquire or Clear, so that more experts than fit into memory come
+  // in waves.
   std::span<const uint32_t> ready() const { return ready_; }
   // REQUIRES: index is in ready().
   std::span<const std::byte> Bytes(uint32_t index) const { return bytes_[index]; }
@@ -61,10 +61,10 @@ class Acquisition {
 // A forward pass, as the store sees it.
 struct ExpertPass {
   size_t rows = 1;
-  // The rows after the first may be taken back: Commit says how many stay.
+  // The rows after the first may be rejected: Commit says how many rows are accepted.
   bool draft = false;
-  // Looked at before each wait for a read, which then fails with kCancelled. Must stay until the
-  // next pass.
+  // While it is true, a Wait that has to wait for a read fails with kCancelled. Must stay valid
+  // until the next BeginPass.
   const std::atomic<bool>* cancel = nullptr;
 };
 
@@ -84,30 +84,30 @@ class ExpertStore {
 
   // A forward pass begins: what follows until the next one belongs to it.
   virtual void BeginPass(const ExpertPass& pass) { static_cast<void>(pass); }
-  // The first `rows` rows of the last pass, which had drafts, stay. What only the others chose
-  // leaves no trace.
+  // The first `rows` rows of the last pass are accepted. What only rejected rows chose leaves no
+  // trace. REQUIRES: that pass had drafts, or rows == 0.
   virtual void Commit(size_t rows) { static_cast<void>(rows); }
 
-  // Whether this pass should guess which experts its next layers will ask for, and a guess:
+  // Whether this pass should predict which experts its next layers will request, and a prediction:
   // distinct experts, the likeliest first, of a layer that comes after the one acquired last.
-  // Guesses change when reads happen, never what is computed.
+  // Predictions change when reads happen, never what is computed.
   virtual bool WantsPredictions() const { return false; }
   virtual void Predict(LayerId layer, std::span<const ExpertId> ids) {
     static_cast<void>(layer);
     static_cast<void>(ids);
   }
 
-  // Begins to get experts of a layer. What is in memory is ready at once; call
-  // Wait for the rest until complete(). Errors name the layer, the expert and the file, and leave
-  // `out` cleared: a failed acquisition holds no pin, and the store goes on with the next.
+  // Starts fetching a layer's experts. Resident ones are ready on return; call Wait until
+  // complete() for the others. Errors name the layer, the expert and the file, and leave `out`
+  // cleared: a failed acquisition holds no pin, and the store is ready for the next one.
   virtual Status Acquire(const ExpertRequest& request, Acquisition& out) = 0;
-  // Lets go of what was ready, then waits until at least one more expert is.
-  // REQUIRES: !out.complete(), and out is of the last Acquire.
+  // Unpins the experts that were ready, then waits until at least one other is.
+  // REQUIRES: !out.complete(), and out is that of the last Acquire.
   virtual Status Wait(Acquisition& out) = 0;
 
  protected:
-  // For implementations: starts an acquisition of n experts, lets go of what is ready, and hands
-  // out index as ready.
+  // For implementations: starts an acquisition of n experts, unpins what is ready, and hands out an
+  // expert as ready.
   static void Begin(Acquisition& out, size_t n);
   static void ReleaseReady(Acquisition& out);
   void HandOut(Acquisition& out, uint32_t index, uint32_t slot, std::span<const std::byte> bytes);

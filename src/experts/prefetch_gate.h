@@ -1,4 +1,4 @@
-// Whether guessing the next layers' experts pays, found out while running.
+// Whether prefetching the experts that routers predict pays, found out while running.
 #pragma once
 
 #include <algorithm>
@@ -8,9 +8,9 @@
 
 namespace mach::experts {
 
-// Passes with and without guesses take turns for a while; then the way with the shorter median pass
-// holds for long, and is tried again. Guessing costs a router product a layer, and reads that the
-// disk might have given to others: where it does not save more, it is off.
+// Passes with and without prefetch alternate in a trial; then the way with the shorter median pass
+// is kept for kHold passes, until the next trial. A prediction costs a router product a layer, and
+// its reads take disk time from others: where prefetch does not save more than that, it is off.
 class PrefetchGate {
  public:
   static constexpr size_t kTurn = 8;     // passes in a row of one way
@@ -22,7 +22,7 @@ class PrefetchGate {
     for (auto& samples : samples_) samples.reserve(kTurn * kTurns);
   }
 
-  // A pass of so many rows begins; gives whether it should guess.
+  // A pass of so many rows begins; gives whether it should prefetch.
   bool OnPass(int64_t now_ns, size_t rows) {
     // The time of the pass before, when it is like the others.
     if (in_trial() && rows == rows_ && pass_ > 0) {

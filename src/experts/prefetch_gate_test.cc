@@ -7,15 +7,15 @@ namespace {
 
 constexpr size_t kTrial = PrefetchGate::kTurn * PrefetchGate::kTurns;
 
-// Passes that take `with` or `without`, as the gate decides; gives how many guessed.
+// Passes that take `with` or `without`, as the gate decides; gives how many prefetched.
 size_t Passes(PrefetchGate& gate, int64_t& now, size_t n, int64_t with, int64_t without) {
-  size_t guessing = 0;
+  size_t prefetching = 0;
   for (size_t i = 0; i < n; ++i) {
     const bool on = gate.OnPass(now, 1);
-    guessing += on ? 1 : 0;
+    prefetching += on ? 1 : 0;
     now += on ? with : without;
   }
-  return guessing;
+  return prefetching;
 }
 
 TEST(PrefetchGate, TakesTurnsThenKeepsWhatIsFaster) {
