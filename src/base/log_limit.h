@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
+
+#include "base/mutex.h"
 
 namespace mach {
 
@@ -17,7 +18,7 @@ class LogLimit {
 
   // Nothing: the line is to be left out. Else how many were since the last one that was not.
   std::optional<uint64_t> Admit(int64_t now_ns) {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (last_ns_ && now_ns > *last_ns_) {
       credit_ns_ = std::min(full_ns_, credit_ns_ + now_ns - *last_ns_);
     }
@@ -35,10 +36,10 @@ class LogLimit {
  private:
   const int64_t full_ns_;
   const int64_t interval_ns_;
-  std::mutex mu_;
-  int64_t credit_ns_;  // guarded by mu_, as all below
-  std::optional<int64_t> last_ns_;
-  uint64_t left_out_ = 0;
+  Mutex mu_;
+  int64_t credit_ns_ GUARDED_BY(mu_);
+  std::optional<int64_t> last_ns_ GUARDED_BY(mu_);
+  uint64_t left_out_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace mach

@@ -26,7 +26,7 @@ MemoryAccount::MemoryAccount(std::shared_ptr<MemoryLedger> ledger, MemoryTag tag
 }
 
 bool MemoryAccount::TryCharge(int64_t bytes) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   const int64_t now = std::max<int64_t>(charged_ + bytes, 0);
   const size_t needed = static_cast<size_t>(now);
   const size_t had = reservation_.bytes();
@@ -45,12 +45,12 @@ bool MemoryAccount::TryCharge(int64_t bytes) {
 }
 
 size_t MemoryAccount::peak_bytes() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return peak_;
 }
 
 MemoryAccount::Refusal MemoryAccount::refusal() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return refusal_;
 }
 

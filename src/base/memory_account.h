@@ -10,9 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
 #include "base/memory_ledger.h"
+#include "base/mutex.h"
 
 namespace mach {
 
@@ -43,11 +43,12 @@ class MemoryAccount {
  private:
   const std::shared_ptr<MemoryLedger> ledger_;
   const size_t most_bytes_;
-  mutable std::mutex mu_;
-  MemoryReservation reservation_;  // guarded by mu_, as all below
-  int64_t charged_ = 0;  // never negative: nobody saves up by freeing what others paid for
-  size_t peak_ = 0;      // of charged_
-  Refusal refusal_ = Refusal::kNone;
+  mutable Mutex mu_;
+  MemoryReservation reservation_ GUARDED_BY(mu_);
+  int64_t charged_ GUARDED_BY(mu_) =
+      0;  // never negative: nobody saves up by freeing what others paid for
+  size_t peak_ GUARDED_BY(mu_) = 0;  // of charged_
+  Refusal refusal_ GUARDED_BY(mu_) = Refusal::kNone;
 };
 
 // Lives on one thread's stack. The innermost scope of a thread counts.

@@ -38,24 +38,24 @@ ThreadPool::ThreadPool(size_t threads)
 
 ThreadPool::~ThreadPool() {
   {
-    std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     stop_.store(true);
     generation_.fetch_add(1);
   }
-  wake_.notify_all();
-  rest_.notify_all();
+  wake_.NotifyAll();
+  rest_.NotifyAll();
   for (std::thread& t : workers_) t.join();
 }
 
 void ThreadPool::Limit(size_t threads) {
   MACH_CHECK(threads >= 1 && threads <= this->threads());
   {
-    std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     active_.store(threads);
     generation_.fetch_add(1);  // no share holds a range, so that workers only look at active_ again
   }
-  wake_.notify_all();
-  rest_.notify_all();
+  wake_.NotifyAll();
+  rest_.NotifyAll();
 }
 
 bool ThreadPool::Take(Share& share, bool front, size_t& range) {
@@ -109,8 +109,8 @@ void ThreadPool::Run(Job job) {
   caller_cpu_.store(team <= cpus_ ? sched_getcpu() : -1, std::memory_order_relaxed);
   generation_.fetch_add(1);  // sequentially consistent against sleepers_, see WorkerLoop
   if (sleepers_.load() != 0) {
-    { std::lock_guard lock(mu_); }
-    wake_.notify_all();
+    { const MutexLock lock(mu_); }
+    wake_.NotifyAll();
   }
   RunRanges(0);
   for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
@@ -123,8 +123,8 @@ void ThreadPool::Run(Job job) {
 }
 
 void ThreadPool::Rest(size_t worker) {
-  std::unique_lock lock(mu_);
-  rest_.wait(lock, [&] { return stop_.load() || worker < active_.load(); });
+  const MutexLock lock(mu_);
+  while (!stop_.load() && worker >= active_.load()) rest_.Wait(mu_);
 }
 
 void ThreadPool::WorkerLoop(size_t worker) {
@@ -137,9 +137,9 @@ void ThreadPool::WorkerLoop(size_t worker) {
         Pause();
         continue;
       }
-      std::unique_lock lock(mu_);
+      const MutexLock lock(mu_);
       sleepers_.fetch_add(1);
-      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      while (generation_.load() == seen) wake_.Wait(mu_);
       sleepers_.fetch_sub(1);
     }
     seen = generation_.load(std::memory_order_relaxed);

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "base/aligned_memory.h"
+#include "base/mutex.h"
 
 namespace mach {
 
@@ -78,9 +77,9 @@ class ThreadPool {
   std::atomic<size_t> active_;  // changed with mu_
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};
-  std::mutex mu_;
-  std::condition_variable wake_;  // with mu_: a sleeping worker waits for generation_
-  std::condition_variable rest_;  // with mu_: a worker beyond active_ waits to be needed
+  Mutex mu_;
+  CondVar wake_;  // with mu_: a sleeping worker waits for generation_
+  CondVar rest_;  // with mu_: a worker beyond active_ waits to be needed
 };
 
 }  // namespace mach

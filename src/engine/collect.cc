@@ -1,11 +1,11 @@
 #include "engine/collect.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
+
+#include "base/mutex.h"
 
 namespace mach::engine {
 namespace {
@@ -23,25 +23,25 @@ class Collector final : public Sink {
     if (on_token_) on_token_(event);
   }
   void OnDone(Result<FinishReason> result, const Timings& timings) override {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     answer_.timings = timings;
     if (result) answer_.reason = *result;
     result_.emplace(std::move(result));
-    done_.notify_all();
+    done_.NotifyAll();
   }
 
   Result<Answer> Wait(Generation& generation, const std::function<bool()>& cancelled) {
-    std::unique_lock lock(mu_);
-    const auto ended = [&] { return result_.has_value(); };
-    if (!cancelled) {
-      done_.wait(lock, ended);
-    } else {
-      do {
-        lock.unlock();
-        // A request that is queued ends within Cancel, on this thread.
-        if (cancelled()) generation.Cancel();
-        lock.lock();
-      } while (!done_.wait_for(lock, kLookInterval, ended));
+    MutexLock lock(mu_);
+    while (!result_) {
+      if (!cancelled) {
+        done_.Wait(mu_);
+        continue;
+      }
+      lock.Unlock();
+      // A request that is queued ends within Cancel, on this thread.
+      if (cancelled()) generation.Cancel();
+      lock.Lock();
+      if (!result_) done_.WaitFor(mu_, kLookInterval);
     }
     if (!*result_) return std::move(*result_).error();
     return std::move(answer_);
@@ -50,9 +50,9 @@ class Collector final : public Sink {
  private:
   const std::function<void(const TokenEvent&)> on_token_;
   Answer answer_;  // of the engine's thread until the end, then of the caller's
-  std::mutex mu_;
-  std::condition_variable done_;
-  std::optional<Result<FinishReason>> result_;  // guarded by mu_
+  Mutex mu_;
+  CondVar done_;
+  std::optional<Result<FinishReason>> result_ GUARDED_BY(mu_);
 };
 
 }  // namespace

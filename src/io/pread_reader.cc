@@ -1,13 +1,12 @@
 // AsyncReader over pread in a few threads.
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 
 #include <unistd.h>
 
+#include "base/mutex.h"
 #include "io/read_operation.h"
 
 namespace mach::io {
@@ -22,10 +21,10 @@ class PreadReader final : public AsyncReader {
   }
   ~PreadReader() override {
     {
-      const std::lock_guard lock(mu_);
+      const MutexLock lock(mu_);
       stop_ = true;
     }
-    work_.notify_all();
+    work_.NotifyAll();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -51,34 +50,33 @@ class PreadReader final : public AsyncReader {
     }
     const size_t taken = std::min(requests.size(), options_.depth - in_flight_);
     {
-      const std::lock_guard lock(mu_);
+      const MutexLock lock(mu_);
       for (const ReadRequest& request : requests.first(taken)) {
         queue_.push_back({.request = request, .file = &files_[request.file]});
       }
     }
     in_flight_ += taken;
     if (taken == 1) {
-      work_.notify_one();
+      work_.NotifyOne();
     } else if (taken > 1) {
-      work_.notify_all();
+      work_.NotifyAll();
     }
     return taken;
   }
 
   size_t Poll(std::vector<ReadCompletion>& out) override {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     return Take(out);
   }
   size_t Wait(std::vector<ReadCompletion>& out) override {
     if (in_flight_ == 0) return 0;
-    std::unique_lock lock(mu_);
-    finished_.wait(lock, [&] { return !completions_.empty(); });
+    const MutexLock lock(mu_);
+    while (completions_.empty()) finished_.Wait(mu_);
     return Take(out);
   }
 
  private:
-  // REQUIRES: mu_ is held.
-  size_t Take(std::vector<ReadCompletion>& out) {
+  size_t Take(std::vector<ReadCompletion>& out) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const size_t n = completions_.size();
     for (ReadCompletion& completion : completions_) out.push_back(std::move(completion));
     completions_.clear();
@@ -87,17 +85,17 @@ class PreadReader final : public AsyncReader {
   }
 
   void Loop() {
-    std::unique_lock lock(mu_);
+    MutexLock lock(mu_);
     for (;;) {
-      work_.wait(lock, [&] { return stop_ || !queue_.empty(); });
+      while (!stop_ && queue_.empty()) work_.Wait(mu_);
       if (stop_) return;
       ReadOperation operation = queue_.front();
       queue_.pop_front();
-      lock.unlock();
+      lock.Unlock();
       ReadCompletion completion = Read(operation);
-      lock.lock();
+      lock.Lock();
       completions_.push_back(std::move(completion));
-      finished_.notify_one();
+      finished_.NotifyOne();
     }
   }
 
@@ -116,13 +114,12 @@ class PreadReader final : public AsyncReader {
   std::vector<DirectFile> files_;
   size_t in_flight_ = 0;
 
-  // Guarded by mu_.
-  std::mutex mu_;
-  std::condition_variable work_;      // queue_ or stop_
-  std::condition_variable finished_;  // completions_
-  std::deque<ReadOperation> queue_;
-  std::vector<ReadCompletion> completions_;
-  bool stop_ = false;
+  Mutex mu_;
+  CondVar work_;      // queue_ or stop_
+  CondVar finished_;  // completions_
+  std::deque<ReadOperation> queue_ GUARDED_BY(mu_);
+  std::vector<ReadCompletion> completions_ GUARDED_BY(mu_);
+  bool stop_ GUARDED_BY(mu_) = false;
 
   std::vector<std::thread> threads_;
 };

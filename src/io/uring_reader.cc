@@ -2,13 +2,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 
 #include <liburing.h>
 
+#include "base/mutex.h"
 #include "io/posix_error.h"
 #include "io/read_operation.h"
 
@@ -40,10 +39,10 @@ class UringReader final : public AsyncReader {
 
   ~UringReader() override {
     {
-      const std::lock_guard lock(mu_);
+      const MutexLock lock(mu_);
       stop_ = true;
     }
-    wake_.notify_one();
+    wake_.NotifyOne();
     if (feeder_.joinable()) feeder_.join();
     // The kernel writes into the caller's memory until the last read has ended. Reads that it never
     // took need no waiting.
@@ -112,7 +111,7 @@ class UringReader final : public AsyncReader {
     for (const ReadRequest& request : requests) {
       MACH_RETURN_IF_ERROR(CheckRequest(request, files_));
     }
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (broken_ != 0) return Broken();
     // A slot stays taken until its completion is: the queues never overflow.
     const size_t taken = std::min(requests.size(), options_.depth - in_flight_);
@@ -126,13 +125,13 @@ class UringReader final : public AsyncReader {
     Flush();
     if (!backlog_.empty() && !feeding_ && broken_ == 0) {
       feeding_ = true;
-      wake_.notify_one();
+      wake_.NotifyOne();
     }
     return taken;
   }
 
   size_t Poll(std::vector<ReadCompletion>& out) override {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (!feeding_) {
       Flush();
       Reap();
@@ -141,41 +140,41 @@ class UringReader final : public AsyncReader {
   }
 
   size_t Wait(std::vector<ReadCompletion>& out) override {
-    std::unique_lock lock(mu_);
+    const MutexLock lock(mu_);
     int idle = 0;
     while (in_flight_ > 0) {
       if (feeding_) {
-        landed_.wait(lock, [&] { return !feeding_ || !completions_.empty(); });
+        while (feeding_ && completions_.empty()) landed_.Wait(mu_);
       } else {
         Flush();
         Reap();
       }
       if (const size_t n = Take(out); n > 0) return n;
-      if (!feeding_) Await(lock, idle);
+      if (!feeding_) Await(idle);
     }
     return 0;
   }
 
  private:
-  // All below: REQUIRES mu_, but for the feeder's loop.
-
   // Reads that the kernel has.
-  size_t Begun() const {
+  size_t Begun() const EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return in_flight_ - completions_.size() - queued_.size() - backlog_.size();
   }
-  Error Broken() const { return PosixError("read through", "io_uring", broken_); }
+  Error Broken() const EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return PosixError("read through", "io_uring", broken_);
+  }
 
   void FeederLoop() {
-    std::unique_lock lock(mu_);
+    const MutexLock lock(mu_);
     for (;;) {
-      wake_.wait(lock, [&] { return stop_ || feeding_; });
+      while (!stop_ && !feeding_) wake_.Wait(mu_);
       int idle = 0;
       while (feeding_ && !stop_) {
         Flush();
         Reap();
         feeding_ = !backlog_.empty() && broken_ == 0;
-        if (!feeding_ || !completions_.empty()) landed_.notify_one();
-        if (feeding_) Await(lock, idle);
+        if (!feeding_ || !completions_.empty()) landed_.NotifyOne();
+        if (feeding_) Await(idle);
       }
       if (stop_) return;
     }
@@ -183,26 +182,26 @@ class UringReader final : public AsyncReader {
 
   // Waits for a completion; idle counts the times in a row that the kernel had no read. Lets the
   // lock go meanwhile.
-  void Await(std::unique_lock<std::mutex>& lock, int& idle) {
+  void Await(int& idle) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (Begun() == 0 || broken_ != 0) {
       // The kernel had no memory for the queued reads: it says so at once, and has none to wait
       // for. Or waiting itself fails.
       if (++idle >= kMaxIdle && broken_ == 0) Break(EAGAIN);
-      lock.unlock();
+      mu_.Unlock();
       std::this_thread::sleep_for(kIdle);
-      lock.lock();
+      mu_.Lock();
       return;
     }
     idle = 0;
-    lock.unlock();
+    mu_.Unlock();
     io_uring_cqe* cqe = nullptr;
     const int result = io_uring_wait_cqe(&ring_, &cqe);
-    lock.lock();
+    mu_.Lock();
     if (result < 0 && result != -EINTR && result != -EAGAIN) Break(-result);
   }
 
   // Puts the rest of a slot's read into the submission queue.
-  void Queue(uint32_t slot) {
+  void Queue(uint32_t slot) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const ReadOperation& operation = slots_[slot];
     io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
     MACH_CHECK(sqe != nullptr);  // queued_ never exceeds at_once_, and the ring has as many entries
@@ -221,7 +220,7 @@ class UringReader final : public AsyncReader {
   }
 
   // The registered piece that holds all of `out`, or -1.
-  int BufferOf(std::span<const std::byte> out) const {
+  int BufferOf(std::span<const std::byte> out) const EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const auto after = std::ranges::upper_bound(buffers_, out.data(), {}, [](const iovec& v) {
       return static_cast<const std::byte*>(v.iov_base);
     });
@@ -233,7 +232,7 @@ class UringReader final : public AsyncReader {
   }
 
   // Hands reads to the kernel as far as it may have them; what it does not take now stays queued.
-  void Flush() {
+  void Flush() EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     while (broken_ == 0) {
       for (; !backlog_.empty() && Begun() + queued_.size() < at_once_; backlog_.pop_front()) {
         Queue(backlog_.front());
@@ -251,7 +250,7 @@ class UringReader final : public AsyncReader {
   }
 
   // Turns what has ended into completions, and reads on where it was short.
-  void Reap() {
+  void Reap() EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     io_uring_cqe* cqe = nullptr;
     while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
       const auto slot = static_cast<uint32_t>(io_uring_cqe_get_data64(cqe));
@@ -270,13 +269,13 @@ class UringReader final : public AsyncReader {
     Flush();
   }
 
-  void Fail(uint32_t slot) {
+  void Fail(uint32_t slot) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     completions_.push_back({slots_[slot].request.tag, Broken()});
     free_.push_back(slot);
   }
 
   // The ring is of no use any more: what it never took fails. What it took still ends by itself.
-  void Break(int code) {
+  void Break(int code) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     broken_ = code;
     for (const uint32_t slot : queued_) Fail(slot);
     for (const uint32_t slot : backlog_) Fail(slot);
@@ -284,7 +283,7 @@ class UringReader final : public AsyncReader {
     backlog_.clear();
   }
 
-  size_t Take(std::vector<ReadCompletion>& out) {
+  size_t Take(std::vector<ReadCompletion>& out) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const size_t n = completions_.size();
     for (ReadCompletion& completion : completions_) out.push_back(std::move(completion));
     completions_.clear();
@@ -299,21 +298,23 @@ class UringReader final : public AsyncReader {
   bool files_registered_ = false;
   std::vector<iovec> buffers_;  // registered, by address
 
-  std::mutex mu_;
-  std::condition_variable wake_;    // the feeder
-  std::condition_variable landed_;  // the caller
-  // Guarded by mu_. The submission queue is, too; the completion queue is the feeder's while
-  // feeding_, else the caller's.
+  Mutex mu_;
+  CondVar wake_;    // the feeder
+  CondVar landed_;  // the caller
+  // mu_ guards the submission queue; the completion queue is the feeder's while feeding_, else the
+  // caller's. Files and buffers are registered while nothing is in flight.
   io_uring ring_;
-  bool stop_ = false;
-  bool feeding_ = false;
-  int broken_ = 0;                    // errno of the failure that ended the ring
-  std::vector<ReadOperation> slots_;  // by user data
-  std::vector<uint32_t> free_;
-  std::deque<uint32_t> backlog_;  // not yet in the submission queue
-  std::deque<uint32_t> queued_;   // in it, not yet with the kernel
-  std::vector<ReadCompletion> completions_;
-  size_t in_flight_ = 0;  // all slots but the free ones, and completions_; the caller's to change
+  bool stop_ GUARDED_BY(mu_) = false;
+  bool feeding_ GUARDED_BY(mu_) = false;
+  int broken_ GUARDED_BY(mu_) = 0;                    // errno of the failure that ended the ring
+  std::vector<ReadOperation> slots_ GUARDED_BY(mu_);  // by user data
+  std::vector<uint32_t> free_ GUARDED_BY(mu_);
+  std::deque<uint32_t> backlog_ GUARDED_BY(mu_);  // not yet in the submission queue
+  std::deque<uint32_t> queued_ GUARDED_BY(mu_);   // in it, not yet with the kernel
+  std::vector<ReadCompletion> completions_ GUARDED_BY(mu_);
+  // All slots but the free ones, and completions_. The caller changes it with mu_ held, so that it
+  // reads it without, and the feeder with it.
+  size_t in_flight_ = 0;
 
   std::thread feeder_;
 };

@@ -9,9 +9,9 @@ namespace mach::server {
 // Shared between the reply, on the loop thread, and whoever answers it.
 struct HeldRequest {
   LoadingHold::Wanted wanted;
-  std::mutex mu;
-  std::function<void()> wake;  // guarded by mu, as all below
-  std::optional<HandlerResult> answer;
+  Mutex mu;
+  std::function<void()> wake GUARDED_BY(mu);
+  std::optional<HandlerResult> answer GUARDED_BY(mu);
 };
 
 namespace {
@@ -23,12 +23,12 @@ class HeldReply final : public Reply {
   HeldReply(std::shared_ptr<HeldRequest> held, TimePoint deadline)
       : held_(std::move(held)), deadline_(deadline) {}
   ~HeldReply() override {
-    const std::lock_guard lock(held_->mu);
+    const MutexLock lock(held_->mu);
     held_->wake = nullptr;
   }
 
   void Start(std::function<void()> wake) override {
-    const std::lock_guard lock(held_->mu);
+    const MutexLock lock(held_->mu);
     wake_ = wake;
     held_->wake = std::move(wake);
     if (held_->answer) held_->wake();
@@ -80,7 +80,7 @@ class HeldReply final : public Reply {
 
  private:
   std::optional<HandlerResult> TakeAnswer() {
-    const std::lock_guard lock(held_->mu);
+    const MutexLock lock(held_->mu);
     return std::exchange(held_->answer, std::nullopt);
   }
 
@@ -125,7 +125,7 @@ std::unique_ptr<Reply> LoadingHold::Hold(Wanted wanted) {
   auto held = std::make_shared<HeldRequest>();
   held->wanted = std::move(wanted);
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     std::erase_if(waiting_, [](const auto& weak) { return weak.expired(); });
     if (released_ || waiting_.size() >= options_.most) return nullptr;
     waiting_.push_back(held);
@@ -137,7 +137,7 @@ std::unique_ptr<Reply> LoadingHold::Hold(Wanted wanted) {
 void LoadingHold::Release() {
   std::vector<std::weak_ptr<HeldRequest>> waiting;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     released_ = true;
     waiting.swap(waiting_);
   }
@@ -145,14 +145,14 @@ void LoadingHold::Release() {
     const auto held = weak.lock();
     if (held == nullptr) continue;  // its client left
     HandlerResult answer = held->wanted.answer();
-    const std::lock_guard lock(held->mu);
+    const MutexLock lock(held->mu);
     held->answer = std::move(answer);
     if (held->wake) held->wake();
   }
 }
 
 size_t LoadingHold::held() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   size_t n = 0;
   for (const auto& weak : waiting_) n += weak.expired() ? 0 : 1;
   return n;

@@ -4,10 +4,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "server/http/limits.h"
 #include "server/http/router.h"
 
@@ -41,9 +41,9 @@ class LoadingHold {
 
  private:
   const Options options_;
-  mutable std::mutex mu_;
-  bool released_ = false;                            // guarded by mu_
-  std::vector<std::weak_ptr<HeldRequest>> waiting_;  // guarded by mu_
+  mutable Mutex mu_;
+  bool released_ GUARDED_BY(mu_) = false;
+  std::vector<std::weak_ptr<HeldRequest>> waiting_ GUARDED_BY(mu_);
 };
 
 }  // namespace mach::server

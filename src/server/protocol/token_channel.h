@@ -6,13 +6,13 @@
 #include <functional>
 #include <iterator>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/memory_account.h"
+#include "base/mutex.h"
 #include "engine/engine.h"
 
 namespace mach::server {
@@ -38,21 +38,21 @@ class TokenChannel final : public engine::Sink {
   explicit TokenChannel(std::function<void()> wake) : wake_(std::move(wake)) {}
 
   void OnPrefill(size_t done_tokens, size_t total_tokens) override {
-    const std::lock_guard lock(mu_);
-    Keep([&] { progress_.push_back({done_tokens, total_tokens}); });
+    const MutexLock lock(mu_);
+    Keep([&]() EXCLUSIVE_LOCKS_REQUIRED(mu_) { progress_.push_back({done_tokens, total_tokens}); });
   }
   void OnToken(const engine::TokenEvent& event) override {
-    const std::lock_guard lock(mu_);
-    if (!lost_) Keep([&] { tokens_.push_back(event); });
+    const MutexLock lock(mu_);
+    if (!lost_) Keep([&]() EXCLUSIVE_LOCKS_REQUIRED(mu_) { tokens_.push_back(event); });
   }
   void OnDone(Result<engine::FinishReason> result, const engine::Timings& timings) override {
-    const std::lock_guard lock(mu_);
-    Keep([&] { end_.emplace(std::move(result), timings); });
+    const MutexLock lock(mu_);
+    Keep([&]() EXCLUSIVE_LOCKS_REQUIRED(mu_) { end_.emplace(std::move(result), timings); });
   }
 
   // The next of what has come. Wakes again where that is not all.
   Batch Take() {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     Batch batch;
     batch.progress = std::exchange(progress_, {});
     batch.lost = lost_;
@@ -68,14 +68,14 @@ class TokenChannel final : public engine::Sink {
     return batch;
   }
   void Disconnect() {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     wake_ = nullptr;
   }
 
  private:
   // The engine's thread serves others too: nothing of one reader's is thrown into it.
   template <class Function>
-  void Keep(const Function& function) {
+  void Keep(const Function& function) EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const MemoryScope scope(account_);
     try {
       function();
@@ -87,13 +87,12 @@ class TokenChannel final : public engine::Sink {
     }
   }
   const std::shared_ptr<MemoryAccount> account_ = MemoryScope::Current();
-  std::mutex mu_;
-  // Guarded by mu_, as all below.
-  std::deque<engine::TokenEvent> tokens_;
-  std::vector<Progress> progress_;
-  bool lost_ = false;
-  std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end_;
-  std::function<void()> wake_;  // called under mu_, so that Disconnect is final
+  Mutex mu_;
+  std::deque<engine::TokenEvent> tokens_ GUARDED_BY(mu_);
+  std::vector<Progress> progress_ GUARDED_BY(mu_);
+  bool lost_ GUARDED_BY(mu_) = false;
+  std::optional<std::pair<Result<engine::FinishReason>, engine::Timings>> end_ GUARDED_BY(mu_);
+  std::function<void()> wake_ GUARDED_BY(mu_);  // called under mu_, so that Disconnect is final
 };
 
 }  // namespace mach::server
