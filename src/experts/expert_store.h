@@ -85,7 +85,7 @@ class ExpertStore {
   // A forward pass begins: what follows until the next one belongs to it.
   virtual void BeginPass(const ExpertPass& pass) { static_cast<void>(pass); }
   // The first `rows` rows of the last pass are accepted. What only rejected rows chose leaves no
-  // trace. REQUIRES: that pass had drafts, or rows == 0.
+  // trace. Does nothing after a pass without drafts.
   virtual void Commit(size_t rows) { static_cast<void>(rows); }
 
   // Whether this pass should predict which experts its next layers will request, and a prediction:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <utility>
 
 #include "base/check.h"
 
@@ -111,7 +110,11 @@ void SlotTable::Verified(uint32_t slot) {
   Pin(slot);     // the want's
 }
 
-bool SlotTable::TakeRetry(uint32_t slot) { return !std::exchange(slots_[slot].retried, true); }
+bool SlotTable::TakeRetry(uint32_t slot) {
+  const bool first = !slots_[slot].retried;
+  slots_[slot].retried = true;
+  return first;
+}
 
 void SlotTable::ReadingAgain(uint32_t slot) {
   MACH_CHECK(slots_[slot].state == SlotState::kArrived);
@@ -215,13 +218,6 @@ void SlotTable::MarkPrefetch(uint32_t slot, PrefetchCounters& counters) {
   slots_[slot].prefetch = &counters;
   prefetched_.push_back(slot);
   counters.issued.Add();
-}
-
-void SlotTable::Use(uint32_t slot) {
-  Slot& s = slots_[slot];
-  if (s.prefetch == nullptr) return;
-  s.prefetch->used.Add();
-  s.prefetch = nullptr;
 }
 
 void SlotTable::DropUnused(uint32_t layer) {

@@ -24,23 +24,24 @@ enum class SlotState : uint8_t {
 struct Slot {
   static constexpr uint32_t kNobody = ~uint32_t{0};
 
+  uint64_t checksum = 0;  // of the bytes that landed, when it was computed
+  // Prefetched and not used yet: where its use will count. Else null.
+  PrefetchCounters* prefetch = nullptr;
   ExpertKey key = 0;
-  SlotState state = SlotState::kFree;
-  bool resident = false;   // governed by the eviction policy; else staged: free after its use
-  bool hot = false;        // never evicted
-  bool evictable = false;  // a candidate of the policy
-  bool retried = false;
   uint32_t pins = 0;
   // The index in the acquisition under way that waits for the slot, or kNobody.
   uint32_t wanted_by = kNobody;
-  // Prefetched and not used yet: where its use will count. Else null.
-  PrefetchCounters* prefetch = nullptr;
-  uint64_t checksum = 0;  // of the bytes that landed, when it was computed
+  SlotState state = SlotState::kFree;
+  bool resident : 1 = false;   // governed by the eviction policy; else staged: free after its use
+  bool hot : 1 = false;        // never evicted
+  bool evictable : 1 = false;  // a candidate of the policy
+  bool retried : 1 = false;    // its record was read twice
 
   // The bytes are there and may be pinned; no read will change them.
   bool settled() const { return state >= SlotState::kUnverified; }
   bool wanted() const { return wanted_by != kNobody; }
 };
+static_assert(sizeof(Slot) == 32);  // two to a cache line: hits look at little else
 
 // Checks every transition; what follows from one (a candidate for eviction, a staged slot that is
 // free again) it does itself. Used by one thread. Allocates only in the constructor.
@@ -114,7 +115,11 @@ class SlotTable {
   // The read under way was begun before its layer requested the expert.
   void MarkPrefetch(uint32_t slot, PrefetchCounters& counters);
   // A layer requests the slot's expert: if it was prefetched, that was of use.
-  void Use(uint32_t slot);
+  void Use(uint32_t slot) {
+    PrefetchCounters*& prefetch = slots_[slot].prefetch;
+    if (prefetch != nullptr) prefetch->used.Add();
+    prefetch = nullptr;
+  }
   // The prefetched slots of a layer that it has not requested were in vain.
   void DropUnused(uint32_t layer);
   bool HasUnused() const { return !prefetched_.empty(); }

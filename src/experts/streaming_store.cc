@@ -14,7 +14,6 @@
 #include "experts/prefill_forecast.h"
 #include "experts/record_reader.h"
 #include "experts/slot_table.h"
-#include "io/async_reader.h"
 
 namespace mach::experts {
 namespace {
@@ -178,7 +177,7 @@ Status StreamingStoreImpl::Acquire(const ExpertRequest& request, Acquisition& ou
   if (rules_->kind == PassKind::kDraft) drafts_.BeginLayer(request);
   // A bank that holds every expert is spared the look at the clock.
   fetcher_.Begin(holds_all_ ? 0 : clock_.NowNs());
-  MACH_RETURN_IF_ERROR(HandOutVerified(fetcher_.Take(false), out));
+  MACH_CHECK(fetcher_.Take(false).ok());  // nothing is wanted that could fail
 
   if (rules_->learns) bank_.OnVisit(layer);
   // What the bank has comes first, so that promoting a staged expert does not evict it.
@@ -191,7 +190,9 @@ Status StreamingStoreImpl::Acquire(const ExpertRequest& request, Acquisition& ou
     if (next) fetcher_.PrefetchLayer(*next);
   }
   fetcher_.Pump();
-  MACH_RETURN_IF_ERROR(HandOutVerified(fetcher_.Verify(), out));
+  if (!slots_.to_verify().empty()) {
+    MACH_RETURN_IF_ERROR(HandOutVerified(fetcher_.Verify(), out));
+  }
   if (out.ready().empty()) HandOutHits(out);
   return Ok();
 }
