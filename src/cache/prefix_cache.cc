@@ -127,23 +127,28 @@ PrefixCache::Hit PrefixCache::Resume(std::span<const TokenId> prompt, std::strin
     }
   }
   std::shared_ptr<PrefixImage> image = FromDisk(prompt, found.tokens, hit.conversation);
-  const std::lock_guard lock(mu_);
-  if (image != nullptr) {
-    hit.from_disk = true;
-    hit.tokens = image->tokens.size();
-    memory_.Insert(image, hit.conversation);  // used below even where there is no room for it
-    ++counters_.disk_hits;
-  } else {
-    image = found.image;
-    hit.tokens = found.tokens;
+  {
+    const std::lock_guard lock(mu_);
+    if (image != nullptr) {
+      hit.from_disk = true;
+      hit.tokens = image->tokens.size();
+      memory_.Insert(image, hit.conversation);  // used below even where there is no room for it
+      ++counters_.disk_hits;
+    } else {
+      image = found.image;
+      hit.tokens = found.tokens;
+    }
+    if (image == nullptr) {
+      NoteMiss(prompt, found);
+      return hit;
+    }
+    ++counters_.hits;
+    counters_.tokens_saved += hit.tokens;
+    memory_.Hit(*image);
   }
-  if (image == nullptr) {
-    NoteMiss(prompt, found);
-    return hit;
-  }
-  ++counters_.hits;
-  counters_.tokens_saved += hit.tokens;
-  memory_.Hit(*image);
+  // Without the lock, which statistics take: the recurrent state may be tens of megabytes. The
+  // image does not change any more, and is held here even where Clear or an eviction lets it go.
+  if (restoring_) restoring_();
   const size_t blocks =
       std::min(image->blocks.size(), (hit.tokens + kBlockTokens - 1) / kBlockTokens);
   state.Restore(std::span(image->blocks).first(blocks), image->recurrent.get(), hit.tokens);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -70,6 +71,9 @@ class PrefixCache {
   size_t Clear();  // of both; how many entries
   void Flush();    // waits for the disk
 
+  // Called by Resume where it copies a state. Set before the first Resume.
+  void TEST_OnRestore(std::function<void()> restoring) { restoring_ = std::move(restoring); }
+
  private:
   PrefixCache(const StateShape& shape, const PrefixCacheOptions& options);
   std::shared_ptr<PrefixImage> FromDisk(std::span<const TokenId> prompt, size_t more_than,
@@ -78,6 +82,7 @@ class PrefixCache {
 
   const StateShape shape_;
   const PrefixCacheOptions options_;
+  std::function<void()> restoring_;
   EntryOwner owner_;
   MemoryReservation reservation_;
   mutable std::mutex mu_;

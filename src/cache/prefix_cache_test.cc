@@ -3,10 +3,12 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include <gtest/gtest.h>
 
+#include "base/check.h"
 #include "base/random.h"
 #include "cache/testing/sequences.h"
 
@@ -109,6 +111,32 @@ TEST_F(PrefixCacheTest, ADiskThatDoesNotWorkIsAsGoodAsNone) {
   EXPECT_EQ(cached, 100u);
   EXPECT_TRUE(cache->ListDisk().empty());
   fs::remove(options_.disk->directory);
+}
+
+// What others ask for meanwhile is answered, and the state is right even when the image is let go.
+TEST_F(PrefixCacheTest, NobodyWaitsForARestore) {
+  const auto cache = Open();
+  const std::vector<TokenId> ids = Ids(100);
+  ASSERT_TRUE(Request(*cache, ids, "s"));
+  cache->Flush();
+  bool restored = false;
+  cache->TEST_OnRestore([&] {
+    restored = true;
+    auto others = std::async(std::launch::async, [&] {
+      const PrefixCounters counters = cache->counters();
+      EXPECT_EQ(counters.hits, 1u);
+      EXPECT_EQ(counters.tokens_saved, ids.size());
+      EXPECT_EQ(cache->ListMemory().size(), 1u);
+      EXPECT_EQ(cache->Clear(), 2u);  // in memory, and on disk
+    });
+    // Ends the test where they would wait for ever.
+    MACH_CHECK(others.wait_for(std::chrono::minutes(1)) == std::future_status::ready);
+  });
+  size_t cached = 0;
+  EXPECT_TRUE(Request(*cache, Ids(120), "s", &cached));
+  EXPECT_TRUE(restored);
+  EXPECT_EQ(cached, ids.size());
+  EXPECT_EQ(cache->counters().entries, 1u);  // the one that Request made
 }
 
 // One thread asks while others look, and clear it now and then.
