@@ -119,9 +119,9 @@ std::vector<PrefixInfo> LocalEngine::prefixes() const {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<residency::LoadedModel>&& model,
-                                                const LocalEngineOptions& options) {
+                                                const LocalEngineOptions& options,
+                                                const Clock& clock) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id, options.stop_tokens));
-  static const SystemClock clock;
   MACH_TRY(auto decoder, Decoder::Create(*model, clock, options.decoder));
   return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(
       std::move(model), std::move(info), std::move(decoder), options.max_queue, clock));

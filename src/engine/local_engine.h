@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/decoder.h"
 #include "engine/engine.h"
 #include "residency/loaded_model.h"
@@ -24,8 +25,10 @@ Result<Info> DescribeModel(const residency::LoadedModel& model, const std::strin
                            std::span<const TokenId> stop_tokens);
 
 // Takes the model when it succeeds. REQUIRES: no owner of the drafter outlives the engine or, after
-// a failure, the model: it holds a reservation of the model's ledger.
+// a failure, the model: it holds a reservation of the model's ledger. The clock outlives the
+// engine.
 Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<residency::LoadedModel>&& model,
-                                                const LocalEngineOptions& options);
+                                                const LocalEngineOptions& options,
+                                                const Clock& clock);
 
 }  // namespace mach::engine

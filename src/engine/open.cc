@@ -67,7 +67,8 @@ void WarnOfSlowPaths(const residency::LoadedModel& model) {
 
 Result<std::unique_ptr<residency::LoadedModel>> Load(io::FileSystem& fs, residency::Headers headers,
                                                      Prepared prepared, const OpenOptions& options,
-                                                     const model::LoadProgress& progress) {
+                                                     const model::LoadProgress& progress,
+                                                     const Clock* clock) {
   return residency::LoadedModel::Load(fs, std::move(headers), prepared.plan.model,
                                       std::move(prepared.disk),
                                       {.checkpoint = options.checkpoint,
@@ -77,7 +78,8 @@ Result<std::unique_ptr<residency::LoadedModel>> Load(io::FileSystem& fs, residen
                                        .compute = options.compute,
                                        .memory_limit = prepared.ceiling,
                                        .progress = progress,
-                                       .experts = options.experts});
+                                       .experts = options.experts,
+                                       .clock = clock});
 }
 
 // What small files and directories tell.
@@ -174,7 +176,8 @@ Result<std::unique_ptr<residency::LoadedModel>> OpenModel(io::FileSystem& fs,
   MACH_TRY(residency::Headers headers, residency::Headers::Open(fs, options.checkpoint));
   MACH_RETURN_IF_ERROR(kernels::SelectKernels(options.isa));
   MACH_RETURN_IF_ERROR(MakePlan(fs, headers, options, std::nullopt, /*alone=*/true, prepared));
-  MACH_TRY(auto model, Load(fs, std::move(headers), std::move(prepared), options, progress));
+  MACH_TRY(auto model, Load(fs, std::move(headers), std::move(prepared), options, progress,
+                            /*clock=*/nullptr));
   WarnOfSlowPaths(*model);
   return model;
 }
@@ -204,11 +207,13 @@ Result<OpenedEngine> Open(io::FileSystem& fs, const OpenOptions& options,
   // The drafter is loaded after the model; the two are one piece of work to whoever waits.
   const uint64_t draft_bytes = draft_needs ? draft_needs->weights : 0;
   uint64_t model_bytes = 0;
-  MACH_TRY(auto loaded, Load(fs, std::move(headers), std::move(prepared), options,
-                             [&](uint64_t done, uint64_t total) {
-                               model_bytes = total;
-                               return !progress || progress(done, total + draft_bytes);
-                             }));
+  MACH_TRY(auto loaded, Load(
+                            fs, std::move(headers), std::move(prepared), options,
+                            [&](uint64_t done, uint64_t total) {
+                              model_bytes = total;
+                              return !progress || progress(done, total + draft_bytes);
+                            },
+                            &clock));
   if (!loaded->thread_choice().timings.empty()) {
     LogInfo(residency::ToText(loaded->thread_choice(), loaded->pool().threads()) +
             "; --threads N sets the number");
@@ -238,11 +243,12 @@ Result<OpenedEngine> Open(io::FileSystem& fs, const OpenOptions& options,
   opened.model = loaded.get();
   const std::string id =
       options.model_id.empty() ? io::ModelName(options.checkpoint) : options.model_id;
-  MACH_TRY(opened.engine,
-           MakeLocalEngine(std::move(loaded), {.model_id = id,
-                                               .stop_tokens = opened.codec->end_tokens(),
-                                               .max_queue = options.max_queue,
-                                               .decoder = std::move(decoder)}));
+  MACH_TRY(opened.engine, MakeLocalEngine(std::move(loaded),
+                                          {.model_id = id,
+                                           .stop_tokens = opened.codec->end_tokens(),
+                                           .max_queue = options.max_queue,
+                                           .decoder = std::move(decoder)},
+                                          clock));
   if (opened.engine->info().stop_tokens.empty()) {
     LogWarning(
         options.checkpoint +

@@ -77,7 +77,7 @@ struct OpenedEngine {
 spec::DraftModelOptions FindDraft(io::FileSystem& fs, const OpenOptions& options);
 
 // Reads everything; takes long. Small files are checked before the weights are read. progress: over
-// the model and the drafter; false from it ends the load with kCancelled. clock outlives the
+// the model and the drafter; false from it ends the load with kCancelled. fs and clock outlive the
 // engine. Warns (base/log.h) of slow paths that the options allowed.
 Result<OpenedEngine> Open(io::FileSystem& fs, const OpenOptions& options,
                           const model::LoadProgress& progress, const Clock& clock);

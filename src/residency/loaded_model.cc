@@ -40,7 +40,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs, Heade
                                                        const Arrangement& arrangement,
                                                        std::optional<ExpertsOnDisk> disk,
                                                        const LoadOptions& options) {
-  std::unique_ptr<LoadedModel> made(new LoadedModel);
+  std::unique_ptr<LoadedModel> made(new LoadedModel(fs));
+  static const SystemClock machine_clock;
+  const Clock& clock = options.clock != nullptr ? *options.clock : machine_clock;
   const model::ModelConfig& config = headers.config;
   const io::TensorSource& source = headers.source;
   const auto in_checkpoint = [&](Error error) { return std::move(error).In(options.checkpoint); };
@@ -84,11 +86,11 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(io::FileSystem& fs, Heade
   made->thread_choice_.threads = made->pool_->threads();
   if (options.measure_threads && options.threads == 0) {
     MACH_TRY(made->thread_choice_, MeasureThreads(*made->model_, *made->kernels_, options.compute,
-                                                  *made->pool_, *made->ledger_, SystemClock()));
+                                                  *made->pool_, *made->ledger_, clock));
   }
   if (streaming) {
     auto experts = MakeStreamingStore(config, made->model_->expert_layout(), *streaming,
-                                      *made->ledger_, *made->pool_);
+                                      *made->ledger_, *made->pool_, clock);
     if (!experts) return in_checkpoint(std::move(experts).error());
     if (streaming->slices != nullptr) {
       if (Status same = CheckUnchanged(fs, options.checkpoint, streaming->slices->fingerprint);

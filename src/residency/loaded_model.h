@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/memory_ledger.h"
 #include "base/thread_pool.h"
 #include "cache/sequence_state.h"
@@ -40,9 +41,11 @@ struct LoadOptions {
   std::optional<ExpertOptions> experts;
   // Instead of `experts`: a store over a catalog that is not a checkpoint's, as tests make one.
   std::optional<StreamingSetup> streaming;  // from a catalog made by hand
+  const Clock* clock = nullptr;             // outlives the model; null: the machine's
 };
 
-// Reads headers and config, checks that everything fits, then loads. Destroyed in reverse order.
+// Reads headers and config, checks that everything fits, then loads. The file system outlives the
+// model. Destroyed in reverse order.
 class LoadedModel {
  public:
   static Result<std::unique_ptr<LoadedModel>> Load(io::FileSystem& fs, const LoadOptions& options);
@@ -90,7 +93,8 @@ class LoadedModel {
   Result<std::unique_ptr<cache::SequenceState>> NewState(size_t note_bytes = 0);
 
  private:
-  LoadedModel() = default;
+  explicit LoadedModel(io::FileSystem& fs) : fs_(fs) {}
+  io::FileSystem& fs_;
   std::unique_ptr<io::Checkpoint> checkpoint_;
   std::unique_ptr<MemoryLedger> ledger_;
   std::vector<MemoryReservation> reserved_;  // for others, see Reserve

@@ -39,8 +39,7 @@ std::string Describe(const quant::TiledLayout& layout) {
 Result<std::string> LoadedModel::StateIdentity() const {
   const cache::StateShape shape = StateShape();
   const ops::ExpertLayout& experts = model_->expert_layout();
-  MACH_TRY(const std::string headers,
-           io::FingerprintCheckpoint(io::PosixFileSystem(), *checkpoint_));
+  MACH_TRY(const std::string headers, io::FingerprintCheckpoint(fs_, *checkpoint_));
   MACH_TRY(const uint64_t samples, SampleFiles(*checkpoint_));
   return "state-1 headers=" + headers +
          " weights=" + std::to_string(io::Xxh3(model_->weights().memory())) +

@@ -60,8 +60,7 @@ size_t SliceRecords(const experts::StreamingPlan& plan) { return 2 * plan.window
 
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
     const model::ModelConfig& config, const ops::ExpertLayout& layout,
-    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool) {
-  static const SystemClock clock;
+    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool, const Clock& clock) {
   experts::StreamingOptions options = streaming.options;
   options.floor_slots = std::max(options.floor_slots, FloorSlots(config));
   MACH_TRY(const experts::StreamingPlan plan, experts::PlanStreaming(streaming.catalog, options));

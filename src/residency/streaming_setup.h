@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "experts/streaming_store.h"
 #include "io/async_reader.h"
 #include "model/config.h"
@@ -34,9 +35,10 @@ size_t FloorSlots(const model::ModelConfig& config);
 // Experts of the checkpoint's tensors that may be on their way at a time.
 size_t SliceRecords(const experts::StreamingPlan& plan);
 
-// Checks that the catalog has every expert of the config in this layout, and opens the store.
+// Checks that the catalog has every expert of the config in this layout, and opens the store. The
+// ledger, the pool and the clock outlive it.
 Result<std::unique_ptr<experts::StreamingStore>> MakeStreamingStore(
     const model::ModelConfig& config, const ops::ExpertLayout& layout,
-    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool);
+    const StreamingSetup& streaming, MemoryLedger& ledger, ThreadPool& pool, const Clock& clock);
 
 }  // namespace mach::residency

@@ -96,7 +96,9 @@ std::unique_ptr<Engine> NewEngine(size_t max_queue = 4,
                                                            .max_rows = 16,
                                                            .streaming = std::move(streaming)});
   EXPECT_TRUE(model.ok()) << model.error().message;
-  auto engine = MakeLocalEngine(*std::move(model), {.model_id = "tiny", .max_queue = max_queue});
+  static const SystemClock clock;
+  auto engine =
+      MakeLocalEngine(*std::move(model), {.model_id = "tiny", .max_queue = max_queue}, clock);
   EXPECT_TRUE(engine.ok()) << engine.error().message;
   return *std::move(engine);
 }

@@ -90,11 +90,13 @@ class Allocations : public StreamingTest {
 TEST_F(Allocations, EveryOneOfTheStartMayFail) {
   const uint64_t mapped = FailingMemory::Mapped();
   // As a server starts.
-  const auto start = []() -> Status {
+  const SystemClock clock;
+  const auto start = [&]() -> Status {
     MACH_TRY(Parts parts, LoadParts());
-    MACH_TRY(const auto engine,
-             engine::MakeLocalEngine(std::move(parts.model),
-                                     {.model_id = "tiny", .decoder = std::move(parts.decoder)}));
+    MACH_TRY(
+        const auto engine,
+        engine::MakeLocalEngine(std::move(parts.model),
+                                {.model_id = "tiny", .decoder = std::move(parts.decoder)}, clock));
     return Ok();
   };
   const uint64_t faults = ForEachFault("allocation", [&](uint64_t n, bool persistent) {

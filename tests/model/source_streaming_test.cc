@@ -245,6 +245,7 @@ TEST(SourceExperts, AFileThatChangedIsRefused) {
   std::ofstream(file, std::ios::app | std::ios::binary) << "more";
   MemoryLedger ledger(size_t{64} << 20);
   ThreadPool pool(1);
+  const SystemClock clock;
   residency::StreamingSetup streaming;
   streaming.catalog = found->catalog;
   streaming.slices = std::make_shared<const residency::SourceSlices>(found->slices);
@@ -252,7 +253,7 @@ TEST(SourceExperts, AFileThatChangedIsRefused) {
   streaming.read_mode = io::ReadMode::kPread;
   streaming.direct = false;
   auto store =
-      residency::MakeStreamingStore(headers->config, found->layout, streaming, ledger, pool);
+      residency::MakeStreamingStore(headers->config, found->layout, streaming, ledger, pool, clock);
   ASSERT_FALSE(store.ok());
   EXPECT_EQ(store.error().code, Code::kCorrupt);
   EXPECT_THAT(store.error().message, HasSubstr("as when its header was read"));
