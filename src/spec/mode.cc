@@ -17,6 +17,21 @@ constexpr std::pair<std::string_view, Mode> kNames[] = {
 
 }  // namespace
 
+DraftSource DraftSourceOf(Mode mode, bool has_drafter) {
+  switch (mode) {
+    case Mode::kAuto:
+    case Mode::kDFlash:
+      return has_drafter ? DraftSource::kDrafter : DraftSource::kNone;
+    case Mode::kNgram:
+    case Mode::kSummarisation:
+    case Mode::kClassification:
+      return DraftSource::kText;
+    case Mode::kOff:
+      break;
+  }
+  return DraftSource::kNone;
+}
+
 std::optional<Mode> ModeFromName(std::string_view name) {
   for (const auto& [known, mode] : kNames) {
     if (known == name) return mode;

@@ -16,6 +16,15 @@ enum class Mode : uint8_t {
   kOff,             // every pass is one token
 };
 
+// Where a request's drafts come from.
+enum class DraftSource : uint8_t {
+  kNone,     // every pass is one token
+  kText,     // matches of the text
+  kDrafter,  // the drafter, with or without matches of the text
+};
+// What a mode comes to on an engine with or without a drafter.
+DraftSource DraftSourceOf(Mode mode, bool has_drafter);
+
 // "auto", "dflash", "ngram", "summarisation" (or "summarization"), "classification", "off".
 std::optional<Mode> ModeFromName(std::string_view name);
 

@@ -17,5 +17,22 @@ TEST(Mode, Names) {
   EXPECT_EQ(ModeFromName(""), std::nullopt);
 }
 
+TEST(DraftSource, IsDecidedByModeAndDrafter) {
+  struct Row {
+    Mode mode;
+    DraftSource without, with;
+  };
+  for (const auto& [mode, without, with] :
+       {Row{Mode::kAuto, DraftSource::kNone, DraftSource::kDrafter},
+        Row{Mode::kDFlash, DraftSource::kNone, DraftSource::kDrafter},
+        Row{Mode::kNgram, DraftSource::kText, DraftSource::kText},
+        Row{Mode::kSummarisation, DraftSource::kText, DraftSource::kText},
+        Row{Mode::kClassification, DraftSource::kText, DraftSource::kText},
+        Row{Mode::kOff, DraftSource::kNone, DraftSource::kNone}}) {
+    EXPECT_EQ(DraftSourceOf(mode, false), without) << static_cast<int>(mode);
+    EXPECT_EQ(DraftSourceOf(mode, true), with) << static_cast<int>(mode);
+  }
+}
+
 }  // namespace
 }  // namespace mach::spec

@@ -26,22 +26,17 @@ SpeculationModes::SpeculationModes(std::unique_ptr<Drafter> drafter, const Polic
 size_t SpeculationModes::taps() const { return dflash_ == nullptr ? 0 : dflash_->taps().size(); }
 
 Result<Speculator*> SpeculationModes::For(Mode mode) {
-  switch (mode) {
-    case Mode::kAuto:
-      return by_combined_.get();
-    case Mode::kDFlash:
-      if (by_dflash_ == nullptr) {
-        return Error{Code::kInvalidArgument,
-                     "speculation mode 'dflash' needs a drafter, and none is loaded; start with "
-                     "--draft-dir, or ask for 'auto'"};
-      }
-      return by_dflash_.get();
-    case Mode::kNgram:
-    case Mode::kSummarisation:
-      return by_ngram_.get();
-    case Mode::kClassification:
-      return by_labels_.get();
-    case Mode::kOff:
+  if (mode == Mode::kDFlash && !has_drafter()) {
+    return Error{Code::kInvalidArgument,
+                 "speculation mode 'dflash' needs a drafter, and none is loaded; start with "
+                 "--draft-dir, or ask for 'auto'"};
+  }
+  switch (DraftSourceOf(mode, has_drafter())) {
+    case DraftSource::kDrafter:
+      return mode == Mode::kDFlash ? by_dflash_.get() : by_combined_.get();
+    case DraftSource::kText:
+      return mode == Mode::kClassification ? by_labels_.get() : by_ngram_.get();
+    case DraftSource::kNone:
       break;
   }
   return static_cast<Speculator*>(nullptr);
