@@ -74,7 +74,7 @@ int Run() {
   const auto plain = NewEngine(checkpoint, kContext, std::nullopt);
   auto warm = NewEngine(checkpoint, kContext, Cache(directory));
   FirstToken(*warm, prefix, 100, cached);
-  while (warm->stats().prefix_cache.counters.disk.entries == 0) {
+  while (warm->stats().prefix_cache->disk.entries == 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   FirstToken(*plain, prefix, 100, cached);  // the first one of a process is slower
@@ -85,7 +85,7 @@ int Run() {
     if (cached != n) return 1;
     const auto restarted = NewEngine(checkpoint, kContext, Cache(directory));
     disk.push_back(FirstToken(*restarted, prefix, last, cached));
-    if (cached != n || restarted->stats().prefix_cache.counters.disk_hits != 1) return 1;
+    if (cached != n || restarted->stats().prefix_cache->disk_hits != 1) return 1;
   }
   std::printf("%s: time to first token, prefix of %zu tokens and %d more, median of %d\n",
               checkpoint.c_str(), n, More(), rounds);
@@ -93,8 +93,8 @@ int Run() {
   PrintRow("from memory", memory, cold);
   PrintRow("from disk", disk, cold);
   std::printf("  memory of the cache %.2f MiB in %lu states\n",
-              static_cast<double>(warm->stats().prefix_cache.counters.bytes) / (1 << 20),
-              static_cast<unsigned long>(warm->stats().prefix_cache.counters.entries));
+              static_cast<double>(warm->stats().prefix_cache->bytes) / (1 << 20),
+              static_cast<unsigned long>(warm->stats().prefix_cache->entries));
   warm.reset();  // it writes to the end
   std::filesystem::remove_all(directory);
   return 0;

@@ -178,7 +178,7 @@ int Run() {
     if (++look.requests % kLookEvery != 0) continue;
     look.share =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / seconds;
-    look.counters = engine->stats().prefix_cache.counters;
+    look.counters = *engine->stats().prefix_cache;
     look.files = FileBytes(directory);
     look.resident = ResidentBytes();
     looks.push_back({look.share, look.resident});

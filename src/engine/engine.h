@@ -23,6 +23,7 @@ using SpeculationMode = spec::Mode;
 inline std::optional<SpeculationMode> SpeculationModeFromName(std::string_view name) {
   return spec::ModeFromName(name);
 }
+using DraftSource = spec::DraftSource;
 
 struct Request {
   std::string id;               // for logs, listings and cancellation
@@ -111,6 +112,7 @@ struct PrefixInfo {
   std::string session;  // that it belongs to; empty: unknown
 };
 
+// What an engine is. Does not change while it lives.
 struct Info {
   std::string model_id;
   std::string architecture;
@@ -120,7 +122,17 @@ struct Info {
   size_t parameter_count = 0;
   std::vector<TokenId> stop_tokens;  // see ModelDefaults
   sample::Params default_sampling;   // of generation_config.json
+  size_t max_queue = 0;              // requests that wait, besides the one that runs
+  bool has_drafter = false;
+  std::string block_policy;     // what decides how much the drafter drafts; empty without one
+  std::string eviction_policy;  // of experts that stream; empty: every expert is resident
+  bool has_prefix_cache = false;
 };
+
+// Where this engine takes the drafts of a request of that mode from.
+inline DraftSource DraftSourceOf(const Info& info, SpeculationMode mode) {
+  return spec::DraftSourceOf(mode, info.has_drafter);
+}
 
 // What mends a prompt that the context does not hold: "shorten it, or restart with --ctx-size up to
 // 40960". Never a context that would be refused.

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "engine/decoder.h"
-#include "engine/describe_stats.h"
 #include "engine/request_queue.h"
 #include "sample/params.h"
 
@@ -36,12 +35,11 @@ class LocalEngine final : public Engine {
   }
 
   EngineStats stats() const override {
-    EngineStats stats = queue_->stats();
-    stats.speculation = DescribeSpeculation(decoder_->speculation_modes());
-    if (const auto* store = model_->streaming()) stats.experts = DescribeExperts(*store);
-    if (const auto* prefixes = decoder_->prefix_cache()) {
-      stats.prefix_cache = {.enabled = true, .counters = prefixes->counters()};
-    }
+    EngineStats stats;
+    stats.requests = queue_->stats();
+    stats.speculation = decoder_->speculation_modes().statistics().Snapshot();
+    if (const auto* store = model_->streaming()) stats.bank = store->Stats();
+    if (const auto* prefixes = decoder_->prefix_cache()) stats.prefix_cache = prefixes->counters();
     return stats;
   }
   std::vector<RequestInfo> requests() const override { return queue_->List(); }
@@ -123,6 +121,10 @@ Result<std::unique_ptr<Engine>> MakeLocalEngine(std::unique_ptr<residency::Loade
                                                 const Clock& clock) {
   MACH_TRY(Info info, DescribeModel(*model, options.model_id, options.stop_tokens));
   MACH_TRY(auto decoder, Decoder::Create(*model, clock, options.decoder));
+  info.max_queue = options.max_queue;
+  info.has_drafter = decoder->speculation_modes().has_drafter();
+  if (info.has_drafter) info.block_policy = decoder->speculation_modes().policy_name();
+  info.has_prefix_cache = decoder->prefix_cache() != nullptr;
   return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(
       std::move(model), std::move(info), std::move(decoder), options.max_queue, clock));
 }

@@ -20,7 +20,8 @@ struct LocalEngineOptions {
   DecoderOptions decoder;
 };
 
-// Stop tokens (stop_tokens: the tokenizer's) and the sampling defaults of generation_config.json.
+// What the model alone decides. Stop tokens (stop_tokens: the tokenizer's) and the sampling
+// defaults come from generation_config.json.
 Result<Info> DescribeModel(const residency::LoadedModel& model, const std::string& model_id,
                            std::span<const TokenId> stop_tokens);
 

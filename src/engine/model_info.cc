@@ -1,5 +1,6 @@
 #include "engine/local_engine.h"
 #include "engine/model_defaults.h"
+#include "experts/eviction.h"
 #include "residency/loaded_model.h"
 
 namespace mach::engine {
@@ -13,6 +14,9 @@ Result<Info> DescribeModel(const residency::LoadedModel& model, const std::strin
   info.most_context_tokens = model.most_context_tokens();
   info.vocab_size = model.config().vocab;
   info.parameter_count = model.model().ParameterCount();
+  if (const experts::StreamingStore* store = model.streaming()) {
+    info.eviction_policy = experts::EvictionName(store->eviction());
+  }
   auto defaults =
       ReadModelDefaults(model.checkpoint().config(), model.checkpoint().generation_config(),
                         stop_tokens, info.vocab_size);

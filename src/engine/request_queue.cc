@@ -6,22 +6,6 @@
 #include "base/clock.h"
 
 namespace mach::engine {
-namespace {
-
-constexpr double kTokenWeight = 0.1;    // of the newest token in the mean interval
-constexpr double kRequestWeight = 0.2;  // of the newest request in the mean time
-
-void Increment(std::atomic<uint64_t>& counter, uint64_t n = 1) {
-  counter.fetch_add(n, std::memory_order_relaxed);
-}
-
-// One writer.
-void Blend(std::atomic<double>& mean, double value, double weight) {
-  const double old = mean.load(std::memory_order_relaxed);
-  mean.store(old == 0 ? value : old + weight * (value - old), std::memory_order_relaxed);
-}
-
-}  // namespace
 
 void QueuedRequest::Cancel() {
   cancelled_.store(true, std::memory_order_relaxed);
@@ -35,25 +19,19 @@ size_t QueuedRequest::queue_position() const {
 
 void QueuedRequest::OnPrefill(size_t done_tokens, size_t total_tokens) {
   prefilled_.store(done_tokens, std::memory_order_relaxed);
-  if (const auto queue = queue_.lock()) {
-    queue->progress_ns_.store(queue->clock_.NowNs(), std::memory_order_relaxed);
-  }
+  if (const auto queue = queue_.lock()) queue->counters_.Progressed(queue->clock_.NowNs());
   sink_->OnPrefill(done_tokens, total_tokens);
 }
 
 void QueuedRequest::OnToken(const TokenEvent& event) {
   if (const auto queue = queue_.lock()) {
     const int64_t now = queue->clock_.NowNs();
-    queue->progress_ns_.store(now, std::memory_order_relaxed);
     if (token_ns_ == 0) {
-      queue->first_token_ms_.Observe(ToMilliseconds(now - submitted_ns_));
+      queue->counters_.FirstToken(now, ToMilliseconds(now - submitted_ns_));
     } else {
-      const double interval = ToMilliseconds(now - token_ns_);
-      queue->token_ms_.Observe(interval);
-      Blend(queue->token_interval_ms_, interval, kTokenWeight);
+      queue->counters_.NextToken(now, ToMilliseconds(now - token_ns_));
     }
     token_ns_ = now;
-    Increment(queue->output_tokens_);
   }
   output_.fetch_add(1, std::memory_order_relaxed);
   sink_->OnToken(event);
@@ -66,13 +44,7 @@ void QueuedRequest::OnDone(Result<FinishReason> result, const Timings& timings) 
 }
 
 RequestQueue::RequestQueue(size_t max_waiting, const Clock& clock)
-    : max_waiting_(max_waiting),
-      clock_(clock),
-      queue_ms_({1, 10, 100, 1e3, 5e3, 1e4, 3e4, 6e4, 3e5}),
-      prefill_ms_({10, 50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 3e4, 1e5}),
-      first_token_ms_({10, 50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 3e4, 1e5}),
-      token_ms_({1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1e3, 2.5e3}),
-      request_ms_({50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5}) {}
+    : max_waiting_(max_waiting), clock_(clock) {}
 
 Result<std::shared_ptr<QueuedRequest>> RequestQueue::Submit(Request request,
                                                             std::shared_ptr<Sink> sink) {
@@ -80,11 +52,10 @@ Result<std::shared_ptr<QueuedRequest>> RequestQueue::Submit(Request request,
   {
     const std::lock_guard lock(mu_);
     if (stopped_) return Error{Code::kBusy, "the engine is shutting down"};
-    const size_t waiting = waiting_.load(std::memory_order_relaxed);
     // One more while the engine is between two requests: it will take that one at once.
-    if (waiting >= max_waiting_ + (running_ == nullptr ? 1 : 0)) {
-      Increment(rejected_);
-      return Error{Code::kBusy, std::to_string(waiting) +
+    if (waiting_ >= max_waiting_ + (running_ == nullptr ? 1 : 0)) {
+      counters_.Rejected();
+      return Error{Code::kBusy, std::to_string(waiting_) +
                                     " requests are waiting already, the limit of --max-queue"};
     }
     std::string key =
@@ -98,8 +69,8 @@ Result<std::shared_ptr<QueuedRequest>> RequestQueue::Submit(Request request,
       turns_.push_back({key, {item}});
       sessions_.emplace(std::move(key), std::prev(turns_.end()));
     }
-    Increment(waiting_);
-    Increment(accepted_);
+    ++waiting_;
+    counters_.Accepted();
   }
   wake_.notify_one();
   return item;
@@ -118,13 +89,11 @@ std::shared_ptr<QueuedRequest> RequestQueue::Next(double& queue_ms) {
   } else {
     turns_.splice(turns_.end(), turns_, turns_.begin());
   }
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
-  active_.store(1, std::memory_order_relaxed);
+  --waiting_;
   running_ = item;
   item->started_ns_ = clock_.NowNs();
-  progress_ns_.store(item->started_ns_, std::memory_order_relaxed);
   queue_ms = ToMilliseconds(item->started_ns_ - item->submitted_ns_);
-  queue_ms_.Observe(queue_ms);
+  counters_.Started(item->started_ns_, queue_ms);
   return item;
 }
 
@@ -140,7 +109,7 @@ bool RequestQueue::Remove(const QueuedRequest& item) {
     turns_.erase(found->second);
     sessions_.erase(found);
   }
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  --waiting_;
   return true;
 }
 
@@ -149,48 +118,20 @@ void RequestQueue::Withdraw(QueuedRequest& item) {
   {
     const std::lock_guard lock(mu_);
     if (!Remove(item)) return;
+    counters_.Withdrawn();
   }
-  Count(FinishReason::kCancelled, item, true);
   Timings timings;
   timings.prompt_tokens = item.request.prompt.size();
   timings.queue_ms = ToMilliseconds(clock_.NowNs() - item.submitted_ns_);
   item.sink_->OnDone(FinishReason::kCancelled, timings);
 }
 
-void RequestQueue::Count(const Result<FinishReason>& result, const QueuedRequest& item,
-                         bool was_waiting) {
-  if (!result.ok()) {
-    Increment(failures_);
-  } else if (*result == FinishReason::kStop) {
-    Increment(stops_);
-  } else if (*result == FinishReason::kLength) {
-    Increment(lengths_);
-  } else if (was_waiting) {
-    Increment(cancelled_queued_);
-  } else {
-    Increment(item.output_.load(std::memory_order_relaxed) == 0 ? cancelled_prefill_
-                                                                : cancelled_decode_);
-  }
-}
-
 void RequestQueue::Ended(QueuedRequest& item, const Result<FinishReason>& result,
                          const Timings& timings) {
-  Count(result, item, false);
   const double ran_ms = ToMilliseconds(clock_.NowNs() - item.started_ns_);
-  request_ms_.Observe(ran_ms);
-  prefill_ms_.Observe(timings.prefill_ms);
-  Blend(request_mean_ms_, ran_ms, kRequestWeight);
-  Increment(prompt_tokens_, timings.prompt_tokens);
-  Increment(cached_tokens_, timings.cached_tokens);
-  const size_t computed =
-      timings.prompt_tokens - std::min(timings.prompt_tokens, timings.cached_tokens);
-  if (timings.prefill_ms > 0 && computed > 0) {
-    prefill_speed_.store(static_cast<double>(computed) * 1e3 / timings.prefill_ms,
-                         std::memory_order_relaxed);
-  }
   const std::lock_guard lock(mu_);
+  counters_.Ended(result, item.output_.load(std::memory_order_relaxed), ran_ms, timings);
   running_.reset();
-  active_.store(0, std::memory_order_relaxed);
 }
 
 size_t RequestQueue::Cancel(std::string_view id) {
@@ -277,36 +218,6 @@ std::vector<RequestInfo> RequestQueue::List() const {
   size_t position = 0;
   for (const Item& item : InOrder()) list.push_back(Describe(*item, ++position));
   return list;
-}
-
-EngineStats RequestQueue::stats() const {
-  const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
-  EngineStats s;
-  s.queued = read(waiting_);
-  s.running = read(active_);
-  s.max_queue = max_waiting_;
-  s.accepted = read(accepted_);
-  s.rejected = read(rejected_);
-  s.stopped = read(stops_);
-  s.length = read(lengths_);
-  s.failed = read(failures_);
-  s.cancelled_queued = read(cancelled_queued_);
-  s.cancelled_prefill = read(cancelled_prefill_);
-  s.cancelled_decode = read(cancelled_decode_);
-  s.prompt_tokens = read(prompt_tokens_);
-  s.cached_tokens = read(cached_tokens_);
-  s.output_tokens = read(output_tokens_);
-  s.prefill_tokens_per_second = read(prefill_speed_);
-  const double interval = read(token_interval_ms_);
-  s.decode_tokens_per_second = interval > 0 ? 1e3 / interval : 0;
-  s.mean_request_ms = read(request_mean_ms_);
-  if (s.running > 0) s.last_progress_ms = ToMilliseconds(clock_.NowNs() - read(progress_ns_));
-  s.queue_ms = queue_ms_.Read();
-  s.prefill_ms = prefill_ms_.Read();
-  s.first_token_ms = first_token_ms_.Read();
-  s.token_ms = token_ms_.Read();
-  s.request_ms = request_ms_.Read();
-  return s;
 }
 
 }  // namespace mach::engine

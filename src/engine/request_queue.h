@@ -15,13 +15,14 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/request_counters.h"
 
 namespace mach::engine {
 
 class RequestQueue;
 
 // A request on its way through the queue. The engine thread runs it with this as its sink, which
-// counts and hands on to the request's own.
+// tells the queue's counters and hands on to the request's own.
 class QueuedRequest final : public Generation,
                             public Sink,
                             public std::enable_shared_from_this<QueuedRequest> {
@@ -77,8 +78,7 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
   void Stop();
 
   std::vector<RequestInfo> List() const;
-  // All but experts, speculation and prefix cache.
-  EngineStats stats() const;
+  RequestStats stats() const { return counters_.Read(clock_.NowNs()); }
 
  private:
   friend class QueuedRequest;
@@ -94,7 +94,6 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
   void Withdraw(QueuedRequest& item);
   size_t PositionOf(const QueuedRequest& item) const;
   void Ended(QueuedRequest& item, const Result<FinishReason>& result, const Timings& timings);
-  void Count(const Result<FinishReason>& result, const QueuedRequest& item, bool was_waiting);
   RequestInfo Describe(const QueuedRequest& item, size_t position) const;
 
   const size_t max_waiting_;
@@ -105,17 +104,13 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
   std::list<Session> turns_;  // the session whose turn it is first; guarded by mu_, as all below
   std::unordered_map<std::string, std::list<Session>::iterator> sessions_;
   Item running_;
+  size_t waiting_ = 0;  // requests in turns_
   bool stopped_ = false;
   uint64_t next_key_ = 0;
 
-  // Counters, for stats without the lock.
-  std::atomic<uint64_t> waiting_{0}, active_{0}, accepted_{0}, rejected_{0};
-  std::atomic<uint64_t> stops_{0}, lengths_{0}, failures_{0};
-  std::atomic<uint64_t> cancelled_queued_{0}, cancelled_prefill_{0}, cancelled_decode_{0};
-  std::atomic<uint64_t> prompt_tokens_{0}, cached_tokens_{0}, output_tokens_{0};
-  std::atomic<double> prefill_speed_{0}, token_interval_ms_{0}, request_mean_ms_{0};
-  std::atomic<int64_t> progress_ns_{0};
-  Histogram queue_ms_, prefill_ms_, first_token_ms_, token_ms_, request_ms_;
+  // Read without the lock. What enters, starts and leaves is counted under it, so that the counts
+  // agree with the queue.
+  RequestCounters counters_;
 };
 
 }  // namespace mach::engine

@@ -176,7 +176,7 @@ TEST_F(RequestQueueTest, CountsAndTimes) {
   EXPECT_EQ(listed.state, RequestState::kDecode);
   EXPECT_EQ(listed.output_tokens, 3u);
   EXPECT_DOUBLE_EQ(listed.age_ms, 210);
-  EngineStats stats = queue_->stats();
+  RequestStats stats = queue_->stats();
   EXPECT_EQ(stats.running, 1u);
   EXPECT_DOUBLE_EQ(stats.last_progress_ms, 20);
   EXPECT_DOUBLE_EQ(stats.decode_tokens_per_second, 50);
@@ -248,7 +248,7 @@ TEST_F(RequestQueueTest, EveryRequestEndsOnce) {
     accepted += list.size();
     for (const auto& sink : list) EXPECT_EQ(sink->ends, 1);
   }
-  const EngineStats s = queue_->stats();
+  const RequestStats s = queue_->stats();
   EXPECT_EQ(s.accepted, accepted);
   EXPECT_EQ(s.accepted + s.rejected, uint64_t{kThreads * kEach});
   EXPECT_EQ(s.stopped + s.cancelled_queued + s.cancelled_prefill + s.cancelled_decode, accepted);

@@ -229,8 +229,8 @@ TEST(LocalEngine, TellsOfItselfWhileItWorks) {
   ASSERT_TRUE(engine->Submit(request, running).ok());
   running->WaitForToken();
   // The engine thread is blocked within a token: neither call waits for it.
-  EXPECT_EQ(engine->stats().running, 1u);
-  EXPECT_EQ(engine->stats().output_tokens, 1u);
+  EXPECT_EQ(engine->stats().requests.running, 1u);
+  EXPECT_EQ(engine->stats().requests.output_tokens, 1u);
   const std::vector<RequestInfo> listed = engine->requests();
   ASSERT_EQ(listed.size(), 1u);
   EXPECT_EQ(listed[0].state, RequestState::kDecode);
@@ -238,9 +238,10 @@ TEST(LocalEngine, TellsOfItselfWhileItWorks) {
   EXPECT_EQ(engine->CancelRequest("r"), 1u);
   running->Release();
   EXPECT_EQ(*running->Wait(), FinishReason::kCancelled);
-  EXPECT_EQ(engine->stats().cancelled_decode, 1u);
-  EXPECT_EQ(engine->stats().prompt_tokens, kPrompt.size());
-  EXPECT_EQ(engine->stats().experts.bank_slots, 0u);
+  EXPECT_EQ(engine->stats().requests.cancelled_decode, 1u);
+  EXPECT_EQ(engine->stats().requests.prompt_tokens, kPrompt.size());
+  EXPECT_FALSE(engine->stats().bank.has_value());
+  EXPECT_FALSE(engine->stats().prefix_cache.has_value());
 }
 
 TEST(LocalEngine, StreamsWhileOthersLook) {
@@ -256,7 +257,7 @@ TEST(LocalEngine, StreamsWhileOthersLook) {
   uint64_t most = 0;
   std::thread looks([&] {
     while (!over) {
-      const uint64_t read = engine->stats().experts.bytes_read;
+      const uint64_t read = engine->stats().bank->bytes_read;
       EXPECT_GE(read, most);
       most = read;
       std::this_thread::yield();
@@ -265,8 +266,8 @@ TEST(LocalEngine, StreamsWhileOthersLook) {
   EXPECT_EQ(Answer(*engine, Greedy(kPrompt, 30)), expected);
   over = true;
   looks.join();
-  EXPECT_GT(engine->stats().experts.bytes_read, 0u);
-  EXPECT_GT(engine->stats().experts.hits, 0u);
+  EXPECT_GT(engine->stats().bank->bytes_read, 0u);
+  EXPECT_GT(engine->stats().bank->hits, 0u);
 }
 
 TEST(LocalEngine, DestructionEndsWhatRunsAndWhatWaits) {

@@ -121,16 +121,16 @@ void Load(const Options& options) {
   while (SteadyClock::now() < end) {
     const RawResponse health = Ask(server.port(), Get("/health"));
     Expect(health.status == 200, "no health under load");
-    most_queued = std::max<size_t>(most_queued, server.engine().stats().queued);
+    most_queued = std::max<size_t>(most_queued, server.engine().stats().requests.queued);
     std::this_thread::sleep_for(milliseconds(20));
   }
   for (std::thread& client : clients) client.join();
   Expect(Eventually([&] {
-           const engine::EngineStats s = server.engine().stats();
+           const engine::RequestStats s = server.engine().stats().requests;
            return s.queued + s.running == 0 && server.http().connections() == 0;
          }),
          "the queue does not drain");
-  const engine::EngineStats s = server.engine().stats();
+  const engine::RequestStats s = server.engine().stats().requests;
   Expect(s.accepted == s.stopped + s.length + s.failed + s.cancelled_queued + s.cancelled_prefill +
                            s.cancelled_decode,
          "the counters do not add up");

@@ -43,7 +43,7 @@ class PrefixDamage : public testing::Test {
   }
 
   std::string Path() const { return directory_.path() + "/" + row_.name; }
-  cache::PrefixCounters Counters() const { return engine_->stats().prefix_cache.counters; }
+  cache::PrefixCounters Counters() const { return *engine_->stats().prefix_cache; }
   void WaitForDisk() const {
     while (Counters().disk.waiting != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -43,7 +43,7 @@ TEST_F(PrefixIdentity, ColdAndFromMemory) {
       }
     }
   }
-  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
+  const cache::PrefixCounters stats = *engine->stats().prefix_cache;
   EXPECT_GT(stats.hits, 8 * stats.misses);
   EXPECT_EQ(stats.refused, 0u);
 }
@@ -56,7 +56,7 @@ TEST_F(PrefixIdentity, FromDiskAfterARestart) {
     for (const Conversation& c : agents) {
       Converse(*engine, c);
       // On a slow machine more would wait than is kept waiting.
-      while (engine->stats().prefix_cache.counters.disk.waiting != 0) {
+      while (engine->stats().prefix_cache->disk.waiting != 0) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     }
@@ -68,7 +68,7 @@ TEST_F(PrefixIdentity, FromDiskAfterARestart) {
     ASSERT_EQ(TokensOf(answers), expected_[i]);
     for (const engine::Answer& a : answers) EXPECT_GT(a.timings.cached_tokens, 0u);
   }
-  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
+  const cache::PrefixCounters stats = *engine->stats().prefix_cache;
   EXPECT_GT(stats.disk_hits, 10u);
   EXPECT_EQ(stats.misses, 0u);
   EXPECT_EQ(stats.disk.quarantined, 0u);
@@ -83,7 +83,7 @@ TEST_F(PrefixIdentity, UnderPressure) {
   for (size_t i = 0; i < agents.size(); ++i) {
     ASSERT_EQ(TokensOf(Converse(*engine, agents[i])), expected_[i]);
   }
-  const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
+  const cache::PrefixCounters stats = *engine->stats().prefix_cache;
   EXPECT_GT(stats.evictions, 10u);
   EXPECT_LE(stats.entries, 3u);
   EXPECT_LE(stats.bytes, uint64_t{3} << 20);
@@ -160,7 +160,7 @@ TEST_F(PrefixIdentity, PartialBlocks) {
       ASSERT_EQ(Ask(*cached, request).tokens, Ask(*plain, request).tokens) << at;
     }
   }
-  EXPECT_GT(cached->stats().prefix_cache.counters.hits, 10u);
+  EXPECT_GT(cached->stats().prefix_cache->hits, 10u);
 }
 
 // Requests that do without the drafter leave no notes; those after them must do.

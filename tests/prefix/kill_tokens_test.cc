@@ -36,7 +36,7 @@ TEST(PrefixKillTokens, AnswersAreThoseWithoutACache) {
     for (size_t c = 0; c < agents.size(); ++c) {
       ASSERT_EQ(TokensOf(Converse(*engine, agents[c])), expected[c]) << c;
     }
-    const cache::PrefixCounters stats = engine->stats().prefix_cache.counters;
+    const cache::PrefixCounters stats = *engine->stats().prefix_cache;
     EXPECT_EQ(stats.disk.quarantined, 0u);
     EXPECT_LE(stats.disk.bytes, options.disk_budget);
     restored += stats.disk_hits;

@@ -80,11 +80,12 @@ TEST_F(EndpointsTest, DescribesItself) {
 
 TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   TestServerOptions options;
-  options.engine.providers.experts = [] {
-    engine::ExpertStats e;
+  options.engine.eviction_policy = "lookahead";
+  options.engine.providers.bank = [] {
+    experts::BankStats e;
     e.hits = 3;
     e.misses = 1;
-    e.stale = true;
+    e.resident = 6;
     e.uses = 9;
     e.sizes = {{.slots = 2, .bank_bytes = 8, .memory_bytes = 12, .hits = 5}};
     return e;
@@ -99,10 +100,9 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
                    .sidecar_valid = true,
                    .wired_bytes = 1000,
                    .memory = {{"weights", 600}, {"experts", 300}}};
+  options.engine.block_policy = "opencode-sampled-v1";
   options.engine.providers.speculation = [] {
-    engine::SpeculationStats s;
-    s.decode_path = "specdec-v7";
-    s.adaptive_block_policy = "opencode-sampled-v1";
+    spec::StatisticsSnapshot s;
     s.drafted = 10;
     s.accepted = 7;
     return s;
@@ -141,6 +141,8 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   EXPECT_EQ(Text(At(cache, {"memory"})), R"({"wired_bytes":1000,"weights":600,"experts":300})");
   EXPECT_EQ(Text(At(cache, {"state"})), "\"ready\"");
   EXPECT_EQ(Text(At(cache, {"streaming_summary", "hit_rate"})), "0.75");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "resident_experts"})), "6");
+  EXPECT_EQ(Text(At(cache, {"streaming_summary", "eviction_policy"})), "\"lookahead\"");
   EXPECT_EQ(Text(At(cache, {"prefix_cache", "enabled"})), "false");
   EXPECT_EQ(Text(At(cache, {"generation_in_flight"})), "false");
   EXPECT_EQ(Text(At(cache, {"stale_generation_in_flight"})), "false");
@@ -162,7 +164,7 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   ASSERT_THAT(head, HasSubstr("X-Decode-Mode: specdec"));
   cache = GetJson(server, "/v1/cache/stats");
   EXPECT_EQ(Text(At(cache, {"generation_in_flight"})), "true");
-  EXPECT_EQ(Text(At(cache, {"stale_generation_in_flight"})), "true");
+  EXPECT_EQ(Text(At(cache, {"stale_generation_in_flight"})), "false");
   stats = GetJson(server, "/v1/stats");
   EXPECT_EQ(Text(At(stats, {"queue", "running"})), "1");
   EXPECT_EQ(Text(At(stats, {"tokens", "output"})), "2");
@@ -262,15 +264,14 @@ TEST_F(EndpointsTest, OpenApiComesFromTheTables) {
 TEST_F(EndpointsTest, WarmsPrefixes) {
   TestServerOptions options;
   options.engine.providers.prefix_cache = [] {
-    engine::PrefixCacheStats stats;
-    stats.enabled = true;
-    stats.counters.bytes = 4096;
-    stats.counters.last_misses.push_back({.reason = cache::MissReason::kDiverged,
-                                          .prompt_tokens = 9,
-                                          .common_tokens = 3,
-                                          .wanted = engine::ScriptTokens("b"),
-                                          .cached = engine::ScriptTokens("a")});
-    return stats;
+    cache::PrefixCounters counters;
+    counters.bytes = 4096;
+    counters.last_misses.push_back({.reason = cache::MissReason::kDiverged,
+                                    .prompt_tokens = 9,
+                                    .common_tokens = 3,
+                                    .wanted = engine::ScriptTokens("b"),
+                                    .cached = engine::ScriptTokens("a")});
+    return counters;
   };
   TestServer server(std::move(options));
   RawResponse warmed =
@@ -311,7 +312,7 @@ TEST_F(EndpointsTest, WarmsPrefixes) {
 // A client that leaves takes its work with it.
 TEST_F(EndpointsTest, WarmingIsCancelledWithItsConnection) {
   TestServerOptions options;
-  options.engine.providers.prefix_cache = [] { return engine::PrefixCacheStats{.enabled = true}; };
+  options.engine.providers.prefix_cache = [] { return cache::PrefixCounters(); };
   options.engine.hold_at = 0;
   TestServer server(std::move(options));
   {

@@ -266,11 +266,7 @@ TEST_F(ErrorsTest, TheLogTellsWhatEndsAStream) {
 TEST_F(ErrorsTest, TheLogAloneTellsWhichFileFailed) {
   TestServerOptions failing;
   failing.engine.fails = true;
-  failing.engine.providers.prefix_cache = [] {
-    engine::PrefixCacheStats stats;
-    stats.enabled = true;
-    return stats;
-  };
+  failing.engine.providers.prefix_cache = [] { return cache::PrefixCounters(); };
   failing.http.limits.log_burst = 0;
   const std::vector<std::string> requests = {
       Post(kChat, kHi, "x-request-id: one\r\n"), Post(kChat, kHiStream, "x-request-id: two\r\n"),

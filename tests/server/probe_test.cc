@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 // Statistics that say what a test tells them.
 struct Told {
-  engine::ExpertStats experts;
+  experts::BankStats bank;
   ServingFacts facts;
 };
 
@@ -54,20 +54,19 @@ class ProbeTest : public ApiTest {
     return facts;
   }
   static TestServerOptions Telling(Told told) {
-    told.experts.bank_slots = 10;
+    told.bank.slots = 10;
     TestServerOptions options;
     options.facts = std::move(told.facts);
-    options.engine.providers.experts = [experts = std::move(told.experts)] { return experts; };
+    options.engine.providers.bank = [bank = std::move(told.bank)] { return bank; };
     return options;
   }
   // Hits and misses that grow by so much with each look.
   static TestServerOptions Counting(uint64_t hits, uint64_t misses) {
     TestServerOptions options;
     options.facts = Streaming();
-    options.engine.providers.experts = [hits, misses,
-                                        n = std::make_shared<std::atomic<uint64_t>>(0)] {
-      engine::ExpertStats stats;
-      stats.bank_slots = 10;
+    options.engine.providers.bank = [hits, misses, n = std::make_shared<std::atomic<uint64_t>>(0)] {
+      experts::BankStats stats;
+      stats.slots = 10;
       const uint64_t looks = ++*n;
       stats.hits = looks * hits;
       stats.misses = looks * misses;

@@ -117,7 +117,7 @@ TEST_F(WorkersTest, AClientThatEndsItsInputGetsItsAnswers) {
 
 TEST_F(WorkersTest, TemplatesAndTokenizersAreStoppedToo) {
   TestServerOptions options;
-  options.engine.providers.prefix_cache = [] { return engine::PrefixCacheStats{.enabled = true}; };
+  options.engine.providers.prefix_cache = [] { return cache::PrefixCounters(); };
   options.http.limits.half_closed = std::chrono::milliseconds(20);
   TestServer server(std::move(options));
   const std::string chat = R"({"messages":[{"role":"user","content":"WAIT"}]})";

@@ -123,6 +123,11 @@ ScriptedEngine::ScriptedEngine(ScriptedOptions options)
   info_.parameter_count = 1;
   info_.stop_tokens = {kScriptEnd};
   info_.default_sampling.temperature = 0.5f;
+  info_.max_queue = options_.max_queue;
+  info_.has_drafter = !options_.block_policy.empty();
+  info_.block_policy = options_.block_policy;
+  info_.eviction_policy = options_.eviction_policy;
+  info_.has_prefix_cache = options_.providers.prefix_cache != nullptr;
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -146,15 +151,16 @@ Result<std::shared_ptr<Generation>> ScriptedEngine::Submit(Request request,
 }
 
 EngineStats ScriptedEngine::stats() const {
-  EngineStats stats = queue_->stats();
-  if (options_.providers.experts) stats.experts = options_.providers.experts();
+  ++statistics_asked_;
+  EngineStats stats{.requests = queue_->stats()};
+  if (options_.providers.bank) stats.bank = options_.providers.bank();
   if (options_.providers.speculation) stats.speculation = options_.providers.speculation();
   if (options_.providers.prefix_cache) stats.prefix_cache = options_.providers.prefix_cache();
   return stats;
 }
 
 size_t ScriptedEngine::cancelled() const {
-  const EngineStats s = stats();
+  const RequestStats s = queue_->stats();
   return s.cancelled_queued + s.cancelled_prefill + s.cancelled_decode;
 }
 

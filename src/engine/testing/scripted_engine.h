@@ -13,19 +13,22 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cache/prefix_counters.h"
 #include "chat/output_parser.h"
 #include "dialog/codec.h"
 #include "engine/engine.h"
 #include "engine/request_queue.h"
+#include "experts/counters.h"
+#include "spec/statistics.h"
 
 namespace mach::engine {
 
 // What the engine tells of parts that it does not have. Called from any thread. An empty one: the
 // default.
 struct StatsProviders {
-  std::function<ExpertStats()> experts;
-  std::function<SpeculationStats()> speculation;
-  std::function<PrefixCacheStats()> prefix_cache;
+  std::function<experts::BankStats()> bank;
+  std::function<spec::StatisticsSnapshot()> speculation;
+  std::function<cache::PrefixCounters()> prefix_cache;  // of the cache that it claims to have
 };
 
 inline constexpr TokenId kScriptMarkers = 256;  // <think> </think> <tool_call> </tool_call>
@@ -72,6 +75,8 @@ struct ScriptedOptions {
   std::function<std::vector<TokenId>(const Request&)> script;
   size_t context_tokens = 4096;
   size_t max_queue = 4;
+  std::string block_policy;  // of the drafter that it claims to have; empty: none
+  std::string eviction_policy;
   // Tokens after which the engine waits for Release, or for a cancellation; -1: never.
   int64_t hold_at = -1;
   std::chrono::microseconds token_delay{0};
@@ -94,7 +99,8 @@ class ScriptedEngine final : public Engine {
   void Release();  // lets everything that is held go on
   size_t submitted() const { return queue_->stats().accepted; }
   size_t cancelled() const;
-  size_t running() const { return queue_->stats().running; }  // 0 or 1
+  size_t running() const { return queue_->stats().running; }     // 0 or 1
+  size_t statistics_asked() const { return statistics_asked_; }  // how often
   Request last_request() const;
 
  private:
@@ -109,6 +115,7 @@ class ScriptedEngine final : public Engine {
   const std::shared_ptr<RequestQueue> queue_;
   mutable std::mutex mu_;
   std::condition_variable wake_;
+  mutable std::atomic<size_t> statistics_asked_{0};
   Request last_;  // guarded by mu_, as all below
   bool released_ = false;
   bool stop_ = false;

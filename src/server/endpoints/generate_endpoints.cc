@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "dialog/codec.h"
+#include "engine/engine.h"
 #include "json/write.h"
 #include "server/endpoints/service.h"
 #include "server/http/faults.h"
@@ -12,7 +13,7 @@
 #include "server/protocol/openai_chat/chat_request.h"
 #include "server/protocol/openai_completions/completion_reply.h"
 #include "server/protocol/openai_completions/completion_request.h"
-#include "server/status/stats_json.h"
+#include "server/status/decode_words.h"
 
 namespace mach::server {
 // Runs `start` now, or, while the model is being loaded, then.
@@ -60,9 +61,10 @@ GenerationReplyOptions Service::ReplyOptions(GenerationRequest request,
   options.request_id = id;
   options.request = std::move(request);
   options.prompts = std::move(prompts);
-  options.model_id = model.engine->info().model_id;
+  const engine::Info& info = model.engine->info();
+  options.model_id = info.model_id;
   options.fingerprint = model.fingerprint;
-  options.decode_mode = DecodeMode(model.engine->stats().speculation.decode_path);
+  options.decode_mode = DecodeMode(info, engine::SpeculationMode::kAuto);
   options.reasoning_fields = options_.reasoning_fields;
   options.ping_interval = options_.limits.ping_interval;
   options.max_queue_wait = options_.max_queue_wait;

@@ -8,6 +8,7 @@
 #include "sample/params.h"
 #include "server/endpoints/service.h"
 #include "server/protocol/generation.h"
+#include "server/status/decode_words.h"
 
 namespace mach::server {
 
@@ -92,11 +93,10 @@ HandlerResult Service::Props(const HttpRequest&, const std::string&) const {
     props.Set("chat_template_tool_use", source);
   }
   if (!options_.model_path.empty()) props.Set("model_path", options_.model_path);
-  const engine::EngineStats stats = served->engine->stats();
   props.Set("mach", json::Object{{"version", options_.version},
                                  {"architecture", info.architecture},
-                                 {"decode_path", stats.speculation.decode_path},
-                                 {"max_queue", stats.max_queue},
+                                 {"decode_path", DecodePath(info)},
+                                 {"max_queue", info.max_queue},
                                  {"n_params", info.parameter_count}});
   return JsonResponse(props);
 }

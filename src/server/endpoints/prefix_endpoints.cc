@@ -46,7 +46,7 @@ HandlerResult Service::WarmPrefix(const HttpRequest& http, const std::string&) c
   if (const auto error = Unavailable()) return ToResponse(*error);
   const auto served = model();
   const engine::Info& info = served->engine->info();
-  if (!served->engine->stats().prefix_cache.enabled) return ToResponse(NoPrefixCache());
+  if (!served->engine->info().has_prefix_cache) return ToResponse(NoPrefixCache());
 
   engine::Request request;
   request.id = http.id;
@@ -94,7 +94,7 @@ HandlerResult Service::ListPrefixes(const HttpRequest&, const std::string&) cons
 HandlerResult Service::ClearPrefixes(const HttpRequest&, const std::string&) const {
   if (const auto error = Unavailable()) return ToResponse(*error);
   const auto served = model();
-  if (!served->engine->stats().prefix_cache.enabled) return ToResponse(NoPrefixCache());
+  if (!served->engine->info().has_prefix_cache) return ToResponse(NoPrefixCache());
   return JsonResponse(json::Object{{"cleared", served->engine->ClearPrefixes()}});
 }
 

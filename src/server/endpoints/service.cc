@@ -10,7 +10,6 @@
 #include "server/protocol/openai_chat/chat_request.h"
 #include "server/protocol/openai_completions/completion_request.h"
 #include "server/protocol/text/text_request.h"
-#include "server/status/metrics.h"
 #include "server/status/openapi.h"
 
 namespace mach::server {

@@ -7,10 +7,10 @@
 #include "json/value.h"
 #include "server/endpoints/service.h"
 #include "server/status/metrics.h"
+#include "server/status/metrics_text.h"
 #include "server/status/stats_json.h"
 
 namespace mach::server {
-namespace {}  // namespace
 
 engine::EngineStats Service::StatsOf(const Model* model) {
   return model == nullptr ? engine::EngineStats() : model->engine->stats();
@@ -22,6 +22,7 @@ ServingView Service::View(const Model* model) const {
   return {.state = now == State::kReady     ? "ready"
                    : now == State::kLoading ? "loading"
                                             : "draining",
+          .engine = model == nullptr ? nullptr : &model->engine->info(),
           .facts = model == nullptr ? nullptr : &model->facts,
           .configured = options_.configured};
 }
@@ -32,11 +33,13 @@ HandlerResult Service::Live(const HttpRequest&, const std::string&) const {
 
 HandlerResult Service::Health(const HttpRequest&, const std::string&) const {
   if (const auto error = Unavailable()) return UnavailableResponse(*error);
-  const engine::EngineStats stats = StatsOf(model().get());
-  return JsonResponse(json::Object{{"status", "ok"},
-                                   {"running", stats.running},
-                                   {"queued", stats.queued},
-                                   {"max_queue", stats.max_queue}});
+  const auto served = model();
+  const engine::RequestStats requests = StatsOf(served.get()).requests;
+  return JsonResponse(
+      json::Object{{"status", "ok"},
+                   {"running", requests.running},
+                   {"queued", requests.queued},
+                   {"max_queue", served == nullptr ? 0 : served->engine->info().max_queue}});
 }
 
 HandlerResult Service::Version(const HttpRequest&, const std::string&) const {
@@ -67,7 +70,7 @@ HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {
   input.ready = state() == State::kReady;
   input.version = options_.version;
   if (served != nullptr) {
-    input.model = served->engine->info().model_id;
+    input.info = &served->engine->info();
     input.facts = &served->facts;
   }
   {

@@ -18,10 +18,10 @@ constexpr int kMostRetrySeconds = 60;  // clients ignore longer waits
 
 }  // namespace
 
-ApiError QueueFull(std::string message, const engine::EngineStats& stats) {
+ApiError QueueFull(std::string message, const engine::RequestStats& requests) {
   ApiError error = FromError(Error{Code::kBusy, std::move(message)}, "");
   const double wait_s =
-      stats.mean_request_ms * static_cast<double>(stats.queued + stats.running) / 1000.0;
+      requests.mean_request_ms * static_cast<double>(requests.queued + requests.running) / 1000.0;
   error.retry_after_s =
       static_cast<int>(std::clamp(std::ceil(wait_s), 1.0, double{kMostRetrySeconds}));
   return error;
@@ -45,7 +45,7 @@ void GenerationReply::Start(std::function<void()> wake) {
   for (const auto& choice : choices_) {
     if (Status status = choice->Submit(wake); !status) {
       error_ = status.error().code == Code::kBusy
-                   ? QueueFull(status.error().message, engine_->stats())
+                   ? QueueFull(status.error().message, engine_->stats().requests)
                    : FromError(status.error(), options_.request_id);
       break;
     }
@@ -79,7 +79,7 @@ void GenerationReply::CheckQueueWait() {
     const auto seconds = std::chrono::duration<double>(options_.max_queue_wait).count();
     Abort(QueueFull("the request has waited for its turn for " + json::FormatDouble(seconds) +
                         " s, the limit of --max-queue-wait",
-                    engine_->stats()));
+                    engine_->stats().requests));
   }
 }
 

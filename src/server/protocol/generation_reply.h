@@ -29,7 +29,7 @@ struct GenerationReplyOptions {
   std::vector<dialog::Prompt> prompts;  // choice i answers prompts[i / request.choices]
   std::string model_id;
   std::string fingerprint;
-  std::string decode_mode;  // the header X-Decode-Mode
+  std::string decode_mode;  // of this request, for the header X-Decode-Mode
   ReasoningFields reasoning_fields;
   std::chrono::milliseconds ping_interval{5000};
   std::chrono::milliseconds max_queue_wait{0};  // 0: without a limit
@@ -37,7 +37,7 @@ struct GenerationReplyOptions {
 };
 
 // The queue is full, or was so for too long: 429, with the time after which a turn is likely.
-ApiError QueueFull(std::string message, const engine::EngineStats& stats);
+ApiError QueueFull(std::string message, const engine::RequestStats& requests);
 
 class GenerationReply : public Reply {
  public:

@@ -9,15 +9,16 @@
 #include "dialog/codec.h"
 #include "engine/engine.h"
 #include "json/value.h"
-#include "server/http/http_counters.h"
 #include "server/status/serving_facts.h"
 
 namespace mach::server {
 
 // What a server tells of itself besides what its engine does.
 struct ServingView {
-  std::string_view state;               // "ready", "loading", "draining"
-  const ServingFacts* facts = nullptr;  // null: the model is not there yet
+  std::string_view state;  // "ready", "loading", "draining"
+  // Null, both of them: the model is not there yet.
+  const engine::Info* engine = nullptr;
+  const ServingFacts* facts = nullptr;
   ConfiguredServing configured = {};
 };
 
@@ -31,21 +32,5 @@ json::Object CacheStatsJson(const engine::EngineStats& stats, const ServingView&
 
 // GET /mach/requests, without texts.
 json::Array RequestsJson(const std::vector<engine::RequestInfo>& requests);
-
-// GET /metrics.
-struct MetricsInput {
-  engine::EngineStats engine;
-  const HttpCounters* http = nullptr;
-  const ServingFacts* facts = nullptr;  // null: the model is not there yet
-  size_t held = 0;
-  bool ready = false;
-  double load_seconds = 0;
-  std::string version;
-  std::string model;
-};
-std::string MetricsOf(const MetricsInput& input);
-
-// "specdec", "ngram" or "target-only", of a decode path.
-std::string DecodeMode(const std::string& decode_path);
 
 }  // namespace mach::server

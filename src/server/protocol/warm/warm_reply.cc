@@ -31,7 +31,7 @@ class WarmReply final : public Reply {
       return;
     }
     const Error& error = generation.error();
-    error_ = error.code == Code::kBusy ? QueueFull(error.message, engine_->stats())
+    error_ = error.code == Code::kBusy ? QueueFull(error.message, engine_->stats().requests)
                                        : FromError(error, id_);
     wake();
   }
@@ -58,9 +58,10 @@ class WarmReply final : public Reply {
     } else if (*result == engine::FinishReason::kCancelled) {
       step.head = ToResponse(FromError(Error{Code::kCancelled, "the request was cancelled"}, id_));
     } else {
+      const auto prefixes = engine_->stats().prefix_cache;
       step.head = JsonResponse(json::Object{{"tokens", tokens_},
                                             {"cached", cached_},
-                                            {"bytes", engine_->stats().prefix_cache.counters.bytes},
+                                            {"bytes", prefixes ? prefixes->bytes : 0},
                                             {"ms", ToMilliseconds(clock_.NowNs() - started_ns_)}});
     }
     return step;
