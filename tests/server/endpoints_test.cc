@@ -171,6 +171,40 @@ TEST_F(EndpointsTest, StatsHaveTheDocumentedNames) {
   EXPECT_EQ(Text(At(GetJson(server, "/health"), {"running"})), "1");
 }
 
+// What this request does, whatever the server can do.
+TEST_F(EndpointsTest, TheDecodeModeIsTheRequests) {
+  TestServer plain;
+  TestServerOptions options;
+  options.engine.block_policy = "opencode-sampled-v1";
+  TestServer drafting(std::move(options));
+  struct Row {
+    const char* mode;
+    const char* plain;
+    const char* drafting;
+  };
+  for (const Row& row :
+       {Row{"auto", "target-only", "specdec"}, Row{"off", "target-only", "target-only"},
+        Row{"ngram", "ngram", "ngram"}, Row{"summarisation", "ngram", "ngram"},
+        Row{"classification", "ngram", "ngram"}, Row{"dflash", "target-only", "specdec"}}) {
+    const std::string speculation =
+        std::string(R"("max_tokens":2,"speculation":{"mode":")") + row.mode + R"("},)";
+    for (const auto& [path, body] :
+         {std::pair(kChat, R"("messages":[{"role":"user","content":"hi"}]})"),
+          std::pair(std::string_view("/v1/completions"), R"("prompt":"hi"})")}) {
+      for (const char* stream : {R"({"stream":true,)", R"({"stream":false,)"}) {
+        const std::string request = Post(path, stream + speculation + body);
+        EXPECT_EQ(Ask(plain.port(), request).headers.at("x-decode-mode"), row.plain) << request;
+        EXPECT_EQ(Ask(drafting.port(), request).headers.at("x-decode-mode"), row.drafting)
+            << request;
+      }
+    }
+  }
+  EXPECT_EQ(Ask(plain.port(), Post(kChat, kHi)).headers.at("x-decode-mode"), "target-only");
+  EXPECT_EQ(Ask(drafting.port(), Post(kChat, kHi)).headers.at("x-decode-mode"), "specdec");
+  // No request has asked for the statistics.
+  EXPECT_EQ(plain.engine().statistics_asked() + drafting.engine().statistics_asked(), 0u);
+}
+
 TEST_F(EndpointsTest, MetricsAreWellFormed) {
   TestServer server;
   Answer(server, kChat, kHi);

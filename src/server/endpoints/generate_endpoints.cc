@@ -64,7 +64,7 @@ GenerationReplyOptions Service::ReplyOptions(GenerationRequest request,
   const engine::Info& info = model.engine->info();
   options.model_id = info.model_id;
   options.fingerprint = model.fingerprint;
-  options.decode_mode = DecodeMode(info, engine::SpeculationMode::kAuto);
+  options.decode_mode = DecodeMode(info, options.request.speculation);
   options.reasoning_fields = options_.reasoning_fields;
   options.ping_interval = options_.limits.ping_interval;
   options.max_queue_wait = options_.max_queue_wait;
