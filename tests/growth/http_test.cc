@@ -9,6 +9,7 @@
 #include "server/http/framing.h"
 #include "server/http/router.h"
 #include "server/http/security.h"
+#include "server/http/url.h"
 
 namespace mach::growth {
 namespace {

@@ -8,6 +8,7 @@
 #include "ops/context.h"
 #include "residency/loaded_model.h"
 #include "server/http/http.h"
+#include "server/http/url.h"
 #include "spec/draft_config.h"
 #include "spec/draft_model.h"
 

@@ -1,7 +1,7 @@
 #include "cli/options/options.h"
 
 #include "cli/options/shared_options.h"
-#include "server/http/http.h"
+#include "server/http/url.h"
 
 namespace mach::cli {
 namespace {

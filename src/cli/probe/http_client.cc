@@ -10,6 +10,7 @@
 
 #include "base/printable.h"
 #include "server/http/http.h"
+#include "server/http/url.h"
 
 namespace mach::cli {
 namespace {
@@ -132,17 +133,15 @@ Result<HttpClient> HttpClient::ForUrl(std::string_view url, std::string_view api
   HttpClient client;
   client.authority_ = PrintableAscii(authority);
   client.api_key_ = PrintableAscii(api_key);
-  const auto host = server::AuthorityHost(authority);
-  if (!host) {
+  const auto parsed = server::ParseAuthority(authority);
+  if (!parsed) {
     return Error{Code::kInvalidArgument,
                  "URL '" + shown +
                      "' names no host and port, as in http://127.0.0.1:8080 and "
                      "http://[::1]:8080"};
   }
-  client.host_ = *host;
-  const bool bracketed = authority.starts_with('[');
-  const std::string_view rest = authority.substr(host->size() + (bracketed ? 2 : 0));
-  client.port_ = rest.empty() ? "80" : std::string(rest.substr(1));
+  client.host_ = parsed->host;
+  client.port_ = parsed->port.value_or("80");
   if (client.port_.empty()) {
     return Error{Code::kInvalidArgument,
                  "URL '" + shown + "' has a colon without a port; give the port, or leave it out"};

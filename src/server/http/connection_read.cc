@@ -8,6 +8,7 @@
 #include "server/http/chunked_body.h"
 #include "server/http/exchange.h"
 #include "server/http/framing.h"
+#include "server/http/url.h"
 
 namespace mach::server {
 

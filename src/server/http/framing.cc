@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/printable.h"
+#include "server/http/url.h"
 
 namespace mach::server {
 namespace {
@@ -78,7 +79,7 @@ std::optional<ApiError> CheckHost(const HttpRequest& request, bool http11) {
   if (CountHeaders(request, "Host") > 1) {
     return Refusal(400, "invalid_http", "the request has several Host fields; send one");
   }
-  if (host->empty() || AuthorityHost(*host)) return std::nullopt;
+  if (host->empty() || ParseAuthority(*host)) return std::nullopt;
   return Refusal(400, "invalid_http",
                  "Host is " + Quoted(*host) + ", expected NAME, NAME:PORT or [ADDRESS]:PORT");
 }

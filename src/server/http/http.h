@@ -49,27 +49,6 @@ std::string_view ReasonPhrase(int status);
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b);
 
-// "%2F" to "/". Malformed escapes stay as they are.
-std::string PercentDecode(std::string_view text);
-
-struct RequestTarget {
-  std::string authority;  // of the absolute form
-  std::string path;
-  std::string query;
-};
-// The origin form, the absolute form ("http://host/path") and "*"; nothing for anything else. The
-// authority has a host and no user information.
-std::optional<RequestTarget> ParseTarget(std::string_view target);
-
-// The host of "host", "host:port" and "[address]:port", without brackets; nothing where the text is
-// no authority as RFC 3986 has it, or has user information (RFC 9110, section 4.2.4).
-std::optional<std::string_view> AuthorityHost(std::string_view authority);
-
-// An address or name as it is given on a command line: "[::1]" is "::1".
-std::string_view WithoutBrackets(std::string_view host);
-// An address or name and a port as URLs have them: "[::1]:80".
-std::string HostAndPort(std::string_view host, uint16_t port);
-
 // Status 200.
 HttpResponse JsonResponse(const json::Value& value);
 

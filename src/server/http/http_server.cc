@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "server/http/connection.h"
 #include "server/http/faults.h"
+#include "server/http/url.h"
 
 namespace mach::server {
 namespace {

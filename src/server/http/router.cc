@@ -1,5 +1,7 @@
 #include "server/http/router.h"
 
+#include "server/http/url.h"
+
 namespace mach::server {
 namespace {
 

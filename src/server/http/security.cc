@@ -6,38 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/printable.h"
+#include "server/http/url.h"
 
 namespace mach::server {
 namespace {
-
-// The host of an authority, or a bare IPv6 address; empty for what is neither.
-std::string_view HostPart(std::string_view text) {
-  if (const auto host = AuthorityHost(text)) return *host;
-  const bool address = std::count(text.begin(), text.end(), ':') > 1 &&
-                       text.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
-  return address ? text : std::string_view();
-}
-
-bool IsIpv4(std::string_view host) {
-  int dots = 0;
-  int digits = 0;
-  for (const char c : host) {
-    if (c == '.') {
-      if (digits == 0) return false;
-      ++dots;
-      digits = 0;
-    } else if (c >= '0' && c <= '9' && digits < 3) {
-      ++digits;
-    } else {
-      return false;
-    }
-  }
-  return dots == 3 && digits > 0;
-}
-
-bool IsAddress(std::string_view host) {
-  return IsIpv4(host) || host.find(':') != std::string_view::npos;
-}
 
 bool IsWildcard(std::string_view host) { return host == "0.0.0.0" || host == "::"; }
 
@@ -63,7 +35,7 @@ bool EqualConstantTime(std::string_view secret, std::string_view offered) {
 }  // namespace
 
 bool IsLoopbackHost(std::string_view authority) {
-  const std::string_view host = HostPart(authority);
+  const std::string_view host = HostOf(authority);
   if (EqualIgnoringCase(host, "localhost") || host == "::1") return true;
   if (IsIpv4(host)) return host.starts_with("127.");
   constexpr std::string_view kBelow = ".localhost";
@@ -110,7 +82,7 @@ Security::Security(SecurityOptions options) : options_(std::move(options)) {
 }
 
 bool Security::HostAllowed(std::string_view authority) const {
-  const std::string_view host = HostPart(authority);
+  const std::string_view host = HostOf(authority);
   if (host.empty()) return false;
   if (IsLoopbackHost(authority) || EqualIgnoringCase(host, options_.bind_host)) return true;
   // A page of another site can only bring its own name here, never an address.

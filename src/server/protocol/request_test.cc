@@ -1,12 +1,9 @@
-// Requests and messages without a server.
+// Requests without a server.
 #include <gtest/gtest.h>
 
-#include "base/printable.h"
 #include "dialog/chat_input.h"
 #include "json/parse.h"
 #include "json/write.h"
-#include "server/http/router.h"
-#include "server/http/security.h"
 #include "server/protocol/openai_chat/chat_request.h"
 
 namespace mach::server {
@@ -134,82 +131,6 @@ TEST(ChatRequest, AllowedToolsAreASubset) {
   const auto& request = std::get<GenerationRequest>(parsed);
   EXPECT_EQ(json::Write(request.chat.tools), R"([{"type":"function","function":{"name":"b"}}])");
   EXPECT_TRUE(request.parse_tools);
-}
-
-TEST(Router, FindsRoutes) {
-  Router router;
-  const auto add = [&](std::string method, std::string pattern) {
-    Route route;
-    route.method = std::move(method);
-    route.pattern = std::move(pattern);
-    router.Add(std::move(route));
-  };
-  add("GET", "/v1/things");
-  add("POST", "/v1/things");
-  add("GET", "/v1/things/{id}");
-  add("GET", "/health");
-  EXPECT_EQ(router.Find("GET", "/things/").route->pattern, "/v1/things");
-  EXPECT_EQ(router.Find("HEAD", "/v1/things").route->method, "GET");
-  EXPECT_EQ(router.Find("POST", "/things").route->method, "POST");
-  EXPECT_EQ(router.Find("GET", "/things/a/b%20c").tail, "a/b c");
-  EXPECT_EQ(router.Find("GET", "/v1/health").route->pattern, "/health");
-  EXPECT_EQ(router.Find("GET", "//v1//things//").route->pattern, "/v1/things");
-  EXPECT_EQ(router.Find("GET", "/v1/things//a//b").tail, "a/b");
-  EXPECT_EQ(router.Find("DELETE", "/things").allow, "GET, HEAD, POST, OPTIONS");
-  for (const char* path : {"/", "/v1", "/v1/", "/thing", "/v1/v1/things", "/health/x", ""}) {
-    EXPECT_TRUE(router.Find("GET", path).allow.empty()) << path;
-  }
-}
-
-TEST(Http, SplitsTargetsAndDecodes) {
-  const auto absolute = ParseTarget("HTTP://h:1?a=b");
-  ASSERT_TRUE(absolute.has_value());
-  EXPECT_EQ(absolute->authority + " " + absolute->path + " " + absolute->query, "h:1 / a=b");
-  EXPECT_EQ(ParseTarget("*")->path, "*");
-  for (const char* target : {"", "relative", "?a", "http://", "http:///x", "https://u@h/x",
-                             "http://h:x/", "http://[::1]h/", "h:1"}) {
-    EXPECT_FALSE(ParseTarget(target).has_value()) << target;
-  }
-  EXPECT_EQ(HostAndPort("::1", 80), "[::1]:80");
-  EXPECT_EQ(HostAndPort("[::1]", 80), "[::1]:80");
-  EXPECT_EQ(HostAndPort("127.0.0.1", 80), "127.0.0.1:80");
-  for (const char* host : {"", "[", "[::1", "::1]", "a"}) EXPECT_EQ(WithoutBrackets(host), host);
-  EXPECT_EQ(PercentDecode("a%2Fb%zz%4"), "a/b%zz%4");
-  EXPECT_EQ(PrintableAscii("a\r\nb\x80"), "ab");
-}
-
-TEST(Security, KnowsLoopbackAndPatterns) {
-  for (const char* host :
-       {"localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]:5", "::1", "x.localhost"}) {
-    EXPECT_TRUE(IsLoopbackHost(host)) << host;
-  }
-  for (const char* host : {"", "localhost.example", "127.0.0.1.example", "128.0.0.1", "[::2]",
-                           "127.0.0", ".localhost.x", "[::1].evil.example", "[::1]x", "[::1",
-                           "localhost:evil.example", "localhost:80:80", "u@localhost", "::1x"}) {
-    EXPECT_FALSE(IsLoopbackHost(host)) << host;
-  }
-  SecurityOptions options;
-  options.bind_host = "0.0.0.0";
-  options.extra_hosts = {"box.lan"};
-  options.extra_origins = {"moz-extension://*", "https://app.example"};
-  const Security security(options);
-  const auto allowed = [&](std::string host, std::string origin) {
-    HttpRequest request;
-    request.headers = {{"Host", std::move(host)}};
-    if (!origin.empty()) request.headers.push_back({"Origin", std::move(origin)});
-    return !security.CheckSource(request).has_value();
-  };
-  EXPECT_TRUE(allowed("192.168.1.2:8080", ""));
-  options.bind_host = "[fd00::1]";
-  HttpRequest bracketed;
-  bracketed.headers = {{"Host", "[fd00::1]:8080"}};
-  EXPECT_FALSE(Security(options).CheckSource(bracketed).has_value());
-  EXPECT_TRUE(allowed("box.lan", "http://box.lan"));
-  EXPECT_TRUE(allowed("localhost", "moz-extension://abc"));
-  EXPECT_TRUE(allowed("localhost", "https://app.example"));
-  EXPECT_FALSE(allowed("other.lan", ""));
-  EXPECT_FALSE(allowed("localhost", "https://app.example.evil"));
-  EXPECT_FALSE(allowed("localhost", "http://other.example"));
 }
 
 }  // namespace
