@@ -1,6 +1,7 @@
 // Who may ask: Host and Origin checks, CORS, API keys.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,20 +13,23 @@
 
 namespace mach::server {
 
-// Keys that are compared in constant time.
+// Keys, held as SHA-256 digests. How long Accepts takes depends on the number of keys and on the
+// length of the offered one, not on what the keys are.
 class ApiKeys {
  public:
   // One key a line; blank lines and lines that begin with '#' are skipped. The file must be the
   // user's alone (mode 0600 or stricter).
   static Result<ApiKeys> FromFile(const std::string& path);
 
-  void Add(std::string key) { keys_.push_back(std::move(key)); }
-  bool empty() const { return keys_.empty(); }
-  size_t size() const { return keys_.size(); }
+  void Add(std::string_view key);
+  bool empty() const { return digests_.empty(); }
+  size_t size() const { return digests_.size(); }
   bool Accepts(std::string_view key) const;
 
  private:
-  std::vector<std::string> keys_;
+  using Digest = std::array<unsigned char, 32>;
+  static Digest DigestOf(std::string_view key);  // throws std::bad_alloc
+  std::vector<Digest> digests_;
 };
 
 struct SecurityOptions {

@@ -5,6 +5,21 @@
 namespace mach::server {
 namespace {
 
+TEST(ApiKeys, AcceptsThoseAddedAlone) {
+  ApiKeys keys;
+  EXPECT_TRUE(keys.empty());
+  EXPECT_FALSE(keys.Accepts(""));
+  keys.Add("secret-one");
+  keys.Add("secret-two, which is longer than a digest of 32 bytes");
+  EXPECT_EQ(keys.size(), 2u);
+  EXPECT_TRUE(keys.Accepts("secret-one"));
+  EXPECT_TRUE(keys.Accepts("secret-two, which is longer than a digest of 32 bytes"));
+  for (const char* other : {"", "s", "secret-on", "secret-onf", "secret-one ", "Secret-one",
+                            "secret-onesecret-one", "secret-two"}) {
+    EXPECT_FALSE(keys.Accepts(other)) << other;
+  }
+}
+
 TEST(Security, KnowsLoopbackAndPatterns) {
   for (const char* host :
        {"localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]:5", "::1", "x.localhost"}) {
