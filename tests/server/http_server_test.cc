@@ -1,6 +1,8 @@
 // The HTTP core, over loopback: limits, errors, framing, timeouts, shutdown.
 #include "server/http/http_server.h"
 
+#include <cstdlib>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -175,6 +177,29 @@ TEST_F(HttpServerTest, ClosesAfterAnHttp10StreamWithoutChunks) {
   EXPECT_EQ(response.status, 200);
   EXPECT_FALSE(response.headers.contains("transfer-encoding"));
   EXPECT_EQ(SseData(response.body).back(), "[DONE]");
+}
+
+TEST_F(HttpServerTest, SendsStreamsInChunks) {
+  TestServer server;
+  TestClient client(server.port());
+  client.Send(Post(kChat, kHiStream, "Connection: close\r\n"));
+  const std::string answer = client.ReadUntil("\r\n0\r\n\r\n");
+  size_t at = answer.find("\r\n\r\n");
+  ASSERT_NE(at, std::string::npos);
+  at += 4;
+  std::string events;
+  for (size_t left = 1; left > 0;) {
+    const size_t line = answer.find("\r\n", at);
+    const std::string size = answer.substr(at, line - at);
+    EXPECT_THAT(size, testing::MatchesRegex("0|[1-9a-f][0-9a-f]*"));
+    left = std::strtoul(size.c_str(), nullptr, 16);
+    events += answer.substr(line + 2, left);
+    at = line + 2 + left;
+    ASSERT_EQ(answer.substr(at, 2), "\r\n");
+    at += 2;
+  }
+  EXPECT_EQ(at, answer.size());
+  EXPECT_TRUE(events.starts_with("data: {") && events.ends_with("data: [DONE]\n\n")) << events;
 }
 
 TEST_F(HttpServerTest, ReadsChunkedBodies) {

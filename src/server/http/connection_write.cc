@@ -6,34 +6,18 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
+#include <boost/beast/http/chunk_encode.hpp>
 
-#include "base/printable.h"
 #include "server/http/exchange.h"
+#include "server/http/response_head.h"
 
 namespace mach::server {
 
 namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::beast::buffers_to_string;
 using boost::system::error_code;
-
-namespace {
-
-std::string HttpDate() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[64];
-  const size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-  return {text, n};
-}
-
-// The line in front of a chunk's data.
-std::string ChunkSize(size_t bytes) {
-  char size[20];
-  const int n = std::snprintf(size, sizeof size, "%zx\r\n", bytes);
-  return {size, static_cast<size_t>(n)};
-}
-
-}  // namespace
 
 asio::awaitable<void> Connection::Send(Exchange& exchange, HttpResponse response) {
   ReplyStep step;
@@ -106,36 +90,13 @@ asio::awaitable<void> Connection::PumpReply(Exchange& exchange, Reply& reply, co
 std::string Connection::FormatHead(Exchange& exchange, const HttpResponse& response) const {
   exchange.status = response.status;
   exchange.log = response.log;
-  const bool bodiless = response.status == 204;
   exchange.chunked = response.streaming && exchange.http11;
   if (context_.draining || (response.streaming && !exchange.http11)) exchange.keep_alive = false;
-
-  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " ";
-  head += ReasonPhrase(response.status);
-  head += "\r\n";
-  const auto add = [&head](std::string_view name, std::string_view value) {
-    head += name;
-    head += ": ";
-    head += PrintableAscii(value);
-    head += "\r\n";
-  };
-  add("Server", "mach");
-  add("Date", HttpDate());
-  add("x-request-id", exchange.request.id);
-  add("X-Content-Type-Options", "nosniff");
-  for (const Header& header : exchange.cors) add(header.name, header.value);
-  for (const Header& header : response.headers) add(header.name, header.value);
-  if (!bodiless) {
-    add("Content-Type", response.content_type);
-    if (exchange.chunked) {
-      add("Transfer-Encoding", "chunked");
-    } else if (!response.streaming) {
-      add("Content-Length", std::to_string(response.body.size()));
-    }
-  }
-  add("Connection", exchange.keep_alive ? "keep-alive" : "close");
-  head += "\r\n";
-  return head;
+  return SerializeHead(response, {.now = std::time(nullptr),
+                                  .request_id = exchange.request.id,
+                                  .cors = exchange.cors,
+                                  .chunked = exchange.chunked,
+                                  .keep_alive = exchange.keep_alive});
 }
 
 // account: paid for the step; null: nobody did, or it does not matter any more.
@@ -158,10 +119,12 @@ asio::awaitable<bool> Connection::SendStep(Exchange& exchange, ReplyStep step,
     }
     if (exchange.head_only) std::string().swap(body);
     if (exchange.chunked && !body.empty()) {
-      head += ChunkSize(body.size());
-      tail = "\r\n";
+      head += buffers_to_string(http::chunk_header(body.size()));
+      tail = buffers_to_string(http::chunk_crlf());
     }
-    if (exchange.chunked && step.done && !exchange.head_only) tail += "0\r\n\r\n";
+    if (exchange.chunked && step.done && !exchange.head_only) {
+      tail += buffers_to_string(http::make_chunk_last());
+    }
   }
   bool sent = true;
   if (!head.empty() || !body.empty() || !tail.empty()) sent = co_await Write(head, body, tail);

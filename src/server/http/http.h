@@ -45,8 +45,6 @@ struct HttpResponse {
   std::string log;         // " key=value" pairs for the request's line in the log
 };
 
-std::string_view ReasonPhrase(int status);
-
 bool EqualIgnoringCase(std::string_view a, std::string_view b);
 
 // Status 200.
