@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "cli/options/command_line.h"
+#include "cli/exit_codes.h"
 
 namespace mach::cli {
 

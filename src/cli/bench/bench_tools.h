@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/aligned_memory.h"
-#include "cli/options/command_line.h"
+#include "cli/exit_codes.h"
 #include "io/async_reader.h"
 
 namespace mach::cli {

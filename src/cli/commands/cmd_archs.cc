@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "cli/exit_codes.h"
 #include "json/write.h"
 #include "model/arch_registry.h"
 

@@ -7,6 +7,7 @@
 
 #include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
+#include "cli/exit_codes.h"
 #include "cli/progress.h"
 #include "engine/open.h"
 #include "io/safetensors_writer.h"

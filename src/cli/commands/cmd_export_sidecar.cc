@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/commands/check_report.h"
 #include "cli/commands/thread_advice.h"
+#include "cli/exit_codes.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/version.h"

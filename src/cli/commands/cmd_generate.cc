@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cli/commands/open_options.h"
 #include "cli/commands/recommend.h"
+#include "cli/exit_codes.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"

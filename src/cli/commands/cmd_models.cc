@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/units.h"
+#include "cli/exit_codes.h"
 #include "io/checkpoint.h"
 #include "io/path.h"
 #include "io/recognise.h"

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 
+#include "cli/exit_codes.h"
 #include "io/async_reader.h"
 #include "kernels/table.h"
 

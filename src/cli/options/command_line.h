@@ -10,14 +10,10 @@
 #include <variant>
 #include <vector>
 
+#include "cli/exit_codes.h"
 #include "cli/options/option_table.h"
 
 namespace mach::cli {
-
-inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;
-inline constexpr int kExitUsage = 2;
-inline constexpr int kExitTerminated = 143;  // by a signal, before the work was finished
 
 // The options of one invocation. Every value has its option's type and range.
 class Values {

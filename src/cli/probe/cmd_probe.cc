@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "cli/exit_codes.h"
 #include "cli/failure.h"
 #include "cli/probe/probe.h"
 #include "json/write.h"
