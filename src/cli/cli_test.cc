@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/commands/start_lines.h"
+#include "cli/exit_codes.h"
 #include "cli/options/command_line.h"
 #include "cli/options/environment.h"
 #include "cli/options/help.h"
@@ -31,13 +32,18 @@ std::variant<Invocation, Answer> Parse(const std::vector<std::string>& args,
       "9.8.7");
 }
 
-Values Parsed(const std::vector<std::string>& args, const Environment& environment = {}) {
+Invocation Parsed(const std::vector<std::string>& args, const Environment& environment = {}) {
   auto result = Parse(args, environment);
   if (const auto* answer = std::get_if<Answer>(&result)) {
     ADD_FAILURE() << answer->err << answer->out;
     return {};
   }
-  return std::get<Invocation>(std::move(result)).values;
+  return std::get<Invocation>(std::move(result));
+}
+
+template <class Options>
+Options ParsedAs(const std::vector<std::string>& args, const Environment& environment = {}) {
+  return std::get<Options>(Parsed(args, environment).options);
 }
 
 Answer Answered(const std::vector<std::string>& args, const Environment& environment = {}) {
@@ -50,9 +56,9 @@ Answer Answered(const std::vector<std::string>& args, const Environment& environ
 }
 
 TEST(CommandLine, FillsTypedOptions) {
-  const ServeOptions options = ServeOptionsFrom(
-      Parsed({"mach", "serve", "models/x", "--port=0", "--threads", "3", "--compute", "f32",
-              "--allow-host", "a.example", "--allow-host=b.example", "--strict-model"}));
+  const ServeOptions options = ParsedAs<ServeOptions>(
+      {"mach", "serve", "models/x", "--port=0", "--threads", "3", "--compute", "f32",
+       "--allow-host", "a.example", "--allow-host=b.example", "--strict-model"});
   EXPECT_EQ(options.model.checkpoint, "models/x");
   EXPECT_EQ(options.port, 0);
   EXPECT_EQ(options.host, "127.0.0.1");
@@ -63,53 +69,90 @@ TEST(CommandLine, FillsTypedOptions) {
   EXPECT_THAT(options.allow_hosts, ElementsAre("a.example", "b.example"));
   EXPECT_EQ(options.max_queue, 64u);
   const ServeOptions ipv6 =
-      ServeOptionsFrom(Parsed({"mach", "serve", "models/x", "--host", "[::1]"}));
+      ParsedAs<ServeOptions>({"mach", "serve", "models/x", "--host", "[::1]"});
   EXPECT_EQ(ipv6.host, "::1");
   EXPECT_EQ(ReadyLines(ipv6, 80, "m")[0], "serving on http://[::1]:80/v1");
 
-  const GenerateOptions generate = GenerateOptionsFrom(
-      Parsed({"mach", "generate", "--prompt", "-5 is what?", "m", "--temperature", "0",
-              "--presence-penalty", "-1.5", "--seed", "7"}));
+  const GenerateOptions generate = ParsedAs<GenerateOptions>(
+      {"mach", "generate", "--prompt", "-5 is what?", "m", "--temperature", "0",
+       "--presence-penalty", "-1.5", "--seed", "7"});
   EXPECT_EQ(*generate.prompt, "-5 is what?");
   EXPECT_EQ(*generate.temperature, 0.0);
   EXPECT_FALSE(generate.top_p.has_value());
   EXPECT_FALSE(generate.max_tokens.has_value());
   EXPECT_EQ(generate.presence_penalty, -1.5);
   EXPECT_EQ(*generate.seed, 7u);
+
+  const auto sampled = ParsedAs<GenerateOptions>({"mach",
+                                                  "generate",
+                                                  "m",
+                                                  "--top-k",
+                                                  "3",
+                                                  "--top-p",
+                                                  "0.5",
+                                                  "--min-p",
+                                                  "0.25",
+                                                  "--repetition-penalty",
+                                                  "1.5",
+                                                  "--frequency-penalty",
+                                                  "0.75",
+                                                  "--max-tokens",
+                                                  "0",
+                                                  "--log-level",
+                                                  "error",
+                                                  "--log-json",
+                                                  "--draft-bits",
+                                                  "4",
+                                                  "--system",
+                                                  ""});
+  EXPECT_EQ(sampled.top_k, 3);
+  EXPECT_EQ(sampled.top_p, 0.5);
+  EXPECT_EQ(sampled.min_p, 0.25);
+  EXPECT_EQ(sampled.repetition_penalty, 1.5);
+  EXPECT_EQ(sampled.frequency_penalty, 0.75);
+  EXPECT_EQ(sampled.presence_penalty, 0);
+  EXPECT_EQ(sampled.max_tokens, 0u);
+  EXPECT_EQ(sampled.log.level, LogLevel::kError);
+  EXPECT_TRUE(sampled.log.json);
+  EXPECT_EQ(sampled.draft.bits, "4");
+  EXPECT_EQ(sampled.system, "");
+  EXPECT_FALSE(sampled.prompt.has_value());
 }
 
 TEST(CommandLine, TheProgramsNameChoosesTheCommand) {
-  EXPECT_EQ(ServeOptionsFrom(Parsed({"/usr/bin/mach-serve", "m"})).model.checkpoint, "m");
-  EXPECT_TRUE(ArchsOptionsFrom(Parsed({"mach-archs", "--json"})).json);
+  EXPECT_EQ(ParsedAs<ServeOptions>({"/usr/bin/mach-serve", "m"}).model.checkpoint, "m");
+  EXPECT_TRUE(ParsedAs<ArchsOptions>({"mach-archs", "--json"}).json);
   EXPECT_EQ(Answered({"mach-nothing"}).exit_code, kExitUsage);
 }
 
 TEST(CommandLine, FlagsWinOverTheEnvironment) {
   const Environment environment{{"MANIAC_LOCAL_MOE_CHECKPOINT_PATH", "from-env"}};
-  const Values from_env = Parsed({"mach", "serve"}, environment);
-  EXPECT_EQ(from_env.Text("checkpoint"), "from-env");
-  EXPECT_THAT(from_env.environment(), ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env"));
-  const Values given = Parsed({"mach", "serve", "given"}, environment);
-  EXPECT_EQ(given.Text("checkpoint"), "given");
-  EXPECT_EQ(given.Source("checkpoint"), "");
+  const auto checkpoint = [](const Invocation& invocation) {
+    return std::get<ServeOptions>(invocation.options).model.checkpoint;
+  };
+  const Invocation from_env = Parsed({"mach", "serve"}, environment);
+  EXPECT_EQ(checkpoint(from_env), "from-env");
+  EXPECT_THAT(from_env.environment, ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env"));
+  const Invocation given = Parsed({"mach", "serve", "given"}, environment);
+  EXPECT_EQ(checkpoint(given), "given");
   EXPECT_THAT(
-      given.environment(),
+      given.environment,
       ElementsAre("MANIAC_LOCAL_MOE_CHECKPOINT_PATH=from-env (not used: <checkpoint> wins)"));
-  EXPECT_THAT(Parsed({"mach", "serve", "given"}).environment(), IsEmpty());
+  EXPECT_THAT(Parsed({"mach", "serve", "given"}).environment, IsEmpty());
 }
 
 // Every documented variable, where it is read and what it comes to.
 TEST(CommandLine, ReadsTheDocumentedEnvironment) {
-  const ServeOptions options = ServeOptionsFrom(
-      Parsed({"mach", "serve", "--streaming"}, {{"MANIAC_LOCAL_MOE_CHECKPOINT_PATH", "m"},
-                                                {"LME_TRANSIENT_PREFILL", "0"},
-                                                {"LME_DECODE_RESIDENCY", "pin-hot"},
-                                                {"LME_BANK_EVICTION_POLICY", "lfu"},
-                                                {"LME_BF16_STACKED_STREAMING", "1"},
-                                                {"LME_CONTINUOUS_BATCHING", "0"},
-                                                {"LME_DISK_KV_EVICTION_POLICY", "lru"},
-                                                {"LME_DIRECT_PREAD", "off"},
-                                                {"LME_ALLOW_DIAGNOSTIC_FALLBACK", "1"}}));
+  const ServeOptions options = ParsedAs<ServeOptions>({"mach", "serve", "--streaming"},
+                                                      {{"MANIAC_LOCAL_MOE_CHECKPOINT_PATH", "m"},
+                                                       {"LME_TRANSIENT_PREFILL", "0"},
+                                                       {"LME_DECODE_RESIDENCY", "pin-hot"},
+                                                       {"LME_BANK_EVICTION_POLICY", "lfu"},
+                                                       {"LME_BF16_STACKED_STREAMING", "1"},
+                                                       {"LME_CONTINUOUS_BATCHING", "0"},
+                                                       {"LME_DISK_KV_EVICTION_POLICY", "lru"},
+                                                       {"LME_DIRECT_PREAD", "off"},
+                                                       {"LME_ALLOW_DIAGNOSTIC_FALLBACK", "1"}});
   EXPECT_EQ(options.model.checkpoint, "m");
   EXPECT_FALSE(options.model.transient_prefill);
   EXPECT_TRUE(options.model.pin_hot);
@@ -141,7 +184,7 @@ TEST(CommandLine, TheDiagnosticSwitchIsZeroOrOne) {
   const auto policy = [&](const std::vector<std::string>& more, const Environment& environment) {
     std::vector<std::string> args = plain;
     args.insert(args.end(), more.begin(), more.end());
-    const ModelOptions model = ServeOptionsFrom(Parsed(args, environment)).model;
+    const ModelOptions model = ParsedAs<ServeOptions>(args, environment).model;
     EXPECT_EQ(model.allow_fallback, model.fallback_policy != "fail-fast");
     return model.fallback_policy;
   };
@@ -154,9 +197,9 @@ TEST(CommandLine, TheDiagnosticSwitchIsZeroOrOne) {
   EXPECT_EQ(policy({"--allow-diagnostic-fallback"}, {{kDocumented, "1"}}), "diagnostic");
   EXPECT_EQ(policy({"--allow-diagnostic-fallback=1"}, {{kName, "0"}}), "diagnostic");
   EXPECT_EQ(policy({"--allow-diagnostic-fallback=0"}, {{kName, "1"}}), "fail-fast");
-  EXPECT_EQ(
-      CheckOptionsFrom(Parsed({"mach", "check", "m"}, {{kDocumented, "1"}})).model.allow_fallback,
-      true);
+  EXPECT_EQ(ParsedAs<CheckCommandOptions>({"mach", "check", "m"}, {{kDocumented, "1"}})
+                .model.allow_fallback,
+            true);
 
   for (const char* wrong : {"yes", "true", "2", "01", " 1", "-1"}) {
     for (const char* name : {kName, kDocumented}) {
@@ -309,6 +352,13 @@ TEST(CommandLine, HelpIsForStandardOutput) {
   EXPECT_THAT(nothing.err, HasSubstr("Commands:"));
 }
 
+// A value of the option: its default, where it has one.
+std::string SampleOf(const Option& option) {
+  if (!option.default_value.empty()) return std::string(option.default_value);
+  if (!option.choices.empty()) return std::string(option.choices.front());
+  return std::isfinite(option.maximum) ? std::to_string(std::llround(option.maximum)) : "x";
+}
+
 // Of every command: unique names, defaults that are values, help that fits and tells all.
 TEST(OptionTable, IsSound) {
   for (const Command& command : Commands()) {
@@ -334,14 +384,14 @@ TEST(OptionTable, IsSound) {
         EXPECT_TRUE(limited) << option.name;
         EXPECT_NE(unwrapped.find("(" + RangeText(option)), std::string::npos) << option.name;
       }
-      if (option.default_value.empty() || option.positional) continue;
+      if (option.positional) continue;
       std::vector<std::string> args{"mach", std::string(command.name)};
       for (const Option& other : command.options) {
         if (other.positional) args.push_back("m");
       }
       args.push_back("--" + std::string(option.name));
-      args.push_back(std::string(option.default_value));
-      EXPECT_EQ(Parsed(args).Text(option.name), option.default_value);
+      if (option.type != OptionType::kFlag) args.push_back(SampleOf(option));
+      Parsed(args);
     }
     for (size_t at = 0; at < help.size();) {
       const size_t end = help.find('\n', at);
@@ -368,8 +418,7 @@ TEST(CommandLine, NamesEveryUnknownOption) {
 
 TEST(CommandLine, KeepsWhatWasTyped) {
   const std::vector<std::string> words = {"mach", "serve", "a b", "--port=0"};
-  EXPECT_EQ(Parsed(words).words(), words);
-  EXPECT_EQ(ServeOptionsFrom(Parsed(words)).model.words, words);
+  EXPECT_EQ(ParsedAs<ServeOptions>(words).model.words, words);
 }
 
 // Every example is a command line that this program accepts, as far as a shell's syntax lets one
@@ -447,7 +496,7 @@ TEST(Packaging, TheUnitStartsAServer) {
     }
   }
   ASSERT_EQ(words.front(), "mach-serve");
-  const ServeOptions options = ServeOptionsFrom(Parsed(words));
+  const ServeOptions options = ParsedAs<ServeOptions>(words);
   EXPECT_NE(options.model.streaming, options.model.no_streaming);
   EXPECT_EQ(options.model.checkpoint, "/path/to/checkpoint");
   // Answers under way are finished before systemd kills.
@@ -479,13 +528,13 @@ TEST(Manual, KnowsEveryOptionOfEveryCommand) {
 }
 
 TEST(CommandLine, ServeAndProbeHaveTheirOptions) {
-  const ServeOptions serve = ServeOptionsFrom(
-      Parsed({"mach", "serve", "m", "--while-loading", "reject", "--max-queue-wait", "7"}));
+  const ServeOptions serve = ParsedAs<ServeOptions>(
+      {"mach", "serve", "m", "--while-loading", "reject", "--max-queue-wait", "7"});
   EXPECT_FALSE(serve.hold_while_loading);
   EXPECT_EQ(serve.max_queue_wait_s, 7);
   EXPECT_EQ(serve.hold_timeout_s, 600);
   const ProbeCommandOptions probe =
-      ProbeOptionsFrom(Parsed({"mach", "probe", "--url", "http://h:1", "--json"}));
+      ParsedAs<ProbeCommandOptions>({"mach", "probe", "--url", "http://h:1", "--json"});
   EXPECT_EQ(probe.url, "http://h:1");
   EXPECT_TRUE(probe.json);
   EXPECT_EQ(probe.requests, 3u);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "cli/commands/cmd_synth.h"
 #include "cli/commands/cmd_verify.h"
 #include "cli/illegal_instruction.h"
+#include "cli/options/command_line.h"
 #include "cli/options/environment.h"
 #include "cli/output.h"
 #include "cli/probe/cmd_probe.h"
@@ -29,46 +31,54 @@ namespace {
 
 const char* GetVariable(const char* name) { return std::getenv(name); }
 
-void ExplainFaults(const Invocation& invocation) {
-  std::string available;
-  for (const kernels::Isa isa : kernels::AvailableIsas()) {
-    available += (available.empty() ? "" : ", ") + std::string(kernels::IsaName(isa));
-  }
-  std::string chosen = "auto";
-  for (const Option& option : invocation.command->options) {
-    if (option.name == "isa") chosen = invocation.values.Text("isa");
-  }
-  ExplainIllegalInstructions(
-      chosen == "auto" ? kernels::IsaName(kernels::AvailableIsas().front()) : chosen, available);
+int RunCommand(const ServeOptions& options) { return RunServe(options); }
+int RunCommand(const GenerateOptions& options) { return RunGenerate(options); }
+int RunCommand(const EvalOptions& options) { return RunEval(options); }
+int RunCommand(const ArchsOptions& options) { return RunArchs(options); }
+int RunCommand(const CheckCommandOptions& options) { return RunCheck(options); }
+int RunCommand(const ModelsOptions& options) { return RunModels(options); }
+int RunCommand(const ExportSidecarOptions& options) { return RunExportSidecar(options); }
+int RunCommand(const VerifyOptions& options) { return RunVerify(options); }
+int RunCommand(const SelftestOptions& options) { return RunSelftest(options); }
+int RunCommand(const SynthCommandOptions& options) { return RunSynth(options); }
+int RunCommand(const BenchDiskOptions& options) { return RunBenchDisk(options); }
+int RunCommand(const BenchStreamingOptions& options) { return RunBenchStreaming(options); }
+int RunCommand(const BenchTraceOptions& options) { return RunBenchTrace(options); }
+int RunCommand(const BenchMatmulOptions& options) { return RunBenchMatmul(options); }
+int RunCommand(const ProbeCommandOptions& options) { return RunProbeCommand(options); }
+
+// What --isa chose; "auto" of commands without it.
+template <class Options>
+std::string IsaOf(const Options& options) {
+  if constexpr (requires { options.isa; }) return options.isa;
+  if constexpr (requires { options.model.isa; }) return options.model.isa;
+  return "auto";
 }
 
-int Run(const Invocation& invocation) {
-  const Values& values = invocation.values;
-  const std::string_view name = invocation.command->name;
-  const bool has_log = name == "serve" || name == "generate" || name == "eval";
-  if (has_log) ConfigureLog(LogOptionsFrom(values));
+void ExplainFaults(const std::string& isa) {
+  std::string available;
+  for (const kernels::Isa known : kernels::AvailableIsas()) {
+    available += (available.empty() ? "" : ", ") + std::string(kernels::IsaName(known));
+  }
+  ExplainIllegalInstructions(
+      isa == "auto" ? kernels::IsaName(kernels::AvailableIsas().front()) : isa, available);
+}
+
+template <class Options>
+int Run(const Invocation& invocation, const Options& options) {
+  constexpr bool kHasLog = requires { options.log; };
+  ExplainFaults(IsaOf(options));
+  if constexpr (kHasLog) ConfigureLog(options.log);
   if (ReadsEnvironment(*invocation.command)) {
     for (const std::string& warning : UnknownVariables(environ)) LogWarning(warning);
   }
-  if (name == "archs") return RunArchs(ArchsOptionsFrom(values));
-  if (name == "check") return RunCheck(CheckOptionsFrom(values));
-  if (name == "models") return RunModels(ModelsOptionsFrom(values));
-  if (name == "export-sidecar") return RunExportSidecar(ExportSidecarOptionsFrom(values));
-  if (name == "selftest") return RunSelftest(SelftestOptionsFrom(values));
-  if (name == "verify") return RunVerify(VerifyOptionsFrom(values));
-  if (name == "synth") return RunSynth(SynthOptionsFrom(values));
-  if (name == "bench-disk") return RunBenchDisk(BenchDiskOptionsFrom(values));
-  if (name == "bench-matmul") return RunBenchMatmul(BenchMatmulOptionsFrom(values));
-  if (name == "bench-streaming") return RunBenchStreaming(BenchStreamingOptionsFrom(values));
-  if (name == "bench-trace") return RunBenchTrace(BenchTraceOptionsFrom(values));
-  if (name == "probe") return RunProbeCommand(ProbeOptionsFrom(values));
-  for (const std::string& variable : values.environment()) LogInfo("environment " + variable);
-  for (const std::string& variable : IdleVariables(*invocation.command, GetVariable)) {
-    LogInfo("environment " + variable);
+  if (kHasLog) {
+    for (const std::string& variable : invocation.environment) LogInfo("environment " + variable);
+    for (const std::string& variable : IdleVariables(*invocation.command, GetVariable)) {
+      LogInfo("environment " + variable);
+    }
   }
-  if (name == "serve") return RunServe(ServeOptionsFrom(values));
-  if (name == "generate") return RunGenerate(GenerateOptionsFrom(values));
-  return RunEval(EvalOptionsFrom(values));
+  return RunCommand(options);
 }
 
 }  // namespace
@@ -85,6 +95,6 @@ int main(int argc, char** argv) {
     return FinishOutput(answer->exit_code);
   }
   const Invocation& invocation = std::get<Invocation>(parsed);
-  ExplainFaults(invocation);
-  return FinishOutput(Run(invocation));
+  return FinishOutput(std::visit([&](const auto& options) { return Run(invocation, options); },
+                                 invocation.options));
 }

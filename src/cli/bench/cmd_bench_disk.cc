@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
+#include "cli/exit_codes.h"
 #include "io/async_reader.h"
 
 namespace mach::cli {
@@ -59,6 +60,7 @@ std::vector<DiskCase> Cases(const BenchDiskOptions& o, const std::string& path) 
 
 Status Measure(const BenchDiskOptions& o, std::vector<DiskCase>& cases) {
   MACH_TRY(AlignedBuffer memory, AlignedBuffer::Allocate(o.memory_mb << 20));
+  const double seconds = static_cast<double>(o.case_ms) / 1000;
   for (size_t round = 0; round < o.rounds; ++round) {
     for (DiskCase& c : cases) {
       auto reads = ReadRate::Create(c.pattern, memory.bytes());
@@ -66,7 +68,7 @@ Status Measure(const BenchDiskOptions& o, std::vector<DiskCase>& cases) {
         if (reads.error().code == Code::kUnsupported) continue;
         return std::move(reads).error();
       }
-      MACH_TRY(const double rate, reads->Measure(o.seconds, round + 1));
+      MACH_TRY(const double rate, reads->Measure(seconds, round + 1));
       c.rates.push_back(rate);
     }
   }
@@ -74,16 +76,6 @@ Status Measure(const BenchDiskOptions& o, std::vector<DiskCase>& cases) {
 }
 
 }  // namespace
-
-BenchDiskOptions BenchDiskOptionsFrom(const Values& values) {
-  BenchDiskOptions o{.directory = values.Text("dir"),
-                     .file_mb = static_cast<size_t>(values.Integer("file-mb")),
-                     .memory_mb = static_cast<size_t>(values.Integer("memory-mb")),
-                     .seconds = static_cast<double>(values.Integer("case-ms")) / 1000,
-                     .rounds = static_cast<size_t>(values.Integer("rounds"))};
-  if (const auto kb = values.MaybeInteger("record-kb")) o.record_kb = static_cast<size_t>(*kb);
-  return o;
-}
 
 int RunBenchDisk(const BenchDiskOptions& o) {
   const std::string path = o.directory + "/mach-bench-disk.bin";

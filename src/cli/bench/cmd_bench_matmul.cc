@@ -136,15 +136,6 @@ double Visit(MatmulCase& c, ThreadPool& pool, const KernelTable& table,
 
 }  // namespace
 
-BenchMatmulOptions BenchMatmulOptionsFrom(const Values& values) {
-  return {.threads = static_cast<size_t>(values.Integer("threads")),
-          .isa = values.Text("isa"),
-          .memory_mb = static_cast<size_t>(values.Integer("memory-mb")),
-          .rounds = static_cast<size_t>(values.Integer("rounds")),
-          .group = static_cast<int>(values.Integer("group")),
-          .quick = values.Flag("quick")};
-}
-
 int RunBenchMatmul(const BenchMatmulOptions& o) {
   if (o.group != 32 && o.group != 64 && o.group != 128) {
     return BenchFailed("matmul", {Code::kInvalidArgument, "--group is " + std::to_string(o.group) +

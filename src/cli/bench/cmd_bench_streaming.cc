@@ -5,6 +5,7 @@
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
 #include "cli/commands/open_options.h"
+#include "cli/exit_codes.h"
 #include "experts/catalog.h"
 #include "experts/counters.h"
 #include "experts/expert_store.h"
@@ -299,18 +300,6 @@ class Bench {
 };
 
 }  // namespace
-
-BenchStreamingOptions BenchStreamingOptionsFrom(const Values& values) {
-  return {.checkpoint = values.Text("checkpoint"),
-          .sidecar_dir = values.Text("sidecar-dir"),
-          .direct_pread = values.Text("direct-pread"),
-          .threads = static_cast<size_t>(values.Integer("threads")),
-          .bank = values.Number("bank"),
-          .tokens = static_cast<size_t>(values.Integer("tokens")),
-          .prompt_tokens = static_cast<size_t>(values.Integer("prompt-tokens")),
-          .rounds = static_cast<size_t>(values.Integer("rounds")),
-          .decode_only = values.Flag("decode-only")};
-}
 
 int RunBenchStreaming(const BenchStreamingOptions& options) {
   const Status status = Bench(options).Run();

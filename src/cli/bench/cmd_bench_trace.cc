@@ -5,6 +5,7 @@
 
 #include "cli/bench/bench_tools.h"
 #include "cli/bench/cmd_bench.h"
+#include "cli/exit_codes.h"
 #include "experts/trace.h"
 #include "io/file.h"
 #include "io/lfs_pointer.h"
@@ -91,14 +92,6 @@ Status Show(const BenchTraceOptions& o) {
 }
 
 }  // namespace
-
-BenchTraceOptions BenchTraceOptionsFrom(const Values& values) {
-  return {.trace = values.Text("trace"),
-          .record_kb = static_cast<size_t>(values.Integer("record-kb")),
-          .record = values.Text("record"),
-          .text = values.Text("text"),
-          .tokens = static_cast<size_t>(values.Integer("tokens"))};
-}
 
 int RunBenchTrace(const BenchTraceOptions& options) {
   Status status = options.record.empty() ? Ok() : Record(options);

@@ -13,6 +13,7 @@
 #include "cli/commands/recommend.h"
 #include "cli/commands/serving_facts.h"
 #include "cli/commands/start_lines.h"
+#include "cli/exit_codes.h"
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -120,7 +121,7 @@ int RunServe(const ServeOptions& options) {
   http.limits.body_bytes = options.max_body_mb << 20;
   http.limits.drain_timeout = std::chrono::seconds(options.drain_timeout_s);
   http.handle_signals = true;
-  http.memory = std::make_shared<MemoryLedger>(options.model.request_bytes);
+  http.memory = std::make_shared<MemoryLedger>(options.model.request_memory_mb << 20);
   GiveLargeMemoryBack();
   server::Service service(ServiceFrom(options, http), clock);
   std::atomic<bool> draining{false};

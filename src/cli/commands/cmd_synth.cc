@@ -5,40 +5,19 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/exit_codes.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "io/file.h"
 #include "io/lfs_pointer.h"
+#include "model/synth/synth.h"
 #include "text/tokenizer.h"
 
 namespace mach::cli {
 namespace {
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
-
-struct SizeOption {
-  std::string_view name;
-  size_t model::SynthShape::*size;
-  bool delta_net_family;  // of qwen3_5_moe only
-};
-constexpr SizeOption kSizeOptions[] = {
-    {"layers", &model::SynthShape::layers, false},
-    {"hidden", &model::SynthShape::hidden, false},
-    {"experts", &model::SynthShape::experts, false},
-    {"top-k", &model::SynthShape::top_k, false},
-    {"width", &model::SynthShape::width, false},
-    {"heads", &model::SynthShape::heads, false},
-    {"kv-heads", &model::SynthShape::kv_heads, false},
-    {"head-dim", &model::SynthShape::head_dim, false},
-    {"vocab", &model::SynthShape::vocab, false},
-    {"context", &model::SynthShape::context, false},
-    {"shared-width", &model::SynthShape::shared_width, true},
-    {"linear-key-heads", &model::SynthShape::linear_key_heads, true},
-    {"linear-value-heads", &model::SynthShape::linear_value_heads, true},
-    {"linear-head-dim", &model::SynthShape::linear_head_dim, true},
-    {"attention-interval", &model::SynthShape::attention_interval, true},
-};
 
 struct TokenizerFiles {
   std::vector<model::SynthFile> files;  // none: there is no tokenizer
@@ -82,36 +61,39 @@ void PrintTokenizerNote(const TokenizerFiles& tokenizer, size_t vocab) {
   }
 }
 
-}  // namespace
-
-SynthCommandOptions SynthOptionsFrom(const Values& values) {
-  SynthCommandOptions options;
-  model::SynthOptions& synth = options.synth;
-  synth.output = values.Text("output");
-  synth.shape = model::SynthPreset(values.Text("shape")).value_or(model::SynthShape{});
-  const auto family = model::SynthFamilyFromName(values.Text("family"));
-  synth.shape.family = family.value_or(synth.shape.family);
-  synth.bits = std::stoi(values.Text("bits"));
-  synth.seed = static_cast<uint64_t>(values.Integer("seed"));
-  synth.shard_bytes = static_cast<uint64_t>(values.Integer("shard-mb")) << 20;
-  options.tokenizer = values.Text("tokenizer");
-  for (const SizeOption& option : kSizeOptions) {
-    const auto given = values.MaybeInteger(option.name);
-    if (!given) continue;
-    synth.shape.*option.size = static_cast<size_t>(*given);
-    if (option.delta_net_family && synth.shape.family != model::SynthFamily::kQwen35Moe) {
-      options.unused = "--" + std::string(option.name);
+// "--NAME" of a size that is given and that the family does not have; empty: none.
+std::string UnusedSize(const SynthCommandOptions& options, model::SynthFamily family) {
+  std::string unused;
+  for (const SynthSize& size : options.sizes) {
+    if (size.delta_net && family != model::SynthFamily::kQwen35Moe) {
+      unused = "--" + std::string(size.option);
     }
   }
-  return options;
+  return unused;
 }
+
+// The named shape, or a small one, with the family and the sizes that are given besides.
+model::SynthShape ShapeOf(const SynthCommandOptions& options) {
+  model::SynthShape shape = model::SynthPreset(options.shape).value_or(model::SynthShape{});
+  shape.family = model::SynthFamilyFromName(options.family).value_or(shape.family);
+  for (const SynthSize& size : options.sizes) shape.*size.size = size.value;
+  return shape;
+}
+
+}  // namespace
 
 int RunSynth(const SynthCommandOptions& options) {
   const auto fail = [](const std::string& message) { return Fail("synth", message); };
-  model::SynthOptions synth = options.synth;
-  if (!options.unused.empty()) {
-    fail(options.unused + " is a size that " +
-         std::string(model::SynthFamilyName(synth.shape.family)) + " does not have; leave it out");
+  model::SynthOptions synth{.output = options.output,
+                            .shape = ShapeOf(options),
+                            .bits = options.bits,
+                            .seed = options.seed,
+                            .shard_bytes = uint64_t{options.shard_mb} << 20,
+                            .files = {}};
+  const std::string unused = UnusedSize(options, synth.shape.family);
+  if (!unused.empty()) {
+    fail(unused + " is a size that " + std::string(model::SynthFamilyName(synth.shape.family)) +
+         " does not have; leave it out");
     return kExitUsage;
   }
   const InterruptFlag interrupted;

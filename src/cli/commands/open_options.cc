@@ -69,7 +69,7 @@ engine::OpenOptions PlanOptionsFrom(const ModelOptions& model, const DraftOption
   open.isa = model.isa == "auto" ? std::nullopt : kernels::IsaFromName(model.isa);
   open.compute = model.compute_f32 ? ops::Compute::kF32 : ops::Compute::kInt8;
   if (model.wired_gb) open.memory_bytes = BytesOfGigabytes(*model.wired_gb);
-  open.request_bytes = model.request_bytes;
+  open.request_bytes = model.request_memory_mb << 20;
   open.draft.enabled = !draft.target_only;
   open.draft.directory = draft.directory;
   open.draft.bits = DraftBitsOf(draft.bits);

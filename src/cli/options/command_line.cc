@@ -1,13 +1,11 @@
 #include "cli/options/command_line.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <set>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
-#include "base/check.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "cli/options/environment.h"
@@ -38,22 +36,6 @@ Answer UsageError(std::string_view command, const std::string& message) {
 std::string Did(std::string_view nearest, std::string_view prefix) {
   if (nearest.empty()) return "";
   return "; did you mean '" + std::string(prefix) + std::string(nearest) + "'?";
-}
-
-std::optional<double> ToNumber(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-    return std::nullopt;
-  }
-  return value;
-}
-
-std::optional<int64_t> ToInteger(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 // Why the text is no value of the option; empty when it is one.
@@ -98,44 +80,6 @@ std::string WhyWrong(const Option& option, const std::string& text) {
 
 }  // namespace
 
-bool Values::IsGiven(std::string_view name) const { return given_.find(name) != given_.end(); }
-
-std::string Values::Text(std::string_view name) const {
-  if (const auto it = given_.find(name); it != given_.end()) return it->second.back();
-  const auto it = defaults_.find(name);
-  return it == defaults_.end() ? "" : it->second;
-}
-
-std::string Values::Source(std::string_view name) const {
-  const auto it = sources_.find(name);
-  return it == sources_.end() ? "" : it->second;
-}
-
-int64_t Values::Integer(std::string_view name) const {
-  const auto value = ToInteger(Text(name));
-  MACH_CHECK(value.has_value());
-  return *value;
-}
-
-double Values::Number(std::string_view name) const {
-  const auto value = ToNumber(Text(name));
-  MACH_CHECK(value.has_value());
-  return *value;
-}
-
-std::optional<double> Values::MaybeNumber(std::string_view name) const {
-  return Text(name).empty() ? std::nullopt : std::optional(Number(name));
-}
-
-std::optional<int64_t> Values::MaybeInteger(std::string_view name) const {
-  return Text(name).empty() ? std::nullopt : std::optional(Integer(name));
-}
-
-std::vector<std::string> Values::List(std::string_view name) const {
-  const auto it = given_.find(name);
-  return it == given_.end() ? std::vector<std::string>() : it->second;
-}
-
 // Of 'mach bench' without a command.
 Answer BenchHelp(const std::vector<std::string>& rest) {
   std::string text = "Usage: mach bench COMMAND [options]\n\nCommands:\n";
@@ -147,23 +91,35 @@ Answer BenchHelp(const std::vector<std::string>& rest) {
   return asked ? Answer{kExitOk, text, ""} : Answer{kExitUsage, "", text};
 }
 
-// Reads the arguments of one command.
+// Reads the arguments of one command. values_[i] is of command_.options[i]; until the defaults come
+// in, at the end, it has texts only where the command line or the environment gave some.
 class Parser {
  public:
-  // words: the whole command line.
-  Parser(const Command& command, const GetEnv& get_env, const std::vector<std::string>& words)
-      : command_(command), get_env_(get_env) {
-    values_.words_ = words;
+  Parser(const Command& command, const GetEnv& get_env)
+      : command_(command),
+        get_env_(get_env),
+        values_(command.options.size()),
+        off_(command.options.size()) {
+    for (size_t i = 0; i < values_.size(); ++i) values_[i].name = command.options[i].name;
   }
 
   std::variant<Invocation, Answer> Parse(std::vector<std::string> args) {
     if (auto answer = ReadArguments(std::move(args))) return *std::move(answer);
     if (auto answer = ReadEnvironment()) return *std::move(answer);
     if (auto answer = Check()) return *std::move(answer);
-    return Invocation{&command_, std::move(values_)};
+    for (size_t i = 0; i < values_.size(); ++i) {
+      const std::string_view usual = command_.options[i].default_value;
+      if (values_[i].texts.empty() && !usual.empty()) values_[i].texts.emplace_back(usual);
+    }
+    return Invocation{&command_, command_.read(values_), std::move(environment_)};
   }
 
  private:
+  bool IsGiven(std::string_view name) const {
+    return std::ranges::any_of(
+        values_, [&](const OptionValue& v) { return v.name == name && !v.texts.empty(); });
+  }
+
   // "--flag=0" and "--flag=1".
   std::optional<Answer> ReadFlagValues(const std::vector<std::string>& args) {
     for (const std::string& argument : args) {
@@ -172,10 +128,11 @@ class Parser {
       if (!argument.starts_with("--") || equals == std::string::npos) continue;
       const std::string name = argument.substr(2, equals - 2);
       const std::string value = argument.substr(equals + 1);
-      for (const Option& option : command_.options) {
+      for (size_t i = 0; i < values_.size(); ++i) {
+        const Option& option = command_.options[i];
         if (option.type != OptionType::kFlag || option.name != name) continue;
         if (value == "0") {
-          off_.insert(name);
+          off_[i] = true;
         } else if (const std::string why = WhyWrong(option, value); !why.empty()) {
           return UsageError(command_.name, Spelled(option) + " " + why);
         }
@@ -222,12 +179,7 @@ class Parser {
                                              " times, expected once");
       }
       if (slots[i].flag) slots[i].texts = {"1"};
-      if (!slots[i].texts.empty()) {
-        values_.given_[std::string(option.name)] = std::move(slots[i].texts);
-      }
-      if (!option.default_value.empty()) {
-        values_.defaults_[std::string(option.name)] = option.default_value;
-      }
+      values_[i].texts = std::move(slots[i].texts);
     }
     return std::nullopt;
   }
@@ -262,11 +214,12 @@ class Parser {
   }
 
   std::optional<Answer> ReadEnvironment() {
-    for (const Option& option : command_.options) {
+    for (size_t i = 0; i < values_.size(); ++i) {
+      const Option& option = command_.options[i];
       // What is given wins; a flag wins over what it excludes, too.
       std::string winner;
-      if (values_.IsGiven(option.name) || off_.contains(option.name)) winner = Spelled(option);
-      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) {
+      if (!values_[i].texts.empty() || off_[i]) winner = Spelled(option);
+      if (!option.excludes.empty() && IsGiven(option.excludes)) {
         winner = "--" + std::string(option.excludes);
       }
       std::string first, first_value;  // of the two names of one variable
@@ -274,8 +227,8 @@ class Parser {
         const std::string name(variable);
         const char* value = name.empty() ? nullptr : get_env_(name.c_str());
         if (value == nullptr || *value == '\0') continue;
-        values_.environment_.push_back(name + "=" + value +
-                                       (winner.empty() ? "" : " (not used: " + winner + " wins)"));
+        environment_.push_back(name + "=" + value +
+                               (winner.empty() ? "" : " (not used: " + winner + " wins)"));
         if (!winner.empty()) continue;
         if (!first.empty()) {
           if (first_value == value) continue;
@@ -287,17 +240,18 @@ class Parser {
         first = name;
         first_value = value;
         if (option.type == OptionType::kFlag && first_value == "0") continue;
-        values_.given_[std::string(option.name)] = {value};
-        values_.sources_[std::string(option.name)] = name;
+        values_[i].texts = {value};
+        values_[i].variable = name;
       }
     }
     return std::nullopt;
   }
 
   std::optional<Answer> Check() const {
-    for (const Option& option : command_.options) {
-      const auto it = values_.given_.find(option.name);
-      if (it == values_.given_.end()) {
+    for (size_t i = 0; i < values_.size(); ++i) {
+      const Option& option = command_.options[i];
+      const OptionValue& value = values_[i];
+      if (value.texts.empty()) {
         if (!option.required) continue;
         return UsageError(
             command_.name,
@@ -305,13 +259,13 @@ class Parser {
                 (option.env.empty() ? "" : "; give it or set " + std::string(option.env)) +
                 (option.name == "checkpoint" ? " ('mach models' lists what is in 'models')" : ""));
       }
-      for (const std::string& text : it->second) {
+      for (const std::string& text : value.texts) {
         const std::string why = WhyWrong(option, text);
         if (why.empty()) continue;
-        const std::string source = values_.Source(option.name);
+        const std::string& source = value.variable;
         return UsageError(command_.name, (source.empty() ? Spelled(option) : source) + " " + why);
       }
-      if (!option.excludes.empty() && values_.IsGiven(option.excludes)) {
+      if (!option.excludes.empty() && IsGiven(option.excludes)) {
         return UsageError(command_.name, Spelled(option) + " and --" +
                                              std::string(option.excludes) +
                                              " exclude each other; give one of them");
@@ -322,9 +276,19 @@ class Parser {
 
   const Command& command_;
   const GetEnv& get_env_;
-  Values values_;
-  std::set<std::string, std::less<>> off_;  // flags given as 0
+  std::vector<OptionValue> values_;
+  std::vector<bool> off_;  // flags given as 0
+  std::vector<std::string> environment_;
 };
+
+// For commands that say which command line would do.
+void KeepWords(const std::vector<std::string>& words, CommandOptions& options) {
+  std::visit(
+      [&](auto& of_command) {
+        if constexpr (requires { of_command.model.words; }) of_command.model.words = words;
+      },
+      options);
+}
 
 std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>& args,
                                                   const GetEnv& get_env, std::string_view version) {
@@ -392,7 +356,11 @@ std::variant<Invocation, Answer> ParseCommandLine(const std::vector<std::string>
   if (const std::string why = RefusedVariable(*command, get_env); !why.empty()) {
     return UsageError(command->name, why);
   }
-  return Parser(*command, get_env, args).Parse(std::move(rest));
+  auto parsed = Parser(*command, get_env).Parse(std::move(rest));
+  if (auto* invocation = std::get_if<Invocation>(&parsed)) {
+    KeepWords(args, invocation->options);
+  }
+  return parsed;
 }
 
 }  // namespace mach::cli

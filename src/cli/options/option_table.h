@@ -1,10 +1,12 @@
-// The commands and their options, as plain data: parsing, help, manual pages and completions all
-// come from here.
+// The commands and their options: parsing, help, manual pages and completions all come from here.
 #pragma once
 
 #include <limits>
 #include <span>
 #include <string_view>
+
+#include "cli/options/option_value.h"
+#include "cli/options/options.h"
 
 namespace mach::cli {
 
@@ -56,9 +58,11 @@ struct Command {
   std::string_view name;
   std::string_view summary;
   std::string_view description;
-  std::span<const Option> options;
   std::span<const Example> examples;
   std::string_view exit_status = "0 success, 1 failure, 2 wrong usage.";
+  std::span<const Option> options = {};
+  // From a checked value of each option, in their order; without texts where there is none.
+  CommandOptions (*read)(std::span<const OptionValue> values) = nullptr;
 };
 
 std::span<const Command> Commands();

@@ -1,22 +1,25 @@
-// What each command is told, in types.
+// What each command is told, in types. The rows of the option table fill the members; without a
+// value or a default a member is what it is here.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/log.h"
-#include "cli/options/command_line.h"
+#include "model/synth/shape.h"
 
 namespace mach::cli {
 
 struct ModelOptions {
   std::vector<std::string> words;  // the command line as it was typed
   std::string checkpoint;
-  size_t ctx_size = 0;  // 0: the model's own
-  size_t threads = 0;   // 0: the processors there are
-  std::string isa;      // "auto" or a name
+  size_t ctx_size = 0;       // 0: the model's own
+  size_t threads = 0;        // 0: the processors there are
+  std::string isa = "auto";  // or a name
   bool compute_f32 = false;
   size_t chunk = 256;
   bool streaming = false;  // one of the two at most
@@ -24,8 +27,8 @@ struct ModelOptions {
   bool bf16_streaming = false;
   std::optional<double> wired_gb;
   std::optional<double> expert_cache_gb;
-  size_t request_bytes = 0;  // a server's, for requests and their answers
-  std::string sidecar_dir;   // empty: the checkpoint's own
+  size_t request_memory_mb = 0;  // a server's, for requests and their answers
+  std::string sidecar_dir;       // empty: the checkpoint's own
   std::string eviction;
   bool pin_hot = false;
   bool transient_prefill = true;
@@ -42,7 +45,7 @@ struct DraftOptions {
 };
 
 struct PrefixOptions {
-  bool enabled = false;
+  bool enabled = true;
   size_t max_entries = 256;
   std::optional<double> max_gb;  // unset: residency::DefaultPrefixBytes
   size_t block_size = 64;
@@ -57,6 +60,7 @@ struct ServeOptions {
   ModelOptions model;
   DraftOptions draft;
   PrefixOptions prefix;
+  LogOptions log;
   std::vector<std::string> aliases;
   bool strict_model = false;
   std::string host;
@@ -78,6 +82,7 @@ struct ServeOptions {
 struct GenerateOptions {
   ModelOptions model;
   DraftOptions draft;
+  LogOptions log;
   std::optional<std::string> prompt;
   std::string messages_file;  // empty: none
   std::optional<std::string> system;
@@ -92,6 +97,7 @@ struct GenerateOptions {
 
 struct EvalOptions {
   ModelOptions model;
+  LogOptions log;
   std::string text_file, ids_file;                     // one of them
   std::string logits_file, hidden_file, experts_file;  // empty: not written
 };
@@ -138,19 +144,68 @@ struct SelftestOptions {
   std::string file;  // whose file system is probed
 };
 
-ServeOptions ServeOptionsFrom(const Values& values);
-GenerateOptions GenerateOptionsFrom(const Values& values);
-EvalOptions EvalOptionsFrom(const Values& values);
-ArchsOptions ArchsOptionsFrom(const Values& values);
-CheckCommandOptions CheckOptionsFrom(const Values& values);
-ModelsOptions ModelsOptionsFrom(const Values& values);
-ExportSidecarOptions ExportSidecarOptionsFrom(const Values& values);
-VerifyOptions VerifyOptionsFrom(const Values& values);
-SelftestOptions SelftestOptionsFrom(const Values& values);
+// A size of a synthetic model that is given.
+struct SynthSize {
+  std::string_view option;  // its name
+  size_t model::SynthShape::*size = nullptr;
+  bool delta_net = false;  // of qwen3_5_moe only
+  size_t value = 0;
+};
 
-ProbeCommandOptions ProbeOptionsFrom(const Values& values);
+struct SynthCommandOptions {
+  std::string output;
+  size_t shard_mb = 0;
+  std::string shape;   // of model::SynthPreset; empty: a small one
+  std::string family;  // empty: the shape's
+  int bits = 4;
+  uint64_t seed = 0;
+  std::string tokenizer;         // directory; empty: none
+  std::vector<SynthSize> sizes;  // which win over the shape's
+};
 
-// Of commands with --log-level and --log-json.
-LogOptions LogOptionsFrom(const Values& values);
+struct BenchDiskOptions {
+  std::string directory;
+  size_t file_mb = 0;
+  size_t memory_mb = 0;
+  std::optional<size_t> record_kb;
+  size_t case_ms = 0;  // of one case in one round
+  size_t rounds = 0;
+};
+
+struct BenchStreamingOptions {
+  std::string checkpoint;
+  std::string sidecar_dir;   // empty: the checkpoint's own
+  std::string direct_pread;  // "auto", "io_uring", "pread"
+  size_t threads = 0;        // 0: the processors there are
+  double bank = 0;           // share of all experts
+  size_t tokens = 0;
+  size_t prompt_tokens = 0;
+  size_t rounds = 0;
+  bool decode_only = false;
+};
+
+struct BenchTraceOptions {
+  std::string trace;
+  size_t record_kb = 0;
+  std::string record;  // the model that writes the trace; empty: it is there
+  std::string text;    // a file, for recording
+  size_t tokens = 0;
+};
+
+struct BenchMatmulOptions {
+  size_t threads = 0;  // 0: the processors there are
+  std::string isa;     // "auto" or a name
+  size_t memory_mb = 0;
+  size_t rounds = 0;
+  int group = 0;
+  bool quick = false;
+};
+
+// Of one command.
+using CommandOptions =
+    std::variant<ServeOptions, GenerateOptions, EvalOptions, ArchsOptions, CheckCommandOptions,
+                 ModelsOptions, ExportSidecarOptions, VerifyOptions, SelftestOptions,
+                 SynthCommandOptions, BenchDiskOptions, BenchStreamingOptions, BenchTraceOptions,
+                 BenchMatmulOptions, ProbeCommandOptions>;
 
 }  // namespace mach::cli

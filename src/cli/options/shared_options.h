@@ -3,28 +3,32 @@
 
 #include <array>
 
-#include "cli/options/option_table.h"
+#include "cli/options/option_rows.h"
 
 namespace mach::cli {
 
 inline constexpr double kMaxTokens = 1 << 30;
 
-inline constexpr std::string_view kComputeChoices[] = {"int8", "f32"};
+inline constexpr Choice<bool> kComputeTypes[] = {{"int8", false}, {"f32", true}};
 
 inline constexpr std::string_view kIsaChoices[] = {"auto",   "scalar",      "avx2",
                                                    "avx512", "avx512_vnni", "neon"};
 
 inline constexpr std::string_view kEvictionChoices[] = {"lookahead", "lru", "lfu"};
 
-inline constexpr std::string_view kResidencyChoices[] = {"lru-only", "pin-hot"};
+inline constexpr Choice<bool> kResidencyPolicies[] = {{"lru-only", false}, {"pin-hot", true}};
 
-inline constexpr std::string_view kSwitchChoices[] = {"0", "1"};
+inline constexpr Choice<bool> kSwitch[] = {{"0", false}, {"1", true}};
 
 inline constexpr std::string_view kDirectChoices[] = {"auto", "io_uring", "pread", "off"};
 
 inline constexpr std::string_view kDraftBits[] = {"auto", "stored", "4", "8"};
 
-inline constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error", "off"};
+inline constexpr Choice<LogLevel> kLogLevels[] = {{"debug", LogLevel::kDebug},
+                                                  {"info", LogLevel::kInfo},
+                                                  {"warning", LogLevel::kWarning},
+                                                  {"error", LogLevel::kError},
+                                                  {"off", LogLevel::kOff}};
 
 inline constexpr Option kCheckpoint{
     .name = "checkpoint",
@@ -38,15 +42,17 @@ inline constexpr Option kCheckpoint{
     .positional = true,
     .required = true};
 
-inline constexpr Option kCtxSize{.name = "ctx-size",
-                                 .value = "TOKENS",
-                                 .type = OptionType::kInteger,
-                                 .group = "Model",
-                                 .help = "Longest sequence, prompt and answer together.",
-                                 .default_value = "0",
-                                 .default_help = "the model's own, or what --wired-gb allows of it",
-                                 .minimum = 0,
-                                 .maximum = kMaxTokens};
+inline constexpr OptionOf<ModelOptions> kCtxSize{
+    {.name = "ctx-size",
+     .value = "TOKENS",
+     .type = OptionType::kInteger,
+     .group = "Model",
+     .help = "Longest sequence, prompt and answer together.",
+     .default_value = "0",
+     .default_help = "the model's own, or what --wired-gb allows of it",
+     .minimum = 0,
+     .maximum = kMaxTokens},
+    Into<&ModelOptions::ctx_size>};
 
 inline constexpr Option kThreads{.name = "threads",
                                  .value = "N",
@@ -67,33 +73,37 @@ inline constexpr Option kIsa{.name = "isa",
                              .default_help = "the best this machine has",
                              .choices = kIsaChoices};
 
-inline constexpr Option kCompute{
-    .name = "compute",
-    .value = "TYPE",
-    .type = OptionType::kChoice,
-    .group = "Compute",
-    .help = "Activations of quantized layers: int8 (fast) or f32 (the reference).",
-    .default_value = "int8",
-    .choices = kComputeChoices};
+inline constexpr OptionOf<ModelOptions> kCompute{
+    {.name = "compute",
+     .value = "TYPE",
+     .type = OptionType::kChoice,
+     .group = "Compute",
+     .help = "Activations of quantized layers: int8 (fast) or f32 (the reference).",
+     .default_value = "int8",
+     .choices = kNamesOf<kComputeTypes>},
+    OneOf<kComputeTypes, &ModelOptions::compute_f32>};
 
-inline constexpr Option kChunk{.name = "chunk",
-                               .value = "TOKENS",
-                               .type = OptionType::kInteger,
-                               .group = "Compute",
-                               .help = "Tokens of one forward pass over the prompt.",
-                               .default_value = "256",
-                               .minimum = 1,
-                               .maximum = 65536};
+inline constexpr OptionOf<ModelOptions> kChunk{
+    {.name = "chunk",
+     .value = "TOKENS",
+     .type = OptionType::kInteger,
+     .group = "Compute",
+     .help = "Tokens of one forward pass over the prompt.",
+     .default_value = "256",
+     .minimum = 1,
+     .maximum = 65536},
+    Into<&ModelOptions::chunk>};
 
-inline constexpr Option kWiredGb{
-    .name = "wired-gb",
-    .value = "GB",
-    .type = OptionType::kNumber,
-    .group = "Memory",
-    .help = "Ceiling on all memory that is kept, in units of 2^30 bytes.",
-    .default_help = "9, or what is free less a reserve",
-    .minimum = 0.001,
-    .maximum = 1 << 20};
+inline constexpr OptionOf<ModelOptions> kWiredGb{
+    {.name = "wired-gb",
+     .value = "GB",
+     .type = OptionType::kNumber,
+     .group = "Memory",
+     .help = "Ceiling on all memory that is kept, in units of 2^30 bytes.",
+     .default_help = "9, or what is free less a reserve",
+     .minimum = 0.001,
+     .maximum = 1 << 20},
+    Into<&ModelOptions::wired_gb>};
 
 inline constexpr Option kSidecarDir{.name = "sidecar-dir",
                                     .value = "DIRECTORY",
@@ -102,69 +112,76 @@ inline constexpr Option kSidecarDir{.name = "sidecar-dir",
                                     .help = "Where the expert sidecar is.",
                                     .default_help = "expert_sidecar in the model's directory"};
 
-inline constexpr Option kStreaming{
-    .name = "streaming",
-    .type = OptionType::kFlag,
-    .group = "Experts",
-    .help =
-        "Keep a bounded bank of experts in memory and read the others "
-        "from the sidecar as they are needed.",
-    .excludes = "no-streaming"};
+inline constexpr OptionOf<ModelOptions> kStreaming{
+    {.name = "streaming",
+     .type = OptionType::kFlag,
+     .group = "Experts",
+     .help = "Keep a bounded bank of experts in memory and read the others "
+             "from the sidecar as they are needed.",
+     .excludes = "no-streaming"},
+    Into<&ModelOptions::streaming>};
 
-inline constexpr Option kNoStreaming{.name = "no-streaming",
-                                     .type = OptionType::kFlag,
-                                     .group = "Experts",
-                                     .help = "Keep all experts in memory.",
-                                     .excludes = "streaming"};
+inline constexpr OptionOf<ModelOptions> kNoStreaming{{.name = "no-streaming",
+                                                      .type = OptionType::kFlag,
+                                                      .group = "Experts",
+                                                      .help = "Keep all experts in memory.",
+                                                      .excludes = "streaming"},
+                                                     Into<&ModelOptions::no_streaming>};
 
-inline constexpr Option kBf16Streaming{
-    .name = "bf16-streaming",
-    .type = OptionType::kFlag,
-    .group = "Experts",
-    .help =
-        "With --streaming: read bf16, f16 or f32 experts from the model's own files instead of "
-        "a sidecar, for comparisons at full precision. They have no checksums.",
-    .env = "LME_BF16_STACKED_STREAMING",
-    .excludes = "no-streaming"};
+inline constexpr OptionOf<ModelOptions> kBf16Streaming{
+    {.name = "bf16-streaming",
+     .type = OptionType::kFlag,
+     .group = "Experts",
+     .help =
+         "With --streaming: read bf16, f16 or f32 experts from the model's own files instead of "
+         "a sidecar, for comparisons at full precision. They have no checksums.",
+     .env = "LME_BF16_STACKED_STREAMING",
+     .excludes = "no-streaming"},
+    Into<&ModelOptions::bf16_streaming>};
 
-inline constexpr Option kExpertCacheGb{.name = "expert-cache-gb",
-                                       .value = "GB",
-                                       .type = OptionType::kNumber,
-                                       .group = "Experts",
-                                       .help = "Size of the bank, in units of 2^30 bytes.",
-                                       .default_help = "what --wired-gb leaves",
-                                       .minimum = 0,
-                                       .maximum = 1 << 20};
+inline constexpr OptionOf<ModelOptions> kExpertCacheGb{
+    {.name = "expert-cache-gb",
+     .value = "GB",
+     .type = OptionType::kNumber,
+     .group = "Experts",
+     .help = "Size of the bank, in units of 2^30 bytes.",
+     .default_help = "what --wired-gb leaves",
+     .minimum = 0,
+     .maximum = 1 << 20},
+    Into<&ModelOptions::expert_cache_gb>};
 
-inline constexpr Option kEviction{
-    .name = "eviction",
-    .value = "POLICY",
-    .type = OptionType::kChoice,
-    .group = "Experts",
-    .help = "Which expert leaves a full bank. No policy changes a token.",
-    .default_value = "lookahead",
-    .env = "LME_BANK_EVICTION_POLICY",
-    .choices = kEvictionChoices};
+inline constexpr OptionOf<ModelOptions> kEviction{
+    {.name = "eviction",
+     .value = "POLICY",
+     .type = OptionType::kChoice,
+     .group = "Experts",
+     .help = "Which expert leaves a full bank. No policy changes a token.",
+     .default_value = "lookahead",
+     .env = "LME_BANK_EVICTION_POLICY",
+     .choices = kEvictionChoices},
+    Into<&ModelOptions::eviction>};
 
-inline constexpr Option kDecodeResidency{
-    .name = "decode-residency",
-    .value = "POLICY",
-    .type = OptionType::kChoice,
-    .group = "Experts",
-    .help = "pin-hot keeps the hottest experts of each layer in up to half of the bank.",
-    .default_value = "lru-only",
-    .env = "LME_DECODE_RESIDENCY",
-    .choices = kResidencyChoices};
+inline constexpr OptionOf<ModelOptions> kDecodeResidency{
+    {.name = "decode-residency",
+     .value = "POLICY",
+     .type = OptionType::kChoice,
+     .group = "Experts",
+     .help = "pin-hot keeps the hottest experts of each layer in up to half of the bank.",
+     .default_value = "lru-only",
+     .env = "LME_DECODE_RESIDENCY",
+     .choices = kNamesOf<kResidencyPolicies>},
+    OneOf<kResidencyPolicies, &ModelOptions::pin_hot>};
 
-inline constexpr Option kTransientPrefill{
-    .name = "transient-prefill",
-    .value = "0|1",
-    .type = OptionType::kChoice,
-    .group = "Experts",
-    .help = "Let prompts stream through memory of their own instead of displacing the bank.",
-    .default_value = "1",
-    .env = "LME_TRANSIENT_PREFILL",
-    .choices = kSwitchChoices};
+inline constexpr OptionOf<ModelOptions> kTransientPrefill{
+    {.name = "transient-prefill",
+     .value = "0|1",
+     .type = OptionType::kChoice,
+     .group = "Experts",
+     .help = "Let prompts stream through memory of their own instead of displacing the bank.",
+     .default_value = "1",
+     .env = "LME_TRANSIENT_PREFILL",
+     .choices = kNamesOf<kSwitch>},
+    OneOf<kSwitch, &ModelOptions::transient_prefill>};
 
 inline constexpr Option kDirectPread{.name = "direct-pread",
                                      .value = "MODE",
@@ -175,97 +192,115 @@ inline constexpr Option kDirectPread{.name = "direct-pread",
                                      .env = "LME_DIRECT_PREAD",
                                      .choices = kDirectChoices};
 
-inline constexpr Option kAllowFallback{
-    .name = "allow-diagnostic-fallback",
-    .type = OptionType::kFlag,
-    .group = "Experts",
-    .help =
-        "Start on a slow path where the fast one does not work: buffered reads, or experts of the "
-        "model's own files for want of a valid sidecar. 0 or 1 in the environment.",
-    .env = "LME_ALLOW_DIAGNOSTIC_FALLBACK",
-    .env_alias = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK"};
+inline constexpr std::string_view kDocumentedFallback = "LME_ALLOW_DIAGNOSTIC_PYTHON_FALLBACK";
 
-inline constexpr Option kDraftDir{
-    .name = "draft-dir",
-    .value = "DIRECTORY",
-    .type = OptionType::kPath,
-    .group = "Speculation",
-    .help = "Drafter (DFlash) that proposes tokens. It changes the speed, never the answer.",
-    .default_help = "CHECKPOINT-dflash or CHECKPOINT/dflash, where there is one",
-    .excludes = "target-only"};
+// The policy is named after the variable that asks for it.
+inline void ReadFallback(const OptionValue& value, ModelOptions& options) {
+  options.allow_fallback = true;
+  options.fallback_policy =
+      value.variable == kDocumentedFallback ? "diagnostic-python" : "diagnostic";
+}
 
-inline constexpr Option kTargetOnly{.name = "target-only",
-                                    .type = OptionType::kFlag,
-                                    .group = "Speculation",
-                                    .help = "Load no drafter: one token after the other."};
+inline constexpr OptionOf<ModelOptions> kAllowFallback{
+    {.name = "allow-diagnostic-fallback",
+     .type = OptionType::kFlag,
+     .group = "Experts",
+     .help =
+         "Start on a slow path where the fast one does not work: buffered reads, or experts of the "
+         "model's own files for want of a valid sidecar. 0 or 1 in the environment.",
+     .env = "LME_ALLOW_DIAGNOSTIC_FALLBACK",
+     .env_alias = kDocumentedFallback},
+    ReadFallback};
 
-inline constexpr Option kBlockPolicy{
-    .name = "serving-adaptive-block-policy",
-    .value = "NAME",
-    .type = OptionType::kText,
-    .group = "Speculation",
-    .help =
-        "How many tokens are proposed at a time: opencode-sampled-v1 (as many as pay), or "
-        "fixed-N with N from 1 to 16.",
-    .default_value = "opencode-sampled-v1"};
+inline constexpr OptionOf<DraftOptions> kDraftDir{
+    {.name = "draft-dir",
+     .value = "DIRECTORY",
+     .type = OptionType::kPath,
+     .group = "Speculation",
+     .help = "Drafter (DFlash) that proposes tokens. It changes the speed, never the answer.",
+     .default_help = "CHECKPOINT-dflash or CHECKPOINT/dflash, where there is one",
+     .excludes = "target-only"},
+    Into<&DraftOptions::directory>};
 
-inline constexpr Option kDraftBitsOption{
-    .name = "draft-bits",
-    .value = "BITS",
-    .type = OptionType::kChoice,
-    .group = "Speculation",
-    .help = "Weights of the drafter: 4 or 8 bits each, made while loading, or stored: as they are.",
-    .default_value = "auto",
-    .default_help = "8 with --compute int8, else stored",
-    .choices = kDraftBits};
+inline constexpr OptionOf<DraftOptions> kTargetOnly{
+    {.name = "target-only",
+     .type = OptionType::kFlag,
+     .group = "Speculation",
+     .help = "Load no drafter: one token after the other."},
+    Into<&DraftOptions::target_only>};
 
-inline constexpr Option kLogLevel{.name = "log-level",
-                                  .value = "LEVEL",
-                                  .type = OptionType::kChoice,
-                                  .group = "Logging",
-                                  .help = "Least level of the lines on standard error.",
-                                  .default_value = "info",
-                                  .choices = kLogLevels};
+inline constexpr OptionOf<DraftOptions> kBlockPolicy{
+    {.name = "serving-adaptive-block-policy",
+     .value = "NAME",
+     .type = OptionType::kText,
+     .group = "Speculation",
+     .help = "How many tokens are proposed at a time: opencode-sampled-v1 (as many as pay), or "
+             "fixed-N with N from 1 to 16.",
+     .default_value = "opencode-sampled-v1"},
+    Into<&DraftOptions::block_policy>};
 
-inline constexpr Option kLogJson{.name = "log-json",
-                                 .type = OptionType::kFlag,
-                                 .group = "Logging",
-                                 .help = "One JSON object a line."};
+inline constexpr OptionOf<DraftOptions> kDraftBitsOption{
+    {.name = "draft-bits",
+     .value = "BITS",
+     .type = OptionType::kChoice,
+     .group = "Speculation",
+     .help =
+         "Weights of the drafter: 4 or 8 bits each, made while loading, or stored: as they are.",
+     .default_value = "auto",
+     .default_help = "8 with --compute int8, else stored",
+     .choices = kDraftBits},
+    Into<&DraftOptions::bits>};
+
+inline constexpr OptionOf<LogOptions> kLogLevel{
+    {.name = "log-level",
+     .value = "LEVEL",
+     .type = OptionType::kChoice,
+     .group = "Logging",
+     .help = "Least level of the lines on standard error.",
+     .default_value = "info",
+     .choices = kNamesOf<kLogLevels>},
+    OneOf<kLogLevels, &LogOptions::level>};
+
+inline constexpr OptionOf<LogOptions> kLogJson{{.name = "log-json",
+                                                .type = OptionType::kFlag,
+                                                .group = "Logging",
+                                                .help = "One JSON object a line."},
+                                               Into<&LogOptions::json>};
 
 // Of a server, and of what tells whether it would fit.
-inline constexpr Option kRequestMemory{
-    .name = "request-memory-mb",
-    .value = "MB",
-    .type = OptionType::kInteger,
-    .group = "Server",
-    .help =
-        "Memory for requests and their answers together, in MiB, a part of --wired-gb; one "
-        "request has three quarters of it at most. What finds no room is refused with status "
-        "503 or 413.",
-    .default_value = "256",
-    .minimum = 1,
-    .maximum = 65536};
+inline constexpr OptionOf<ModelOptions> kRequestMemory{
+    {.name = "request-memory-mb",
+     .value = "MB",
+     .type = OptionType::kInteger,
+     .group = "Server",
+     .help = "Memory for requests and their answers together, in MiB, a part of --wired-gb; one "
+             "request has three quarters of it at most. What finds no room is refused with status "
+             "503 or 413.",
+     .default_value = "256",
+     .minimum = 1,
+     .maximum = 65536},
+    Into<&ModelOptions::request_memory_mb>};
 
 // What commands that load a model have in common, in the order of their help.
-inline constexpr std::array kModelOptions = {kCheckpoint, kCtxSize};
-inline constexpr std::array kExpertOptions = {
-    kStreaming, kNoStreaming,     kBf16Streaming,    kWiredGb,     kExpertCacheGb, kSidecarDir,
-    kEviction,  kDecodeResidency, kTransientPrefill, kDirectPread, kAllowFallback};
+inline constexpr auto kModelOptions = std::to_array<OptionOf<ModelOptions>>(
+    {{kCheckpoint, Into<&ModelOptions::checkpoint>}, kCtxSize});
+inline constexpr auto kExpertOptions =
+    std::to_array<OptionOf<ModelOptions>>({kStreaming,
+                                           kNoStreaming,
+                                           kBf16Streaming,
+                                           kWiredGb,
+                                           kExpertCacheGb,
+                                           {kSidecarDir, Into<&ModelOptions::sidecar_dir>},
+                                           kEviction,
+                                           kDecodeResidency,
+                                           kTransientPrefill,
+                                           {kDirectPread, Into<&ModelOptions::direct_pread>},
+                                           kAllowFallback});
 inline constexpr std::array kDraftOptions = {kDraftDir, kTargetOnly, kBlockPolicy,
                                              kDraftBitsOption};
-inline constexpr std::array kComputeOptions = {kThreads, kIsa, kCompute, kChunk};
+inline constexpr auto kComputeOptions = std::to_array<OptionOf<ModelOptions>>(
+    {{kThreads, Into<&ModelOptions::threads>}, {kIsa, Into<&ModelOptions::isa>}, kCompute, kChunk});
+inline constexpr std::array kRequestOptions = {kRequestMemory};
 inline constexpr std::array kLogOptions = {kLogLevel, kLogJson};
-
-// The options of several lists, one after the other.
-template <size_t... n>
-constexpr std::array<Option, (n + ...)> Join(const std::array<Option, n>&... lists) {
-  std::array<Option, (n + ...)> all;
-  size_t at = 0;
-  const auto append = [&](const auto& list) {
-    for (const Option& option : list) all[at++] = option;
-  };
-  (append(lists), ...);
-  return all;
-}
 
 }  // namespace mach::cli
