@@ -23,6 +23,8 @@
 #define LOCKABLE MACH_THREAD_ATTRIBUTE(lockable)
 #define SCOPED_LOCKABLE MACH_THREAD_ATTRIBUTE(scoped_lockable)
 #define EXCLUSIVE_LOCK_FUNCTION(...) MACH_THREAD_ATTRIBUTE(exclusive_lock_function(__VA_ARGS__))
+#define EXCLUSIVE_TRYLOCK_FUNCTION(...) \
+  MACH_THREAD_ATTRIBUTE(exclusive_trylock_function(__VA_ARGS__))
 #define UNLOCK_FUNCTION(...) MACH_THREAD_ATTRIBUTE(unlock_function(__VA_ARGS__))
 // On a function whose locking the analysis cannot follow; a comment says why it is right.
 #define NO_THREAD_SAFETY_ANALYSIS MACH_THREAD_ATTRIBUTE(no_thread_safety_analysis)

@@ -135,6 +135,7 @@ Status DiskTier::Recover(bool alone) {
   auto gone = index_->Shrink(options_.budget_bytes - damaged, options_.eviction, Now());
   if (gone) {
     for (const std::string& name : *gone) std::filesystem::remove(PathOf(name), ignored);
+    const MutexLock lock(mu_);
     stats_.evictions += gone->size();
   }
   return Ok();
@@ -180,7 +181,7 @@ void DiskTier::Quarantine(const std::string& name, const Error& why) {
   std::filesystem::rename(PathOf(name), directory + "/" + name, failed);
   if (failed) std::filesystem::remove(PathOf(name), failed);
   PruneDamaged();
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   ++stats_.quarantined;
 }
 

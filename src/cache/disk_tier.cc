@@ -31,7 +31,7 @@ Result<std::unique_ptr<DiskTier>> DiskTier::Open(DiskTierOptions options) {
   std::unique_ptr<DiskTier> made(new DiskTier(std::move(options)));
   MACH_RETURN_IF_ERROR(made->OpenIndex());
   {
-    const std::lock_guard lock(made->index_mu_);
+    const MutexLock lock(made->index_mu_);
     MACH_RETURN_IF_ERROR(made->Mirror());
   }
   made->thread_ = std::thread([tier = made.get()] { tier->Loop(); });
@@ -41,10 +41,10 @@ Result<std::unique_ptr<DiskTier>> DiskTier::Open(DiskTierOptions options) {
 DiskTier::~DiskTier() {
   if (!thread_.joinable()) return;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     stop_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   thread_.join();
 }
 
@@ -71,7 +71,7 @@ Status DiskTier::Mirror() {
     auto& entries = fresh[static_cast<size_t>(row.tokens)];
     entries.insert_or_assign(KeyBytes(row.key), std::move(row));
   }
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   by_tokens_.swap(fresh);
   total_bytes_ = bytes;
   stats_.entries = count;
@@ -80,12 +80,13 @@ Status DiskTier::Mirror() {
 
 std::optional<DiskTier::Candidate> DiskTier::Find(std::span<const TokenId> prompt, size_t more_than,
                                                   size_t most) {
-  if (std::unique_lock lock(index_mu_, std::try_to_lock); lock) {
+  if (index_mu_.TryLock()) {
+    const MutexLock lock(index_mu_, std::adopt_lock);
     // Another process may have added some.
     const auto version = index_->Version();
     if (version.ok() && *version != seen_version_) (void)Mirror();
   }
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   std::optional<Candidate> best;
   PrefixKeys keys(options_.append_text);
   size_t at = 0;
@@ -100,7 +101,7 @@ std::optional<DiskTier::Candidate> DiskTier::Find(std::span<const TokenId> promp
 }
 
 void DiskTier::Forget(const std::string& name) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   for (auto& [tokens, entries] : by_tokens_) {
     stats_.entries -= std::erase_if(entries, [&](const auto& e) { return e.second.name == name; });
   }
@@ -119,7 +120,7 @@ std::shared_ptr<PrefixImage> DiskTier::Load(const Candidate& candidate,
     Forget(candidate.name);  // another spelling of the same text
     return nullptr;
   }
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   loads_.push_back({candidate, false});
   return *std::move(image);
 }
@@ -138,7 +139,7 @@ void DiskTier::LoadFailed(const Candidate& candidate, const Error& error) {
   if (error.code == Code::kInvalidArgument) return;  // another spelling of the same text
   const bool damaged = error.code == Code::kCorrupt || error.code == Code::kUnsupported;
   if (damaged) Quarantine(candidate.name, error);
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   if (damaged || error.code == Code::kNotFound) {
     loads_.push_back({candidate, true});
     return;
@@ -148,15 +149,15 @@ void DiskTier::LoadFailed(const Candidate& candidate, const Error& error) {
 }
 
 void DiskTier::NoteLoads() {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   if (loads_.empty()) return;
   loads_due_ = true;
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 void DiskTier::Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger) {
   if (image->on_disk.load()) return;
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   const auto waits = [&](const Job& job) { return job.image == image; };
   if (std::ranges::any_of(jobs_, waits)) return;
   const auto is_save = [](const Job& job) { return job.image != nullptr; };
@@ -165,19 +166,19 @@ void DiskTier::Save(std::shared_ptr<PrefixImage> image, SaveTrigger trigger) {
     ++stats_.dropped;
   }
   jobs_.push_back({.image = std::move(image), .trigger = trigger});
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 void DiskTier::Flush() {
   NoteLoads();
-  std::unique_lock lock(mu_);
-  idle_.wait(lock, [&] { return jobs_.empty() && loads_.empty() && !writing_; });
+  const MutexLock lock(mu_);
+  while (!jobs_.empty() || !loads_.empty() || writing_) idle_.Wait(mu_);
 }
 
 void DiskTier::Loop() {
-  std::unique_lock lock(mu_);
+  MutexLock lock(mu_);
   for (;;) {
-    wake_.wait(lock, [&] { return stop_ || loads_due_ || !jobs_.empty(); });
+    while (!stop_ && !loads_due_ && jobs_.empty()) wake_.Wait(mu_);
     const std::vector<LoadNote> loads = std::exchange(loads_, {});
     loads_due_ = false;
     Job job;
@@ -188,18 +189,18 @@ void DiskTier::Loop() {
       return;
     }
     writing_ = true;
-    lock.unlock();
+    lock.Unlock();
     WriteLoads(loads);
     if (job.image != nullptr) Write(job);
     job = {};  // before it counts as done: the memory is given back
-    lock.lock();
+    lock.Lock();
     writing_ = false;
-    if (jobs_.empty() && loads_.empty()) idle_.notify_all();
+    if (jobs_.empty() && loads_.empty()) idle_.NotifyAll();
   }
 }
 
 void DiskTier::WriteLoads(const std::vector<LoadNote>& loads) {
-  const std::lock_guard index_lock(index_mu_);
+  const MutexLock index_lock(index_mu_);
   const int64_t now = Now();
   for (const LoadNote& load : loads) {
     if (load.gone) {
@@ -208,7 +209,7 @@ void DiskTier::WriteLoads(const std::vector<LoadNote>& loads) {
       continue;
     }
     if (!index_->Touch(load.entry.name, now).ok()) continue;
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     const auto same = by_tokens_.find(load.entry.tokens);
     if (same == by_tokens_.end()) continue;
     for (auto& [key, row] : same->second) {
@@ -237,7 +238,7 @@ void DiskTier::Write(const Job& job) {
   row.touched = Now();
   row.writer = getpid();
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     const auto same = by_tokens_.find(image.tokens.size());
     if (same != by_tokens_.end() && same->second.contains(KeyBytes(row.key))) {
       image.on_disk = true;
@@ -246,14 +247,14 @@ void DiskTier::Write(const Job& job) {
   }
   std::vector<std::string> gone;
   {
-    const std::lock_guard lock(index_mu_);
+    const MutexLock lock(index_mu_);
     const uint64_t damaged = DamagedBytes();
     auto begun =
         index_->Begin(row, options_.budget_bytes - std::min(options_.budget_bytes, damaged),
                       options_.eviction, row.touched);
     if (!begun) {
       Warn(begun.error().message);
-      const std::lock_guard stats_lock(mu_);
+      const MutexLock stats_lock(mu_);
       ++(begun.error().code == Code::kNoMemory ? stats_.dropped : stats_.errors);
       return;
     }
@@ -264,7 +265,7 @@ void DiskTier::Write(const Job& job) {
   for (const std::string& name : gone) std::filesystem::remove(PathOf(name), ignored);
   const Status written = WriteFile(image, row);
 
-  const std::lock_guard lock(index_mu_);
+  const MutexLock lock(index_mu_);
   Status listed = Ok();
   if (written.ok()) {
     row.writer = 0;
@@ -274,7 +275,7 @@ void DiskTier::Write(const Job& job) {
     listed = index_->Remove(row.name);
   }
   (void)Mirror();
-  const std::lock_guard stats_lock(mu_);
+  const MutexLock stats_lock(mu_);
   stats_.evictions += gone.size();
   for (const Status* status : {&written, &std::as_const(listed)}) {
     if (status->ok()) continue;
@@ -287,9 +288,9 @@ void DiskTier::Write(const Job& job) {
 }
 
 size_t DiskTier::Clear() {
-  const std::lock_guard lock(index_mu_);
+  const MutexLock lock(index_mu_);
   {
-    const std::lock_guard jobs_lock(mu_);
+    const MutexLock jobs_lock(mu_);
     std::erase_if(jobs_, [](const Job& job) { return job.image != nullptr; });
   }
   size_t removed = 0;
@@ -307,7 +308,7 @@ size_t DiskTier::Clear() {
 }
 
 std::vector<DiskTier::Row> DiskTier::List() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   std::vector<Row> rows;
   const int64_t now = Now();
   for (const auto& [tokens, entries] : by_tokens_) {
@@ -319,7 +320,7 @@ std::vector<DiskTier::Row> DiskTier::List() const {
 }
 
 DiskStats DiskTier::stats() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   DiskStats stats = stats_;
   stats.bytes = total_bytes_;
   stats.waiting = jobs_.size() + (writing_ ? 1 : 0);

@@ -3,13 +3,11 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log_limit.h"
 #include "base/memory_ledger.h"
+#include "base/mutex.h"
 #include "cache/disk_index.h"
 #include "cache/entry_reader.h"
 #include "cache/prefix_counters.h"
@@ -115,7 +114,7 @@ class DiskTier {
   void WriteLoads(const std::vector<LoadNote>& loads);
   void Write(const Job& job);
   Status WriteFile(const PrefixImage& image, const DiskRow& row);
-  Status Mirror();  // REQUIRES index_mu_
+  Status Mirror() EXCLUSIVE_LOCKS_REQUIRED(index_mu_);
   void Forget(const std::string& name);
   void LoadFailed(const Candidate& candidate, const Error& error);
   void Warn(const std::string& message);
@@ -126,20 +125,20 @@ class DiskTier {
   io::Descriptor in_use_;                         // locked, shared, as long as this lives
   LogLimit lines_{10, std::chrono::seconds(10)};  // every prompt may fail to be written, or read
 
-  std::mutex index_mu_;  // before mu_
+  Mutex index_mu_ ACQUIRED_BEFORE(mu_);
   std::unique_ptr<DiskIndex> index_;
-  int64_t seen_version_ = 0;  // guarded by index_mu_
+  int64_t seen_version_ GUARDED_BY(index_mu_) = 0;
 
-  mutable std::mutex mu_;  // held for moments only; guards all below
-  EntryMap by_tokens_;
-  uint64_t total_bytes_ = 0;
-  DiskStats stats_;
-  std::deque<Job> jobs_;
-  std::vector<LoadNote> loads_;
-  bool loads_due_ = false;
-  bool writing_ = false;
-  bool stop_ = false;
-  std::condition_variable wake_, idle_;
+  mutable Mutex mu_;  // held for moments only
+  EntryMap by_tokens_ GUARDED_BY(mu_);
+  uint64_t total_bytes_ GUARDED_BY(mu_) = 0;
+  DiskStats stats_ GUARDED_BY(mu_);
+  std::deque<Job> jobs_ GUARDED_BY(mu_);
+  std::vector<LoadNote> loads_ GUARDED_BY(mu_);
+  bool loads_due_ GUARDED_BY(mu_) = false;
+  bool writing_ GUARDED_BY(mu_) = false;
+  bool stop_ GUARDED_BY(mu_) = false;
+  CondVar wake_, idle_;
   std::thread thread_;
 };
 

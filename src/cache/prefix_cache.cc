@@ -30,7 +30,8 @@ PrefixCache::PrefixCache(const StateShape& shape, const PrefixCacheOptions& opti
       memory_({.max_entries = options.max_entries,
                .max_bytes = options.max_bytes,
                .block_tokens = options.block_tokens,
-               .anywhere = anywhere()}) {}
+               .anywhere = anywhere()}),
+      ledger_(memory_.ledger()) {}
 
 Result<std::unique_ptr<PrefixCache>> PrefixCache::Create(const StateShape& shape,
                                                          const Digest& fingerprint,
@@ -98,13 +99,13 @@ std::shared_ptr<PrefixImage> PrefixCache::FromDisk(std::span<const TokenId> prom
     const auto candidate = disk_->Find(prompt, more_than + kLeastDiskGain - 1, most);
     if (!candidate) return nullptr;
     {
-      const std::lock_guard lock(mu_);
+      const MutexLock lock(mu_);
       if (!memory_.MakeRoom(EntryFileBytes(owner_, candidate->tokens), conversation)) {
         ++counters_.refused;
         return nullptr;
       }
     }
-    auto image = disk_->Load(*candidate, prompt, memory_.ledger());
+    auto image = disk_->Load(*candidate, prompt, ledger_);
     if (image != nullptr) return image;
     most = candidate->tokens - 1;
   }
@@ -116,7 +117,7 @@ PrefixCache::Hit PrefixCache::Resume(std::span<const TokenId> prompt, std::strin
   Hit hit;
   MemoryTier::Found found;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     found = memory_.Find(prompt, prompt.size() - 1);
     if (!session.empty()) {
       hit.conversation = "=" + std::string(session);
@@ -128,7 +129,7 @@ PrefixCache::Hit PrefixCache::Resume(std::span<const TokenId> prompt, std::strin
   }
   std::shared_ptr<PrefixImage> image = FromDisk(prompt, found.tokens, hit.conversation);
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (image != nullptr) {
       hit.from_disk = true;
       hit.tokens = image->tokens.size();
@@ -161,7 +162,7 @@ std::shared_ptr<PrefixImage> PrefixCache::Capture(std::span<const TokenId> token
   MACH_CHECK(!tokens.empty() && state.length() == tokens.size());
   const bool has_tail = tokens.size() % kBlockTokens != 0 && owner_.block_bytes != 0;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (memory_.Has(tokens)) return nullptr;
     const size_t bytes = owner_.recurrent_bytes + (has_tail ? owner_.block_bytes : 0);
     if (!memory_.MakeRoom(bytes, conversation)) {
@@ -173,7 +174,7 @@ std::shared_ptr<PrefixImage> PrefixCache::Capture(std::span<const TokenId> token
   image->kind = kind;
   image->tokens.assign(tokens.begin(), tokens.end());
   if (owner_.recurrent_bytes != 0) {
-    auto copy = state.CopyRecurrent(memory_.ledger(), MemoryTag::kPrefix);
+    auto copy = state.CopyRecurrent(ledger_, MemoryTag::kPrefix);
     if (!copy) return nullptr;
     image->recurrent = *std::move(copy);
   }
@@ -182,7 +183,7 @@ std::shared_ptr<PrefixImage> PrefixCache::Capture(std::span<const TokenId> token
     image->blocks.push_back(state.ShareBlock(b));
   }
   if (has_tail) {
-    auto tail = state.CopyTail(memory_.ledger(), MemoryTag::kPrefix);
+    auto tail = state.CopyTail(ledger_, MemoryTag::kPrefix);
     if (!tail) return nullptr;
     (*tail)->cached = true;
     image->blocks.push_back(*std::move(tail));
@@ -194,7 +195,7 @@ void PrefixCache::Commit(std::shared_ptr<PrefixImage> image, const std::string& 
                          SaveTrigger trigger, bool to_disk) {
   std::vector<std::shared_ptr<PrefixImage>> leaving;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (!memory_.Insert(image, conversation)) {
       ++counters_.refused;
       return;
@@ -210,7 +211,7 @@ void PrefixCache::Commit(std::shared_ptr<PrefixImage> image, const std::string& 
 PrefixCounters PrefixCache::counters() const {
   PrefixCounters counters;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     counters = counters_;
     counters.entries = memory_.entries();
     counters.bytes = memory_.bytes();
@@ -231,7 +232,7 @@ PrefixCounters PrefixCache::counters() const {
 }
 
 std::vector<MemoryTier::Row> PrefixCache::ListMemory() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return memory_.List();
 }
 
@@ -242,7 +243,7 @@ std::vector<DiskTier::Row> PrefixCache::ListDisk() const {
 size_t PrefixCache::Clear() {
   size_t removed;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     removed = memory_.entries();
     memory_.Clear();
   }

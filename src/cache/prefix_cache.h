@@ -4,7 +4,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/memory_ledger.h"
+#include "base/mutex.h"
 #include "cache/disk_tier.h"
 #include "cache/memory_tier.h"
 #include "cache/prefix_counters.h"
@@ -78,18 +78,20 @@ class PrefixCache {
   PrefixCache(const StateShape& shape, const PrefixCacheOptions& options);
   std::shared_ptr<PrefixImage> FromDisk(std::span<const TokenId> prompt, size_t more_than,
                                         const std::string& conversation);
-  void NoteMiss(std::span<const TokenId> prompt, const MemoryTier::Found& found);
+  void NoteMiss(std::span<const TokenId> prompt, const MemoryTier::Found& found)
+      EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const StateShape shape_;
   const PrefixCacheOptions options_;
   std::function<void()> restoring_;
   EntryOwner owner_;
   MemoryReservation reservation_;
-  mutable std::mutex mu_;
-  MemoryTier memory_;  // guarded by mu_, as all below; its ledger is for any thread
-  PrefixCounters counters_;
-  std::deque<PrefixMiss> misses_;
-  uint64_t next_conversation_ = 0;
+  mutable Mutex mu_;
+  MemoryTier memory_ GUARDED_BY(mu_);
+  MemoryLedger& ledger_;  // of memory_, which is for any thread
+  PrefixCounters counters_ GUARDED_BY(mu_);
+  std::deque<PrefixMiss> misses_ GUARDED_BY(mu_);
+  uint64_t next_conversation_ GUARDED_BY(mu_) = 0;
   std::unique_ptr<DiskTier> disk_;  // null: none; destroyed first
 };
 

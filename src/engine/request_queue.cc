@@ -50,7 +50,7 @@ Result<std::shared_ptr<QueuedRequest>> RequestQueue::Submit(Request request,
                                                             std::shared_ptr<Sink> sink) {
   Item item;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (stopped_) return Error{Code::kBusy, "the engine is shutting down"};
     // One more while the engine is between two requests: it will take that one at once.
     if (waiting_ >= max_waiting_ + (running_ == nullptr ? 1 : 0)) {
@@ -72,13 +72,13 @@ Result<std::shared_ptr<QueuedRequest>> RequestQueue::Submit(Request request,
     ++waiting_;
     counters_.Accepted();
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   return item;
 }
 
 std::shared_ptr<QueuedRequest> RequestQueue::Next(double& queue_ms) {
-  std::unique_lock lock(mu_);
-  wake_.wait(lock, [&] { return stopped_ || !turns_.empty(); });
+  const MutexLock lock(mu_);
+  while (!stopped_ && turns_.empty()) wake_.Wait(mu_);
   if (turns_.empty()) return nullptr;
   Session& session = turns_.front();
   Item item = session.items.front();
@@ -116,7 +116,7 @@ bool RequestQueue::Remove(const QueuedRequest& item) {
 void RequestQueue::Withdraw(QueuedRequest& item) {
   const Item kept = item.shared_from_this();  // the queue's reference may be the last
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     if (!Remove(item)) return;
     counters_.Withdrawn();
   }
@@ -129,7 +129,7 @@ void RequestQueue::Withdraw(QueuedRequest& item) {
 void RequestQueue::Ended(QueuedRequest& item, const Result<FinishReason>& result,
                          const Timings& timings) {
   const double ran_ms = ToMilliseconds(clock_.NowNs() - item.started_ns_);
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   counters_.Ended(result, item.output_.load(std::memory_order_relaxed), ran_ms, timings);
   running_.reset();
 }
@@ -137,7 +137,7 @@ void RequestQueue::Ended(QueuedRequest& item, const Result<FinishReason>& result
 size_t RequestQueue::Cancel(std::string_view id) {
   std::vector<Item> found;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     const auto matches = [&](const QueuedRequest& item) {
       const std::string_view own = item.request.id;
       return own == id || (own.size() > id.size() && own.starts_with(id) && own[id.size()] == '/');
@@ -154,13 +154,13 @@ size_t RequestQueue::Cancel(std::string_view id) {
 void RequestQueue::Stop() {
   std::vector<Item> all;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     stopped_ = true;
     all = InOrder();
     if (running_ != nullptr) all.push_back(running_);
   }
   for (const Item& item : all) item->Cancel();
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 std::vector<RequestQueue::Item> RequestQueue::InOrder() const {
@@ -175,7 +175,7 @@ std::vector<RequestQueue::Item> RequestQueue::InOrder() const {
 }
 
 size_t RequestQueue::PositionOf(const QueuedRequest& item) const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   const auto found = sessions_.find(item.session_key_);
   if (found == sessions_.end()) return 0;
   const auto& own = found->second->items;
@@ -212,7 +212,7 @@ RequestInfo RequestQueue::Describe(const QueuedRequest& item, size_t position) c
 }
 
 std::vector<RequestInfo> RequestQueue::List() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   std::vector<RequestInfo> list;
   if (running_ != nullptr) list.push_back(Describe(*running_, 0));
   size_t position = 0;

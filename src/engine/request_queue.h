@@ -2,18 +2,17 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "engine/engine.h"
 #include "engine/request_counters.h"
 
@@ -88,9 +87,10 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
     std::deque<Item> items;  // never empty
   };
 
-  // The waiting requests in the order of their turns. REQUIRES mu_.
-  std::vector<Item> InOrder() const;
-  bool Remove(const QueuedRequest& item);  // false: does not wait. REQUIRES mu_
+  // The waiting requests in the order of their turns.
+  std::vector<Item> InOrder() const EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // False: does not wait.
+  bool Remove(const QueuedRequest& item) EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Withdraw(QueuedRequest& item);
   size_t PositionOf(const QueuedRequest& item) const;
   void Ended(QueuedRequest& item, const Result<FinishReason>& result, const Timings& timings);
@@ -99,14 +99,14 @@ class RequestQueue : public std::enable_shared_from_this<RequestQueue> {
   const size_t max_waiting_;
   const Clock& clock_;
 
-  mutable std::mutex mu_;
-  std::condition_variable wake_;
-  std::list<Session> turns_;  // the session whose turn it is first; guarded by mu_, as all below
-  std::unordered_map<std::string, std::list<Session>::iterator> sessions_;
-  Item running_;
-  size_t waiting_ = 0;  // requests in turns_
-  bool stopped_ = false;
-  uint64_t next_key_ = 0;
+  mutable Mutex mu_;
+  CondVar wake_;
+  std::list<Session> turns_ GUARDED_BY(mu_);  // the session whose turn it is first
+  std::unordered_map<std::string, std::list<Session>::iterator> sessions_ GUARDED_BY(mu_);
+  Item running_ GUARDED_BY(mu_);
+  size_t waiting_ GUARDED_BY(mu_) = 0;  // requests in turns_
+  bool stopped_ GUARDED_BY(mu_) = false;
+  uint64_t next_key_ GUARDED_BY(mu_) = 0;
 
   // Read without the lock. What enters, starts and leaves is counted under it, so that the counts
   // agree with the queue.

@@ -5,7 +5,7 @@
 
 #include "cli/options/prefix_options.h"
 #include "cli/options/shared_options.h"
-#include "server/http/http.h"
+#include "server/http/url.h"
 
 namespace mach::cli {
 

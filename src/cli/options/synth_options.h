@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/options/option_rows.h"
+#include "model/synth/shape.h"
 
 namespace mach::cli {
 

@@ -49,7 +49,7 @@ void Service::SetLoadProgress(const std::string& stage, uint64_t done, uint64_t 
   if (progress.done >= kLeastProgressForEta) {
     progress.eta_s = elapsed_s * (1 - progress.done) / progress.done;
   }
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   progress_ = std::move(progress);
 }
 
@@ -62,7 +62,7 @@ void Service::SetModel(std::shared_ptr<engine::Engine> engine,
   model->facts = std::move(facts);
   model->created = clock_.UnixSeconds();
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     model_ = std::move(model);
     if (state_ == State::kLoading) state_ = State::kReady;
     load_seconds_ = ToSeconds(clock_.NowNs() - started_ns_);
@@ -72,24 +72,24 @@ void Service::SetModel(std::shared_ptr<engine::Engine> engine,
 
 void Service::BeginDrain() {
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     state_ = State::kDraining;
   }
   hold_.Release();
 }
 
 std::shared_ptr<const Service::Model> Service::model() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return model_;
 }
 
 Service::State Service::state() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return state_;
 }
 
 Service::LoadProgress Service::load_progress() const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return progress_;
 }
 

@@ -3,12 +3,12 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "dialog/codec.h"
 #include "engine/engine.h"
 #include "json/value.h"
@@ -133,11 +133,11 @@ class Service {
   mutable std::atomic<uint64_t> nonces_stripped_{0};  // prompts
   std::string openapi_;                               // constant after MakeRouter
 
-  mutable std::mutex mu_;
-  std::shared_ptr<const Model> model_;  // guarded by mu_, as all below
-  State state_ = State::kLoading;
-  LoadProgress progress_;
-  double load_seconds_ = 0;
+  mutable Mutex mu_;
+  std::shared_ptr<const Model> model_ GUARDED_BY(mu_);
+  State state_ GUARDED_BY(mu_) = State::kLoading;
+  LoadProgress progress_ GUARDED_BY(mu_);
+  double load_seconds_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace mach::server
