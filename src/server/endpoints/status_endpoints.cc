@@ -74,7 +74,7 @@ HandlerResult Service::Metrics(const HttpRequest&, const std::string&) const {
     input.facts = &served->facts;
   }
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     input.load_seconds = load_seconds_;
   }
   HttpResponse response;
