@@ -19,7 +19,7 @@ float LogitMargin(std::span<const float> logits, TokenId token);
 //
 // The least margin counts because a draft fails at its first uncertain token; its mean over the
 // answer, because kinds of text (a tool call, a definition) differ more than tokens do. The weights
-// are measured: docs/performance.md, "What decides when to draft". Owned by one thread.
+// are measured: docs/decisions/003. Owned by one thread.
 class Certainty {
  public:
   // An answer begins.

@@ -27,7 +27,7 @@ struct PolicyTuning {
   // something. By hand.
   double max_slope_share = 0.9;
   // Misses of r rows over those of one: r to this power. Measured on bench/traces/mach-tiny.trace
-  // with banks of a tenth to a half: 0.66 to 0.93. docs/performance.md, table of misses by rows.
+  // with banks of a tenth to a half: 0.66 to 0.93. docs/decisions/002.
   double union_power = 0.8;
   // Measurements of s rows count for r rows with weight (min(r, s) / max(r, s)) to this power. By
   // hand.
@@ -48,7 +48,7 @@ struct PolicyTuning {
 
   // ---- DraftGate: degrees of certainty ----
   // Ascending bounds, in logits (Certainty::Value). Measured: mean accepted drafts rise from 0.2
-  // below 2 to 14.4 from 16; docs/performance.md, "by the least margin of the last three tokens".
+  // below 2 to 14.4 from 16; docs/decisions/003.
   std::array<float, 9> certainty_edges = {2, 4, 6, 7, 8, 9, 10, 11, 12};
   // Accepted drafts that a degree expects before its first draft. By hand.
   double first_run = 4;
