@@ -20,6 +20,25 @@ std::string KeyBytes(const Digest& key) { return {key.begin(), key.end()}; }
 
 }  // namespace
 
+// Three truths, in the order in which they are believed: the files, which carry their own checksums
+// and key; the index (a database that processes share), whose rows say what lies in the directory
+// and what it is worth; and by_tokens_, this process's copy of the rows of its own model, which
+// Find looks at without waiting for either.
+//
+// Invariants:
+//
+// * A row with writer == 0 names a whole file. A row with a writer names one that is being written
+//   by that process; Recover removes it when the process is gone.
+// * A file is listed after it is complete (Commit, then Put), and unlisted before it is removed. So
+//   a listed file that is missing or damaged was changed by somebody else: Load says so, and the
+//   writer removes the row.
+// * The bytes of all rows are at most the budget less what is quarantined: Begin evicts before a
+//   file is written.
+// * Only the thread (Loop), Open and Clear write the index, under index_mu_. Find reads its version
+//   only where nobody else holds index_mu_. mu_ is never held over a file or the index.
+// * by_tokens_ may lag behind the index (until the next Mirror) and miss entries; it never has one
+//   that Forget removed in this process, until it is written anew.
+
 DiskTier::DiskTier(DiskTierOptions options)
     : options_(std::move(options)),
       fs_(options_.fs != nullptr ? *options_.fs : io::PosixFileSystem()),

@@ -19,6 +19,21 @@ size_t IdBytes(const PrefixImage& image, size_t block_tokens) {
 
 }  // namespace
 
+// Entries, the index and by_image_ hold the same images. Invariants, which hold between calls:
+//
+// * Each image has exactly one entry, is found by by_image_ and by the index, and no two entries
+//   have the same tokens.
+// * entries_.size() <= max_entries, and the ledger's reservations are those of the entries' ids,
+//   blocks and recurrent copies, at most max_bytes. A block that several images share is reserved
+//   once (KvBlock::cached), and released with the last image or sequence that holds it.
+// * An image is immutable once it is here; but ShareBlocks replaces its blocks by equal ones of the
+//   nearest image, before it gets here.
+// * now_ counts lookups: last_used <= now_.
+//
+// Evicted is what has the lowest (Rank, last_used): first what longer states of its conversation
+// supersede, then the rest, and what was hit within kProtectedLookups only for the sake of a
+// conversation that was hit itself.
+
 MemoryTier::MemoryTier(const MemoryTierOptions& options)
     : options_(options),
       ledger_(options.max_bytes),

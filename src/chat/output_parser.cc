@@ -45,6 +45,28 @@ std::string CallOpening(const OutputFormat& format, std::string_view name) {
   return opening + ", \"arguments\":";
 }
 
+// The parser's states, and what moves it from one to another:
+//
+//              kReasoningOpen               kCallOpen, with tools
+//   kContent <----------------> kReasoning ----------------------> kProvisionalCall
+//     |  ^     kReasoningClose                                            |
+//     |  +-----------------------------------------------------------------+
+//     |  |     kReasoningClose
+//     v  | LeaveCall
+//    kCall: after kCallOpen, or a bare "<function=" at the beginning of content
+//
+// The parts of a provisional call stay in provisional_ until something decides about them: content
+// or another call says that they were reasoning (ReturnProvisional), the end of an output that was
+// not cut off says that they are the call (PromoteProvisional).
+//
+// Invariants, which hold between calls:
+//
+// * queue_ is empty: each scanned part was handled, or is in provisional_.
+// * call_ is set exactly in kCall.
+// * Text is given out once and in order. Held back are only space_ (white space that may be the
+//   last), bare_ (the beginning of content that may become a call) and provisional_.
+// * calls_ counts the calls whose end was given out.
+
 OutputParser::OutputParser(const OutputFormat& format, const OutputParserOptions& options,
                            const ToolSchemas& schemas)
     : format_(format),

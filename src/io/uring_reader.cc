@@ -25,6 +25,25 @@ constexpr int kMaxIdle = 50000;
 // does a thread, the feeder, takes completions and begins new reads, so that the disk works
 // whatever the caller does meanwhile; else that thread sleeps and the caller takes completions
 // itself, which is sooner. Whoever does it owns the completion queue.
+//
+// A slot holds one read:
+//
+//          Submit            Queue            io_uring_submit       Reap
+//   free_ --------> backlog_ ------> queued_ ----------------> begun ----> free_, completions_
+//                      ^                                         |
+//                      +------------- a short read --------------+
+//
+// Invariants, which hold whenever mu_ is released:
+//
+// * Each of the `depth` slots is in free_, backlog_ or queued_, or the kernel has it (begun).
+// * in_flight_ = begun + queued_ + backlog_ + completions_ (Begun() is defined by it), and never
+//   more than depth: the submission and completion queues cannot overflow.
+// * begun + queued_ <= at_once_.
+// * feeding_ implies that backlog_ is not empty or that the feeder is about to clear it. Only the
+//   caller sets it, only the feeder clears it.
+// * Once broken_, backlog_ and queued_ are empty: what the kernel never took has failed, what it
+//   took ends by itself.
+// * Files and buffers change only while in_flight_ is 0.
 class UringReader final : public AsyncReader {
  public:
   // Takes the ring over.
