@@ -104,9 +104,18 @@ void ReadChoice(const OptionValue& value, TargetOf<member>& target) {
   MACH_CHECK(false);  // the parser knows the names
 }
 
+// With -fsanitize=undefined, g++ takes no comparison of addresses for a constant: what compares
+// them accepts everything, and other builds check it.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kAddressesCompare = false;
+#else
+inline constexpr bool kAddressesCompare = true;
+#endif
+
 template <const auto& choices>
 constexpr bool OffersAll(const Option& option) {
-  return option.type == OptionType::kChoice && option.choices.data() == kNamesOf<choices>.data();
+  if (option.type != OptionType::kChoice) return false;
+  return !kAddressesCompare || option.choices.data() == kNamesOf<choices>.data();
 }
 
 // OneOf<kLevels, &LogOptions::level>: what the chosen name stands for. The row's choices are
@@ -115,16 +124,9 @@ template <const auto& choices, auto member>
 inline constexpr OptionReader<TargetOf<member>> OneOf = {&ReadChoice<choices, member>,
                                                          &OffersAll<choices>};
 
-// With -fsanitize=undefined, g++ takes no comparison of functions for a constant.
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr bool kReadersCompare = false;
-#else
-inline constexpr bool kReadersCompare = true;
-#endif
-
 template <class Target, size_t n>
 constexpr bool FillDifferentMembers(const std::array<OptionOf<Target>, n>& rows) {
-  if (!kReadersCompare) return true;
+  if (!kAddressesCompare) return true;
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < i; ++j) {
       if (rows[i].read == rows[j].read) return false;

@@ -25,13 +25,15 @@ static_assert(Fits<std::optional<double>>(kNumber) && !Fits<std::optional<double
 constexpr Choice<bool> kChoices[] = {{"no", false}, {"yes", true}};
 constexpr Choice<bool> kOthers[] = {{"off", false}, {"on", true}};
 static_assert(OffersAll<kChoices>({.type = OptionType::kChoice, .choices = kNamesOf<kChoices>}));
-static_assert(!OffersAll<kChoices>({.type = OptionType::kChoice, .choices = kNamesOf<kOthers>}));
+static_assert(!kAddressesCompare ||
+              !OffersAll<kChoices>({.type = OptionType::kChoice, .choices = kNamesOf<kOthers>}));
 
 constexpr auto kTwice = std::to_array<OptionOf<ModelsOptions>>(
     {{kText, Into<&ModelsOptions::directory>}, {kText, Into<&ModelsOptions::directory>}});
 constexpr auto kOnce = std::to_array<OptionOf<ModelsOptions>>(
     {{kText, Into<&ModelsOptions::directory>}, {kFlag, Into<&ModelsOptions::json>}});
-static_assert(!FillDifferentMembers(kTwice) && FillDifferentMembers(kOnce));
+static_assert(!kAddressesCompare || !FillDifferentMembers(kTwice));
+static_assert(FillDifferentMembers(kOnce));
 
 TEST(OptionRows, FillTheMembersOfAPart) {
   static constexpr auto kModel = std::to_array<OptionOf<ModelOptions>>(
